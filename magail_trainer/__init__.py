@@ -1,1 +1,5 @@
+"""Multi-agent generative adversarial imitation learning on PettingZoo environments.
 
+`magail_trainer.trajectories` and `magail_trainer.recording` need no torch; the learner does. Nothing is imported here,
+so that reading a dataset stays quick.
+"""

@@ -1,0 +1,102 @@
+"""What every command of the project shares: arguments through tyro, one sentence for a mistake, exit codes."""
+
+import contextlib
+import io
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import tyro
+
+from magail_trainer.errors import InputError
+
+_BOX = "╭╮╰╯│─ \n"
+
+
+def run_command(
+    commands: type | dict[str, type],
+    execute: Callable[[Any], int | None],
+    *,
+    prog: str,
+    args: Sequence[str] | None = None,
+) -> NoReturn:
+    """Parse the arguments, execute, and exit the process: 0 done, 2 a mistake in the input, 130 interrupted.
+
+    Args:
+        commands: a dataclass whose fields are the flags, or one such dataclass per subcommand.
+        execute: gets the parsed dataclass; an int that it returns is the exit status.
+        prog: the program's name in help and messages.
+        args: the arguments; those of the process by default.
+    """
+    try:
+        status = execute(parse(commands, prog=prog, args=args)) or 0
+    except InputError as error:
+        status = _fail(f"{prog}: {error}", 2)
+    except KeyboardInterrupt:
+        status = _fail(f"{prog}: interrupted; no unfinished folder is left behind.", 130)
+    except BrokenPipeError:  # the reader of our output has gone, as in `magail inspect DIR | head`
+        sys.stdout = None
+        status = 0
+    raise SystemExit(status)
+
+
+def parse(commands: type | dict[str, type], *, prog: str, args: Sequence[str] | None = None) -> Any:
+    """Read the command line into a dataclass.
+
+    Raises:
+        InputError: tyro's complaint, folded from its box of several lines into one.
+    """
+    config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            if isinstance(commands, dict):
+                return tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=args, config=config)
+            return tyro.cli(commands, prog=prog, args=args, config=config)
+    except SystemExit as stop:
+        if stop.code == 0:  # --help
+            raise
+        raise InputError(_one_line(complaint.getvalue())) from None
+
+
+def key_values(pairs: Sequence[str], *, flag: str) -> dict[str, Any]:
+    """Read `("ratio=0.7", "name=x")` as `{"ratio": 0.7, "name": "x"}`; values are JSON where they parse as JSON.
+
+    Raises:
+        InputError: a pair has no `=`.
+    """
+    values = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not (equals and key.isidentifier()):
+            raise InputError(f"{flag} takes NAME=VALUE pairs, not {pair!r}.")
+        try:
+            values[key] = json.loads(text)
+        except json.JSONDecodeError:
+            values[key] = text
+    return values
+
+
+def this_command(prog: str, args: Sequence[str] | None = None) -> str:
+    """The shell command that repeats the present one, for `config.json`."""
+    return shlex.join([*prog.split(), *(sys.argv[1:] if args is None else args)])
+
+
+def display_path(path: str | Path) -> str:
+    """`path` as a message shows it: relative to the working directory where it lies below it."""
+    resolved = Path(path).resolve()
+    return str(resolved.relative_to(Path.cwd())) if resolved.is_relative_to(Path.cwd()) else str(path)
+
+
+def _one_line(box: str) -> str:
+    rows = [row.strip(_BOX) for row in box.splitlines()]
+    rows = [row for row in rows[1:] if row]  # the first row is the box's title
+    return " ".join(rows) + ("" if rows and rows[-1].endswith((".", "--help")) else ".")
+
+
+def _fail(message: str, status: int) -> int:
+    print(message, file=sys.stderr)
+    return status

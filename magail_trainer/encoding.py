@@ -1,0 +1,71 @@
+"""Values of finite spaces as row numbers of a table."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from jaxtyping import Int
+from torch import Tensor
+
+from magail_trainer.errors import InputError
+
+
+class FiniteSpace:
+    """Numbers the values of a finite space from 0 to size - 1.
+
+    Args:
+        space: Discrete, MultiDiscrete, MultiBinary, or a Box whose bounds leave one value (a constant).
+        where: what to call the space in messages, `observation space of agent_0` for example.
+
+    Raises:
+        InputError: the space is not finite.
+    """
+
+    def __init__(self, space: spaces.Space, where: str) -> None:
+        match space:
+            case spaces.Discrete():
+                self._sizes, self._start = np.array([space.n]), np.array([space.start])
+            case spaces.MultiDiscrete():
+                self._sizes, self._start = space.nvec.ravel(), space.start.ravel()
+            case spaces.MultiBinary():
+                self._sizes = np.full(space.shape, 2).ravel()
+                self._start = np.zeros_like(self._sizes)
+            case spaces.Box() if np.array_equal(space.low, space.high):
+                self._sizes, self._start = np.ones(space.low.size, dtype=np.int64), space.low.ravel()
+            case _:
+                raise InputError(f"The {where} is {space}; a table needs a Discrete or constant one.")
+        self._shape = space.shape or ()
+        self._constant = bool((self._sizes == 1).all())
+        self.size = math.prod(int(size) for size in self._sizes)
+
+    def encode(self, values: np.ndarray) -> Int[np.ndarray, "*batch"]:
+        """Number the values `[*batch, *space.shape]`."""
+        values = np.asarray(values)
+        batch = values.shape[: values.ndim - len(self._shape)]
+        if self._constant:
+            return np.zeros(batch, dtype=np.int64)
+        if self._shape == ():
+            return np.subtract(values, self._start, dtype=np.int64)
+        digits = values.reshape(*batch, -1) - self._start
+        return np.ravel_multi_index(tuple(np.moveaxis(digits, -1, 0)), tuple(self._sizes)).astype(np.int64)
+
+    def decode(self, rows: Int[np.ndarray, "*batch"]) -> np.ndarray:
+        """The values `[*batch, *space.shape]` behind the numbers; the inverse of `encode`."""
+        if self._shape == ():
+            return np.add(rows, self._start)
+        digits = np.stack(np.unravel_index(rows, tuple(self._sizes)), axis=-1)
+        return (digits + self._start).reshape(*rows.shape, *self._shape)
+
+
+def joint_row(rows: Sequence[Int[Tensor, "*batch"]], sizes: Sequence[int]) -> Int[Tensor, "*batch"]:
+    """The row-major number of a tuple of numbers: one row for each joint value, as in `np.ravel_multi_index`.
+
+    A linear map of concatenated one-hots would be additive in its parts and could not see a correlation between them.
+    """
+    joint = None
+    for row, size in zip(rows, sizes, strict=True):
+        if size > 1:  # a constant adds nothing
+            joint = row if joint is None else joint * size + row
+    return torch.zeros_like(rows[0]) if joint is None else joint

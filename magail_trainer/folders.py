@@ -1,0 +1,57 @@
+"""Output folders that appear whole or not at all."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from magail_trainer.errors import InputError
+
+
+@contextmanager
+def new_folder(path: str | Path, *, marker: str, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a hidden folder that is renamed to `path` when the block ends, and deleted when the block fails.
+
+    Args:
+        path: the folder to make; its parents are made too.
+        marker: the file that such a folder holds (`manifest.json`, say). Only a folder with this file is ever replaced.
+        overwrite: replace what is at `path`, at the very end, once the new folder is complete.
+
+    Raises:
+        InputError: `path` is taken, or cannot be written. Raised on entry, so that hours of work are not lost to it.
+    """
+    path = Path(path)
+    try:
+        _check_free(path, marker, overwrite=overwrite)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging = path.parent / f".{path.name}.partial-{os.getpid()}"
+        staging.mkdir()
+    except OSError as error:
+        raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
+    try:
+        yield staging
+        _replace(path, staging)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _check_free(path: Path, marker: str, *, overwrite: bool) -> None:
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise InputError(f"{str(path)!r} is a file; expected the name of a folder to make.")
+    if not any(path.iterdir()):
+        return
+    if not overwrite:
+        raise InputError(f"{str(path)!r} already holds files; choose another folder or add --overwrite.")
+    if not (path / marker).exists():
+        raise InputError(f"{str(path)!r} holds files but no {marker}, so it is not replaced; choose another folder.")
+
+
+def _replace(path: Path, staging: Path) -> None:
+    old = staging.with_name(staging.name + ".old")
+    if path.exists():
+        path.rename(old)
+    staging.rename(path)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,65 @@
+"""Losses and rewards: pure functions of tensors, one value per run. Sum them over the runs before `backward`.
+
+A sum gives R independent Adams; a mean would scale every gradient by 1/R.
+"""
+
+from collections.abc import Callable, Mapping
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
+
+from magail_trainer.config import RewardStyle
+
+
+def discriminator_loss(
+    expert_logit: Float[Tensor, "R B"],
+    expert_weight: Float[Tensor, "R B"],
+    learner_logit: Float[Tensor, "R C"],
+    learner_weight: Float[Tensor, "R C"],
+) -> Float[Tensor, " R"]:
+    """−E_expert[log D] − E_learner[log(1 − D)], with D = sigmoid(logit): binary cross entropy with expert = 1.
+
+    The discriminator's objective in Goodfellow et al. 2014 (equation 1) and, with the labels of Song et al. 2018
+    turned round, in MAGAIL (equation 8). At its optimum the logit is log p_expert / p_learner.
+    """
+    return (expert_weight * softplus(-expert_logit)).sum(-1) + (learner_weight * softplus(learner_logit)).sum(-1)
+
+
+def non_saturating_reward(logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """log D: at most 0."""
+    return logsigmoid(logit)
+
+
+def gail_reward(logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """−log(1 − D): at least 0 (Ho & Ermon 2016, with expert = 1)."""
+    return softplus(logit)
+
+
+REWARDS: Mapping[RewardStyle, Callable[[Tensor], Tensor]] = {
+    "non_saturating": non_saturating_reward,
+    "gail": gail_reward,
+}
+
+
+def reward_to_go(rewards: Float[Tensor, "R E T"], *, discount: float) -> Float[Tensor, "R E T"]:
+    """G_t = Σ_{k ≥ t} discount^(k−t) r_k within each episode of at most T steps.
+
+    Rewards beyond the end of a shorter episode must be 0.
+    """
+    returns = rewards.clone()
+    for step in range(rewards.shape[-1] - 2, -1, -1):
+        returns[..., step] += discount * returns[..., step + 1]
+    return returns
+
+
+def policy_gradient_loss(
+    log_prob: Float[Tensor, "R B"], returns: Float[Tensor, "R B"], weight: Float[Tensor, "R B"]
+) -> Float[Tensor, " R"]:
+    """−E[log π(a|o) · G]: its gradient is REINFORCE without a baseline (Williams 1992)."""
+    return -(weight * returns.detach() * log_prob).sum(-1)
+
+
+def mean_entropy(entropy: Float[Tensor, "R B"], weight: Float[Tensor, "R B"]) -> Float[Tensor, " R"]:
+    """E[H(π(·|o))], in nats; β times it is added to the policy's objective."""
+    return (weight * entropy).sum(-1)

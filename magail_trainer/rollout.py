@@ -1,0 +1,171 @@
+"""The learner's side: policies and a vector env make a batch, sampled or enumerated."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from magail_trainer.batch import Batch, equal_weights
+from magail_trainer.encoding import FiniteSpace
+from magail_trainer.errors import InputError
+from magail_trainer.policies import IndependentPolicies
+from magail_trainer.seeding import RunNoise
+from magail_trainer.vector_env import VectorEnv
+
+_MAX_EPISODE_STEPS = 100_000
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Whole episodes of every run, of at most T steps each."""
+
+    batch: Batch
+    """B = E·T; what pads a shorter episode has weight 0."""
+    num_steps: int
+    """T"""
+    env_rewards: Mapping[str, Float[Tensor, "R B"]]
+    """What the env itself pays, by agent."""
+
+    def by_episode(self, values: Float[Tensor, "R B"]) -> Float[Tensor, "R E T"]:
+        """Values of the batch with its episodes and steps apart, and 0 for padding."""
+        return (values * (self.batch.weight > 0)).unflatten(1, (-1, self.num_steps))
+
+    @property
+    def mean_return(self) -> dict[str, Float[Tensor, " R"]]:
+        """The mean over a run's episodes of the env's own return, undiscounted, by agent."""
+        weight = self.batch.weight
+        mean_length = (weight > 0).sum(-1) * (self.num_steps / weight.shape[1])
+        return {agent: (weight * rewards).sum(-1) * mean_length for agent, rewards in self.env_rewards.items()}
+
+
+class SampledRollouts:
+    """Plays E episodes of every run side by side, R·E copies of the env in all.
+
+    Every collection starts from `reset` with seeds of the run's own stream: what a run sees depends neither on the
+    other runs nor on how long their episodes are.
+    """
+
+    def __init__(
+        self,
+        vector_env: VectorEnv,
+        observation_codes: Mapping[str, FiniteSpace],
+        action_codes: Mapping[str, FiniteSpace],
+        *,
+        seeds: Sequence[int],
+        episodes: int,
+        batch_size: int,
+        device: torch.device,
+        purpose: str = "rollouts",
+    ) -> None:
+        self._env, self._codes, self._action_codes = vector_env, observation_codes, action_codes
+        self._episodes, self._batch_size, self._device = episodes, batch_size, device
+        self._env_noise = RunNoise(seeds, purpose, "env")
+        self._action_noise = RunNoise(seeds, purpose, "actions")
+        self._choice_noise = RunNoise(seeds, purpose, "minibatches")
+
+    @torch.no_grad()
+    def collect(self, policies: IndependentPolicies) -> Rollout:
+        """Play each copy's episode to its end.
+
+        Raises:
+            InputError: an episode does not end.
+        """
+        first_seed = (self._env_noise.uniform(1) * 2**31).astype(np.int64)
+        observations, _ = self._env.reset(seed=(first_seed + np.arange(self._episodes)).ravel())
+        playing, steps = np.ones(self._env.num_envs, dtype=bool), []
+        while playing.any():
+            if len(steps) == _MAX_EPISODE_STEPS:
+                raise InputError(f"An episode goes on after {_MAX_EPISODE_STEPS} steps; expected an env with an end.")
+            rows = {agent: self._for_runs(code.encode(observations[agent])) for agent, code in self._codes.items()}
+            actions = self._draw_actions(policies, rows)
+            observations, rewards, terminations, truncations, _ = self._env.step(self._decode(actions))
+            steps.append((rows, actions, {agent: self._for_runs(paid) for agent, paid in rewards.items()}, playing))
+            first = policies.agents[0]
+            playing = playing & ~(terminations[first] | truncations[first])
+        observations, actions, rewards = (
+            {agent: _by_step([step[part][agent] for step in steps]) for agent in policies.agents} for part in range(3)
+        )
+        present = _by_step([self._for_runs(step[3]) for step in steps])
+        return Rollout(Batch(observations, actions, equal_weights(present)), len(steps), rewards)
+
+    def minibatch(self, rollout: Rollout) -> tuple[Batch, Int[Tensor, "R K"]]:
+        """`batch_size` different steps of each run, drawn at random, and where they stand in the rollout."""
+        weight = rollout.batch.weight
+        size = min(self._batch_size, weight.shape[1])
+        keys = self._choice_noise.uniform(weight.shape[1])
+        if rollout.num_steps > 1:
+            keys = np.where(weight.cpu().numpy() > 0, keys, np.inf)  # padding comes last
+        index = np.argpartition(keys, size - 1, axis=1)[:, :size]
+        chosen = torch.from_numpy(index).to(self._device)
+        return rollout.batch.select(chosen), chosen
+
+    def _draw_actions(
+        self, policies: IndependentPolicies, observations: Mapping[str, Int[Tensor, "R E"]]
+    ) -> dict[str, Int[Tensor, "R E"]]:
+        uniform = torch.from_numpy(self._action_noise.uniform(len(observations), self._episodes)).to(self._device)
+        distributions = policies(observations)
+        return {agent: distributions[agent].sample(uniform[:, i]) for i, agent in enumerate(policies.agents)}
+
+    def _decode(self, actions: Mapping[str, Int[Tensor, "R E"]]) -> dict[str, np.ndarray]:
+        rows = {agent: row.flatten().cpu().numpy() for agent, row in actions.items()}
+        return {agent: self._action_codes[agent].decode(row) for agent, row in rows.items()}
+
+    def _for_runs(self, values: Shaped[np.ndarray, " R*E"]) -> Shaped[Tensor, "R E"]:
+        return torch.from_numpy(values.reshape(-1, self._episodes)).to(self._device)
+
+
+def _by_step(steps: Sequence[Shaped[Tensor, "R E"]]) -> Shaped[Tensor, "R B"]:
+    """T times `[R, E]` to `[R, E·T]`: the steps of each episode next to each other."""
+    return steps[0] if len(steps) == 1 else torch.stack(list(steps), dim=-1).flatten(1)
+
+
+class EnumeratedRollouts:
+    """Every joint action of a one-step env with its exact probability: training without sampling noise.
+
+    Raises:
+        InputError: the env has more than one observation or step.
+    """
+
+    def __init__(
+        self,
+        vector_env: VectorEnv,
+        observation_codes: Mapping[str, FiniteSpace],
+        action_codes: Mapping[str, FiniteSpace],
+        *,
+        num_runs: int,
+        device: torch.device,
+    ) -> None:
+        for agent, code in observation_codes.items():
+            if code.size > 1:
+                raise InputError(f"--exact needs an env with one observation; that of {agent} has {code.size} values.")
+        sizes = [code.size for code in action_codes.values()]
+        joint_actions = np.indices(sizes).reshape(len(sizes), -1)  # [N, joint actions], row-major
+        vector_env.reset(seed=0)
+        values = {
+            agent: code.decode(row) for (agent, code), row in zip(action_codes.items(), joint_actions, strict=True)
+        }
+        _, rewards, terminations, truncations, _ = vector_env.step(values)
+        if not all((terminations[agent] | truncations[agent]).all() for agent in action_codes):
+            raise InputError("--exact needs an env whose episodes have one step.")
+        self._rewards, self._actions = (
+            {agent: torch.from_numpy(row).to(device).expand(num_runs, -1) for agent, row in rows.items()}
+            for rows in (rewards, dict(zip(action_codes, joint_actions, strict=True)))
+        )
+        self._observations = {agent: torch.zeros_like(self._actions[agent]) for agent in action_codes}
+
+    @torch.no_grad()
+    def collect(self, policies: IndependentPolicies) -> Rollout:
+        """Weight every joint action with the product of the agents' probabilities."""
+        distributions = policies(self._observations)
+        log_probs = [distributions[agent].log_prob(self._actions[agent]) for agent in policies.agents]
+        weight = torch.stack(log_probs).sum(0).exp()
+        return Rollout(Batch(self._observations, self._actions, weight), 1, self._rewards)
+
+    def minibatch(self, rollout: Rollout) -> tuple[Batch, Int[Tensor, "R B"]]:
+        """All of it, and the order in which it stands."""
+        batch = rollout.batch
+        index = torch.arange(batch.weight.shape[1], device=batch.weight.device).expand(len(batch.weight), -1)
+        return batch, index

@@ -1,0 +1,47 @@
+"""A Gymnasium space as plain JSON, so that a dataset can say which spaces it was recorded in."""
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from pettingzoo import ParallelEnv
+
+from magail_trainer.errors import InputError
+
+
+def describe_spaces(env: ParallelEnv) -> dict[str, dict[str, Any]]:
+    """`{agent: {"observation": ..., "action": ...}}`, in the order of the env's agents."""
+    return {
+        agent: {
+            "observation": describe_space(env.observation_space(agent)),
+            "action": describe_space(env.action_space(agent)),
+        }
+        for agent in env.possible_agents
+    }
+
+
+def describe_space(space: spaces.Space) -> dict[str, Any]:
+    """Describe one space; two spaces are the same exactly if their descriptions are equal.
+
+    Raises:
+        InputError: the values of such a space are not plain arrays.
+    """
+    match space:
+        case spaces.Discrete():
+            return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+        case spaces.MultiDiscrete():
+            return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
+        case spaces.MultiBinary():
+            return {"type": "MultiBinary", "shape": list(space.shape)}
+        case spaces.Box():
+            bounds = {"low": _bound(space.low), "high": _bound(space.high)}
+            return {"type": "Box", **bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
+    raise InputError(
+        f"A {type(space).__name__} space cannot be recorded; expected Discrete, MultiDiscrete, MultiBinary or Box."
+    )
+
+
+def _bound(values: np.ndarray) -> Any:
+    """One text where all bounds are equal, as they mostly are; text, since JSON has no infinity."""
+    texts = [repr(value) for value in values.ravel().tolist()]
+    return texts[0] if len(set(texts)) == 1 else texts

@@ -1,0 +1,144 @@
+"""Run folders: `config.json`, `runs.csv`, `history.npz`, `checkpoint/`. Reading them needs no torch.
+
+config.json    every setting, and the command that repeats the run
+runs.csv       one row per run: beta, seed, and its final measurements
+history.npz    `epoch [K]`, and `[K, R]` for every metric
+checkpoint/    the parameters: one npz file per module, `[R, ...]` for every parameter
+"""
+
+import csv
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from magail_trainer.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FORMAT = "magail-run"
+VERSION = 1
+CONFIG = "config.json"
+
+
+@dataclass
+class History:
+    """What is logged during training, kept as tensors until it is stacked."""
+
+    epochs: list[int] = field(default_factory=list)
+    rows: list[Mapping[str, "Tensor"]] = field(default_factory=list)
+
+    def append(self, epoch: int, metrics: Mapping[str, "Tensor"]) -> None:
+        """Keep `[R]` values under each name, the same names every time."""
+        self.epochs.append(epoch)
+        self.rows.append(metrics)
+
+    def stack(self) -> dict[str, np.ndarray]:
+        """`epoch [K]`, and `[K, R]` under each name."""
+        names = self.rows[0] if self.rows else ()
+        stacked = {name: np.stack([row[name].cpu().numpy() for row in self.rows]) for name in names}
+        return {"epoch": np.asarray(self.epochs, dtype=np.int64), **stacked}
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write `config.json`."""
+    content = {"format": FORMAT, "version": VERSION, **config}
+    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read the `config.json` of a run folder.
+
+    Raises:
+        InputError: the folder is not one.
+    """
+    file = Path(path) / CONFIG
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{str(path)!r} is no run folder: its {CONFIG} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise InputError(f"{str(file)!r} is not the JSON that it should be ({error}).") from error
+    if not isinstance(config, dict) or (config.get("format"), config.get("version")) != (FORMAT, VERSION):
+        raise InputError(f"{str(path)!r} is no run folder of this version: {CONFIG} does not say {FORMAT!r} {VERSION}.")
+    return config
+
+
+def write_table(file: Path, columns: Mapping[str, Iterable[Any]]) -> None:
+    """Write columns of one length as CSV; floats keep every digit."""
+    plain = [np.asarray(column).tolist() for column in columns.values()]
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*plain, strict=True))
+
+
+def read_table(file: Path) -> dict[str, np.ndarray]:
+    """Read a CSV table as columns: integers, floats, or texts.
+
+    Raises:
+        InputError: there is no such table.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            header, *rows = csv.reader(stream)
+        columns = list(zip(*rows, strict=True)) or [()] * len(header)
+        return {name: _typed(column) for name, column in zip(header, columns, strict=True)}
+    except OSError as error:
+        raise InputError(f"{str(file)!r} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise InputError(f"{str(file)!r} is not the table that it should be ({error}).") from error
+
+
+def read_arrays(file: Path) -> dict[str, np.ndarray]:
+    """Read an npz file, `history.npz` for instance.
+
+    Raises:
+        InputError: there is none, or it is broken.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except OSError as error:
+        raise InputError(f"{str(file)!r} cannot be read ({error.strerror or error}).") from error
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{str(file)!r} is not the npz file that it should be ({error}).") from error
+
+
+def write_checkpoint(folder: Path, modules: Mapping[str, "nn.Module"]) -> None:
+    """Write the parameters of each module to `checkpoint/<name>.npz`."""
+    (folder / "checkpoint").mkdir()
+    for name, module in modules.items():
+        arrays = {key: tensor.cpu().numpy() for key, tensor in module.state_dict().items()}
+        np.savez(folder / "checkpoint" / f"{name}.npz", **arrays)
+
+
+def read_checkpoint(path: str | Path, name: str, module: "nn.Module") -> None:
+    """Load the parameters of a module that was made with the same settings.
+
+    Raises:
+        InputError: there are none, or they are of another shape.
+    """
+    import torch
+
+    file = Path(path) / "checkpoint" / f"{name}.npz"
+    arrays = {key: torch.from_numpy(array) for key, array in read_arrays(file).items()}
+    try:
+        module.load_state_dict(arrays)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{str(file)!r} does not fit the env and runs of its folder: {reason}") from error
+
+
+def _typed(column: tuple[str, ...]) -> np.ndarray:
+    for convert in (int, float):
+        try:
+            return np.asarray([convert(text) for text in column])
+        except ValueError:
+            continue
+    return np.asarray(column)
