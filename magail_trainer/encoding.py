@@ -47,14 +47,14 @@ class FiniteSpace:
         if self._constant:
             return np.zeros(batch, dtype=np.int64)
         if self._shape == ():
-            return np.subtract(values, self._start, dtype=np.int64)
+            return np.asarray(values - self._start.item(), dtype=np.int64)
         digits = values.reshape(*batch, -1) - self._start
         return np.ravel_multi_index(tuple(np.moveaxis(digits, -1, 0)), tuple(self._sizes)).astype(np.int64)
 
     def decode(self, rows: Int[np.ndarray, "*batch"]) -> np.ndarray:
         """The values `[*batch, *space.shape]` behind the numbers; the inverse of `encode`."""
         if self._shape == ():
-            return np.add(rows, self._start)
+            return np.asarray(rows + self._start.item())
         digits = np.stack(np.unravel_index(rows, tuple(self._sizes)), axis=-1)
         return (digits + self._start).reshape(*rows.shape, *self._shape)
 

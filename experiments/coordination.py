@@ -1,0 +1,288 @@
+"""The matching game under MAGAIL: record an expert, train every (β, seed) run from the files, measure, draw.
+
+python -m experiments.coordination --help
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+if __package__ in (None, ""):  # run as a script: Python then looks for modules in this folder, not in the checkout
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from experiments.figures import coordination_figure, save_figure
+from experiments.metrics import (
+    best_product_js,
+    convention,
+    coordination_rate,
+    entropy,
+    js_distance,
+    mutual_information,
+    product_joint,
+)
+from magail_trainer.command_line import display_path, run_command, this_command
+from magail_trainer.config import MagailConfig, RewardStyle
+from magail_trainer.env_ids import EnvEntry, resolve
+from magail_trainer.errors import InputError
+from magail_trainer.evaluation import evaluation_rollouts, joint_action_counts
+from magail_trainer.folders import new_folder
+from magail_trainer.joint_policies import make_joint_policy
+from magail_trainer.recording import record
+from magail_trainer.runs import Runs
+from magail_trainer.store import CONFIG, write_checkpoint, write_config, write_table
+from magail_trainer.trainer import Trainer, train_with_history
+from magail_trainer.trajectories import Trajectories, read_manifest
+
+ENV_ID = "coordination_env:coordination/matching-v0"
+JOINT_ACTIONS = ("aa", "ab", "ba", "bb")
+AGENTS = ("agent_0", "agent_1")
+
+ExpertType = Literal["mixed", "bimodal", "asymmetric", "noisy", "all_AA"]
+Columns = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class CoordinationConfig:
+    """Show where multi-agent GAIL fails in the 2×2 matching game, for a row of entropy bonuses β."""
+
+    expert_type: ExpertType = "bimodal"
+    """The scripted expert: mixed (independent 50/50), bimodal (half AA, half BB), asymmetric (70/30), noisy (10 % AB
+    or BA), all_AA."""
+    betas: tuple[float, ...] = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+    """Weights of the policies' entropy bonus."""
+    seeds: tuple[int, ...] = (42, 123, 456, 789, 999)
+    """One run for each, and each β."""
+    epochs: int = 4000
+    """Training epochs."""
+    rollout_episodes: int = 200
+    """Episodes that each run plays per epoch."""
+    eval_episodes: int = 5000
+    """Episodes that each run plays after training."""
+    lr_policy: float = 0.01
+    """Adam's learning rate for the policies."""
+    lr_disc: float = 0.01
+    """Adam's learning rate for the discriminator."""
+    reward_style: RewardStyle = "non_saturating"
+    """What the policies maximise: log D (non_saturating) or -log(1 - D) (gail)."""
+    policy_init_uniform: bool = False
+    """Start both policies at exactly 0.5/0.5, not at logits of 0.1 times a standard normal."""
+    no_plots: bool = False
+    """Skip the figure."""
+    batch_size: int = 32
+    """Joint actions of the expert and of the learner in a discriminator step, and of the learner in a policy step."""
+    exact: bool = False
+    """Train with expectations over the four joint actions in place of samples."""
+    expert_ratio: float | None = None
+    """Share of AA among the matching episodes of a bimodal, asymmetric or noisy expert; by default the expert's own."""
+    expert_noise: float | None = None
+    """Share of AB and BA episodes of a noisy expert; by default 0.1."""
+    expert_episodes: int = 1000
+    """Episodes to record."""
+    expert_seed: int = 0
+    """Decides the order of the expert's episodes, and what is random in them."""
+    dataset: Path | None = None
+    """Train on this recorded dataset of the matching game; nothing is recorded then."""
+    device: str = "cpu"
+    """Where the tensors live: cpu, cuda, cuda:1, ..."""
+    output: Path | None = None
+    """The folder to make; by default a new one under results/coordination."""
+    overwrite: bool = False
+    """Replace the results that --output already holds."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What an experiment leaves behind; the same as in its folder."""
+
+    folder: Path
+    runs: Columns
+    """`runs.csv`: `[R]` under each name."""
+    history: Columns
+    """`history.npz`: `epoch [K]`, and `[K, R]` under each name."""
+    expert_joint: np.ndarray
+    """`[2, 2]`: how often each joint action occurs in the demonstrations."""
+
+
+def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
+    """Record or load the demonstrations, train, evaluate, and write the run folder.
+
+    Args:
+        config: the settings.
+        command: what `config.json` says repeats the run.
+
+    Raises:
+        InputError: a setting is out of range, or the output folder cannot be made.
+    """
+    runs = Runs.grid(betas=config.betas, seeds=config.seeds)
+    training = MagailConfig(
+        epochs=config.epochs,
+        rollout_episodes=config.rollout_episodes,
+        batch_size=config.batch_size,
+        lr_policy=config.lr_policy,
+        lr_disc=config.lr_disc,
+        reward_style=config.reward_style,
+        policy_init_uniform=config.policy_init_uniform,
+        exact=config.exact,
+    )
+    if config.dataset is not None and (config.expert_ratio, config.expert_noise) != (None, None):
+        raise InputError("--expert_ratio and --expert_noise change what is recorded; leave them out with --dataset.")
+    if config.eval_episodes < 1:
+        raise InputError(f"--eval_episodes must be at least 1, not {config.eval_episodes}.")
+    target = config.output or _fresh_name(config.expert_type)
+    with new_folder(target, marker=CONFIG, overwrite=config.overwrite) as folder:
+        entry = resolve(ENV_ID)
+        dataset_folder = _record_expert(config, entry, folder) if config.dataset is None else config.dataset
+        demonstrations = Trajectories.load(dataset_folder)
+        trainer = Trainer(entry, demonstrations, runs, training, device=config.device)
+        expert_joint = joint_frequencies(demonstrations)
+        history = train_with_history(
+            trainer,
+            log_every=10,
+            measure=lambda: {f"prob_a_{agent}": probs[:, 0] for agent, probs in _marginals(trainer).items()},
+        )
+        marginals = {agent: probs.numpy() for agent, probs in _marginals(trainer).items()}
+        table = {"beta": runs.beta, "seed": runs.seed, **exact_columns(marginals, expert_joint)}
+        table |= sampled_columns(_play(trainer, config.eval_episodes), expert_joint)
+
+        dataset = {"path": str(config.dataset or "dataset"), "sha256": read_manifest(dataset_folder)["sha256"]}
+        settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
+        description = trainer.describe()
+        description["dataset"] |= {**dataset, "joint": expert_joint.tolist()}
+        write_config(folder, {"command": command, "experiment": settings, **description})
+        write_table(folder / "runs.csv", table)
+        np.savez(folder / "history.npz", allow_pickle=False, **history)
+        write_checkpoint(folder, {"policies": trainer.policies, "discriminator": trainer.discriminator})
+        if not config.no_plots:
+            _draw(folder / "figure.png", table, history, expert_joint, config)
+    return Results(Path(target), table, history, expert_joint)
+
+
+def joint_frequencies(demonstrations: Trajectories) -> np.ndarray:
+    """How often each joint action of the 2×2 game occurs in a dataset, `[2, 2]`."""
+    counts = np.zeros((2, 2))
+    np.add.at(counts, tuple(demonstrations.actions[agent] for agent in AGENTS), 1)
+    return counts / counts.sum()
+
+
+def exact_columns(marginals: Mapping[str, np.ndarray], expert_joint: np.ndarray) -> Columns:
+    """What the learned policies do, worked out from their probabilities.
+
+    Args:
+        marginals: each agent's action probabilities, `[R, 2]`.
+        expert_joint: `[2, 2]`
+    """
+    both = [marginals[agent] for agent in AGENTS]
+    joint = product_joint(both)
+    return {
+        **{f"prob_a_{agent}": marginals[agent][:, 0] for agent in AGENTS},
+        **{f"entropy_{agent}": entropy(marginals[agent]) for agent in AGENTS},
+        **_joint_columns(joint, prefix=""),
+        "coordination_rate": coordination_rate(joint),
+        "js_distance": js_distance(joint, expert_joint),
+        "mutual_information": mutual_information(joint),
+        "convention": convention(both),
+    }
+
+
+def sampled_columns(joint: np.ndarray, expert_joint: np.ndarray) -> Columns:
+    """The same from the joint frequencies of the evaluation episodes, `[R, 2, 2]`."""
+    return {
+        **_joint_columns(joint, prefix="sampled_"),
+        "sampled_coordination_rate": coordination_rate(joint),
+        "sampled_js_distance": js_distance(joint, expert_joint),
+    }
+
+
+def summary(results: Results) -> list[str]:
+    """What the terminal shows: the lines of each β, and what independent policies could reach at best."""
+    limit = best_product_js(results.expert_joint).distance
+    expert = ", ".join(f"{name.upper()} {share:.3f}" for name, share in _joint_columns(results.expert_joint).items())
+    lines = [f"expert: {expert.replace('JOINT_', '')}"]
+    for beta in dict.fromkeys(results.runs["beta"].tolist()):
+        runs = {name: column[results.runs["beta"] == beta] for name, column in results.runs.items()}
+        lines += _summary_of_beta(beta, runs)
+    lines.append(f"Independent policies cannot come closer to this expert than a JS distance of {limit:.3f}.")
+    return lines
+
+
+def _summary_of_beta(beta: float, runs: Columns) -> list[str]:
+    seeds, rate = len(runs["seed"]), runs["coordination_rate"]
+    names, counts = np.unique(runs["convention"], return_counts=True)
+    seen = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    spread = "variance across seeds {:.4f}" if seeds > 1 else "one seed, no variance"
+    lines = [f"β={beta}: mean coordination = {rate.mean():.3f}, std = {rate.std():.3f}"]
+    for agent in AGENTS:
+        prob_a = runs[f"prob_a_{agent}"]
+        variance = spread.format(prob_a.var(ddof=1) if seeds > 1 else np.nan)
+        lines.append(
+            f"    {agent}: entropy = {runs[f'entropy_{agent}'].mean():.3f} nats, P(A) = {prob_a.mean():.3f}, {variance}"
+        )
+    js = runs["js_distance"]
+    lines.append(f"    JS distance to the expert's joint = {js.mean():.3f}, std = {js.std():.3f}")
+    shares = ", ".join(f"{name} {seen.get(name, 0)}" for name in ("AA", "BB", "neither"))
+    lines.append(f"    conventions of {seeds} seeds: {shares}")
+    return lines
+
+
+def _fresh_name(expert_type: str) -> Path:
+    """A name that no other process picks, not even one started in the same second."""
+    return Path("results/coordination") / f"{expert_type}_{datetime.now():%Y-%m-%d_%H%M%S}_{os.getpid()}"
+
+
+def _record_expert(config: CoordinationConfig, entry: EnvEntry, folder: Path) -> Path:
+    arguments: dict[str, Any] = {"ratio": config.expert_ratio, "noise": config.expert_noise}
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    takes = {"bimodal": {"ratio"}, "asymmetric": {"ratio"}, "noisy": {"ratio", "noise"}}.get(config.expert_type, set())
+    for name in arguments.keys() - takes:
+        raise InputError(f"--expert_{name} means nothing to a {config.expert_type} expert; leave it out.")
+    policy = make_joint_policy(config.expert_type, entry, arguments)
+    recorded = record(entry, policy, episodes=config.expert_episodes, seed=config.expert_seed)
+    recorded.save(folder / "dataset")
+    return folder / "dataset"
+
+
+def _marginals(trainer: Trainer) -> dict[str, Tensor]:
+    """Each agent's action probabilities, `[R, 2]`; the game has one observation."""
+    return {
+        agent: policy.logits.detach()[:, 0].double().softmax(-1).cpu()
+        for agent, policy in trainer.policies.policies.items()
+    }
+
+
+def _play(trainer: Trainer, episodes: int) -> np.ndarray:
+    """Joint frequencies of the evaluation episodes, `[R, 2, 2]`."""
+    rollouts = evaluation_rollouts(trainer.entry, trainer.codes, trainer.policies, trainer.runs, episodes=episodes)
+    counts = sum(joint_action_counts(rollout, trainer.codes) for rollout in rollouts)
+    return np.asarray(counts).reshape(-1, 2, 2) / episodes
+
+
+def _joint_columns(joint: np.ndarray, *, prefix: str = "") -> Columns:
+    flat = joint.reshape(*joint.shape[:-2], 4)
+    return {f"{prefix}joint_{name}": flat[..., index] for index, name in enumerate(JOINT_ACTIONS)}
+
+
+def _draw(file: Path, table: Columns, history: Columns, expert_joint: np.ndarray, config: CoordinationConfig) -> None:
+    expert = config.expert_type if config.dataset is None else "recorded"
+    reward = {"non_saturating": "log D", "gail": "−log(1 − D)"}[config.reward_style]
+    title = f"MAGAIL in the 2×2 matching game: {expert} expert, reward {reward}, {len(config.seeds)} seeds for each β"
+    save_figure(coordination_figure(table, history, expert_joint, title=title), file)
+
+
+def _main(config: CoordinationConfig) -> None:
+    torch.set_num_threads(1)  # the fastest for small tensors
+    results = run_experiment(config, command=this_command("python -m experiments.coordination"))
+    print("\n".join(summary(results)))
+    shown = "runs.csv" if config.no_plots else "runs.csv and figure.png"
+    print(f"Wrote {display_path(results.folder)}, with {shown}.")
+
+
+if __name__ == "__main__":
+    run_command(CoordinationConfig, _main, prog="python -m experiments.coordination")
