@@ -148,7 +148,7 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
             log_every=10,
             measure=lambda: {f"prob_a_{agent}": probs[:, 0] for agent, probs in _marginals(trainer).items()},
         )
-        marginals = {agent: probs.double().numpy() for agent, probs in _marginals(trainer).items()}
+        marginals = {agent: probs.numpy() for agent, probs in _marginals(trainer).items()}
         table = {"beta": runs.beta, "seed": runs.seed, **exact_columns(marginals, expert_joint)}
         table |= sampled_columns(_play(trainer, config.eval_episodes), expert_joint)
 
@@ -253,7 +253,8 @@ def _record_expert(config: CoordinationConfig, entry: EnvEntry, folder: Path) ->
 def _marginals(trainer: Trainer) -> dict[str, Tensor]:
     """Each agent's action probabilities in the game's one observation, `[R, 2]`."""
     observations = dict.fromkeys(AGENTS, torch.zeros(len(trainer.runs), 1, dtype=torch.int64, device=trainer.device))
-    return {agent: distribution.probs[:, 0].cpu() for agent, distribution in trainer.policies(observations).items()}
+    probs = {agent: policy.probs[:, 0].double().cpu() for agent, policy in trainer.policies(observations).items()}
+    return {agent: values / values.sum(-1, keepdim=True) for agent, values in probs.items()}
 
 
 def _play(trainer: Trainer, episodes: int) -> np.ndarray:

@@ -49,7 +49,7 @@ class FiniteSpace:
         if self._shape == ():
             return np.asarray(values - self._start.item(), dtype=np.int64)
         digits = values.reshape(*batch, -1) - self._start
-        return np.ravel_multi_index(tuple(np.moveaxis(digits, -1, 0)), tuple(self._sizes)).astype(np.int64)
+        return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(digits, -1, 0)), tuple(self._sizes)), dtype=np.int64)
 
     def decode(self, rows: Int[np.ndarray, "*batch"]) -> np.ndarray:
         """The values `[*batch, *space.shape]` behind the numbers; the inverse of `encode`."""

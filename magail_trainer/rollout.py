@@ -31,7 +31,9 @@ class Rollout:
 
     def by_episode(self, values: Float[Tensor, "R B"]) -> Float[Tensor, "R E T"]:
         """Values of the batch with its episodes and steps apart, and 0 for padding."""
-        return (values * (self.batch.weight > 0)).unflatten(1, (-1, self.num_steps))
+        if self.num_steps > 1:  # episodes of one step need no padding
+            values = values * (self.batch.weight > 0)
+        return values.unflatten(1, (-1, self.num_steps))
 
     @property
     def mean_return(self) -> dict[str, Float[Tensor, " R"]]:
