@@ -1,0 +1,92 @@
+"""Rules of the house: who may import whom, and that the README keeps its word."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FORBIDDEN = {
+    "coordination_env": {"magail_trainer", "experiments", "tests", "torch", "scipy"},
+    "magail_trainer": {"coordination_env", "experiments", "tests"},
+    "experiments": {"tests"},
+}
+
+
+def imports(file: Path) -> set[str]:
+    """The top-level packages that a file imports, anywhere in it."""
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    origins = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.split(".")[0] for name in plain | origins}
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["bash", "-ec", command], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_arrows_run_one_way(package: str) -> None:
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    for file in files:
+        assert not imports(file) & FORBIDDEN[package], file
+
+
+def test_datasets_are_read_without_torch() -> None:
+    code = (
+        "import sys, coordination_env, magail_trainer.trajectories, magail_trainer.cli; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("index", range(len(blocks("python"))))
+def test_python_of_the_readme_runs(index: int, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", blocks("python")[index]], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_magail_commands_of_the_readme_run(tmp_path: Path) -> None:
+    (commands,) = [block for block in blocks("bash") if block.startswith("magail")]
+    done = run(commands.replace("--epochs 2000", "--epochs 20"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "demos" / "manifest.json").exists()
+    assert (tmp_path / "run" / "runs.csv").exists()
+
+
+@pytest.mark.slow
+def test_first_command_of_the_readme_ends_with_the_figure_and_the_summary(tmp_path: Path) -> None:
+    install, main_job = blocks("bash")[0].strip().split(" && ")
+    assert install == "python -m pip install -e ."
+    done = run(main_job, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines() if line.startswith("β=")] == [
+        "β=0.0", "β=0.1", "β=0.5", "β=1.0", "β=2.0", "β=5.0"
+    ]  # fmt: skip
+    (figure,) = tmp_path.glob("results/coordination/*/figure.png")
+    assert figure.stat().st_size > 50_000
+
+
+def test_ci_runs_the_second_command_of_the_readme() -> None:
+    install, tests = blocks("bash")[1].strip().split(" && ")
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert f"{install} --quiet && {tests}" in script
+
+
+def test_torch_stays_below_the_release_that_pulls_in_cuda() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (torch,) = [requirement for requirement in project["dependencies"] if requirement.startswith("torch")]
+    assert torch == "torch>=2.6,<2.14"
