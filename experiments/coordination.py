@@ -5,6 +5,7 @@ python -m experiments.coordination --help
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -109,6 +110,7 @@ class Results:
     """`history.npz`: `epoch [K]`, and `[K, R]` under each name."""
     expert_joint: np.ndarray
     """`[2, 2]`: how often each joint action occurs in the demonstrations."""
+    training_cpu_seconds: float
 
 
 def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
@@ -143,11 +145,13 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         demonstrations = Trajectories.load(dataset_folder)
         trainer = Trainer(entry, demonstrations, runs, training, device=config.device)
         expert_joint = joint_frequencies(demonstrations)
+        started = time.process_time()
         history = train_with_history(
             trainer,
             log_every=10,
             measure=lambda: {f"prob_a_{agent}": probs[:, 0] for agent, probs in _marginals(trainer).items()},
         )
+        training_cpu_seconds = time.process_time() - started
         marginals = {agent: probs.numpy() for agent, probs in _marginals(trainer).items()}
         table = {"beta": runs.beta, "seed": runs.seed, **exact_columns(marginals, expert_joint)}
         table |= sampled_columns(_play(trainer, config.eval_episodes), expert_joint)
@@ -162,7 +166,7 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         write_checkpoint(folder, {"policies": trainer.policies, "discriminator": trainer.discriminator})
         if not config.no_plots:
             _draw(folder / "figure.png", table, history, expert_joint, config)
-    return Results(Path(target), table, history, expert_joint)
+    return Results(Path(target), table, history, expert_joint, training_cpu_seconds)
 
 
 def joint_frequencies(demonstrations: Trajectories) -> np.ndarray:
@@ -205,7 +209,12 @@ def summary(results: Results) -> list[str]:
     """What the terminal shows: the lines of each β, and what independent policies could reach at best."""
     limit = best_product_js(results.expert_joint).distance
     expert = ", ".join(f"{name.upper()} {share:.3f}" for name, share in _joint_columns(results.expert_joint).items())
-    lines = [f"expert: {expert.replace('JOINT_', '')}"]
+    num_runs = len(results.runs["seed"])
+    work = f"{num_runs} {'run' if num_runs == 1 else 'runs'} for {results.history['epoch'][-1]} epochs"
+    lines = [
+        f"Trained {work} in {results.training_cpu_seconds:.1f} CPU-seconds.",
+        f"expert: {expert.replace('JOINT_', '')}",
+    ]
     for beta in dict.fromkeys(results.runs["beta"].tolist()):
         runs = {name: column[results.runs["beta"] == beta] for name, column in results.runs.items()}
         lines += _summary_of_beta(beta, runs)
@@ -233,8 +242,8 @@ def _summary_of_beta(beta: float, runs: Columns) -> list[str]:
 
 
 def _fresh_name(expert_type: str) -> Path:
-    """A name that no other process picks, not even one started in the same second."""
-    return Path("results/coordination") / f"{expert_type}_{datetime.now():%Y-%m-%d_%H%M%S}_{os.getpid()}"
+    """A name that no other experiment picks, not even one started in the same second."""
+    return Path("results/coordination") / f"{expert_type}_{datetime.now():%Y-%m-%d_%H%M%S_%f}_{os.getpid()}"
 
 
 def _record_expert(config: CoordinationConfig, entry: EnvEntry, folder: Path) -> Path:

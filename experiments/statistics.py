@@ -1,0 +1,89 @@
+"""Uncertainty over training seeds.
+
+A seed is the unit of resampling: `S` is the number of seeds, a value is one run's. Runs that share a seed and differ
+in β share their noise; the bootstrap starts from the same stream on every call, so it draws the same seeds for each β
+and the comparison across β stays paired.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest, bootstrap
+
+Array = NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """An estimate and the ends of its confidence interval, in the unit of the values."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def mean_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> Interval:
+    """Mean over seeds, values `[S]`, with its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
+
+    The interval has no width where all seeds agree, or where there is one. With five seeds it is somewhat too narrow,
+    as every bootstrap of so few values is.
+
+    Raises ValueError if there are no values or one of them is not finite.
+    """
+    return _bootstrap_interval(values, np.mean, confidence=confidence, rng_seed=rng_seed)
+
+
+def variance_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> Interval:
+    """Sample variance (ddof = 1) across seeds, values `[S]`, with its percentile bootstrap interval.
+
+    In squared units of the values. One seed has no variance: all three numbers are NaN.
+
+    Raises ValueError if there are no values or one of them is not finite.
+    """
+    if np.shape(values) == (1,):
+        return Interval(np.nan, np.nan, np.nan)
+    return _bootstrap_interval(values, _sample_variance, confidence=confidence, rng_seed=rng_seed)
+
+
+def share_interval(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:
+    """Share of successes with its exact interval (Clopper and Pearson 1934).
+
+    Raises ValueError unless 0 ≤ successes ≤ trials and trials ≥ 1.
+    """
+    _require_trials(trials)
+    result = binomtest(successes, trials)
+    low, high = result.proportion_ci(confidence_level=confidence, method="exact")
+    return Interval(successes / trials, float(low), float(high))
+
+
+def fair_coin_p_value(successes: int, trials: int) -> float:
+    """Two-sided exact binomial p-value of so many heads in so many tosses of a fair coin.
+
+    Raises ValueError unless 0 ≤ successes ≤ trials and trials ≥ 1.
+    """
+    _require_trials(trials)
+    return float(binomtest(successes, trials, p=0.5).pvalue)
+
+
+def _bootstrap_interval(
+    values: Array, statistic: Callable[..., Array], *, confidence: float, rng_seed: int
+) -> Interval:
+    """Percentile bootstrap of a statistic that takes `axis`."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
+        raise ValueError(f"expected one finite value per seed, got an array of shape {values.shape}: {values}")
+    estimate = float(statistic(values, axis=-1))
+    if np.ptp(values) == 0:  # resampling cannot change it, but rounding can
+        return Interval(estimate, estimate, estimate)
+    resampled = bootstrap((values,), statistic, method="percentile", confidence_level=confidence, rng=rng_seed)
+    return Interval(estimate, float(resampled.confidence_interval.low), float(resampled.confidence_interval.high))
+
+
+def _sample_variance(values: Array, axis: int = -1) -> Array:
+    return np.var(values, axis=axis, ddof=1)
+
+
+def _require_trials(trials: int) -> None:
+    if trials < 1:
+        raise ValueError(f"a share needs at least one trial, got {trials}")
