@@ -22,13 +22,12 @@ class Batch:
     weight: Float[Tensor, "R B"]
     """Sums to one in each run."""
 
-    def select(self, index: Int[Tensor, "R K"]) -> "Batch":
-        """K samples of each run, their weights scaled to sum to one again."""
-        weight = self.weight.gather(1, index)
+    def select(self, index: Int[Tensor, "R K"], weight: Float[Tensor, "R K"]) -> "Batch":
+        """K samples of each run, with new weights."""
         return Batch(
             observations={agent: values.gather(1, index) for agent, values in self.observations.items()},
             actions={agent: values.gather(1, index) for agent, values in self.actions.items()},
-            weight=weight / weight.sum(-1, keepdim=True),
+            weight=weight,
         )
 
 

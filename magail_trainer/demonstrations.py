@@ -37,15 +37,17 @@ class Demonstrations:
     ) -> None:
         self._all = _encode(trajectories, observation_codes, action_codes, len(seeds), device)
         self._size = min(batch_size, trajectories.num_transitions)
+        self._weight = torch.full((len(seeds), self._size), 1 / self._size, device=device)
         self._noise = RunNoise(seeds, "demonstrations")
         self._order = np.empty((len(seeds), 0), dtype=np.int64)
 
     def minibatch(self) -> Batch:
         """The next transitions of each run's pass."""
         if self._order.shape[1] < self._size:
-            self._order = np.argsort(self._noise.uniform(self._all.weight.shape[1]), axis=1)
+            following = np.argsort(self._noise.uniform(self._all.weight.shape[1]), axis=1)
+            self._order = np.concatenate([self._order, following], axis=1)
         index, self._order = self._order[:, : self._size], self._order[:, self._size :]
-        return self._all.select(torch.from_numpy(index).to(self._all.weight.device))
+        return self._all.select(torch.from_numpy(index).to(self._weight.device), self._weight)
 
 
 class ExactDemonstrations:

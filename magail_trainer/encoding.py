@@ -67,5 +67,5 @@ def joint_row(rows: Sequence[Int[Tensor, "*batch"]], sizes: Sequence[int]) -> In
     joint = None
     for row, size in zip(rows, sizes, strict=True):
         if size > 1:  # a constant adds nothing
-            joint = row if joint is None else joint * size + row
+            joint = row if joint is None else torch.add(row, joint, alpha=size)
     return torch.zeros_like(rows[0]) if joint is None else joint

@@ -1,13 +1,16 @@
 """Losses and rewards: pure functions of tensors, one value per run. Sum them over the runs before `backward`.
 
 A sum gives R independent Adams; a mean would scale every gradient by 1/R.
+
+log D is logsigmoid(logit) and log(1 − D) is logsigmoid(−logit). The latter is −softplus(logit) too, but on the CPU the
+last bit of a softplus depends on where in the tensor a number stands, and so on which other runs there are.
 """
 
 from collections.abc import Callable, Mapping
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import logsigmoid
 
 from magail_trainer.config import RewardStyle
 
@@ -23,7 +26,7 @@ def discriminator_loss(
     The discriminator's objective in Goodfellow et al. 2014 (equation 1) and, with the labels of Song et al. 2018
     turned round, in MAGAIL (equation 8). At its optimum the logit is log p_expert / p_learner.
     """
-    return (expert_weight * softplus(-expert_logit)).sum(-1) + (learner_weight * softplus(learner_logit)).sum(-1)
+    return -(expert_weight * logsigmoid(expert_logit)).sum(-1) - (learner_weight * logsigmoid(-learner_logit)).sum(-1)
 
 
 def non_saturating_reward(logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -33,7 +36,7 @@ def non_saturating_reward(logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*sha
 
 def gail_reward(logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """−log(1 − D): at least 0 (Ho & Ermon 2016, with expert = 1)."""
-    return softplus(logit)
+    return -logsigmoid(-logit)
 
 
 REWARDS: Mapping[RewardStyle, Callable[[Tensor], Tensor]] = {

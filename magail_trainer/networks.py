@@ -22,4 +22,6 @@ class Table(nn.Module):
 
 def look_up(values: Float[Tensor, "R S C"], rows: Int[Tensor, "R B"]) -> Float[Tensor, "R B C"]:
     """Row `rows[r, b]` of run r's table, for every r and b."""
+    if values.shape[-1] == 1:  # twice as fast, and the case of every discriminator
+        return values.squeeze(-1).gather(1, rows).unsqueeze(-1)
     return values.gather(1, rows.unsqueeze(-1).expand(-1, -1, values.shape[-1]))

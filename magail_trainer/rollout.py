@@ -12,7 +12,7 @@ from magail_trainer.batch import Batch, equal_weights
 from magail_trainer.encoding import FiniteSpace
 from magail_trainer.errors import InputError
 from magail_trainer.policies import IndependentPolicies
-from magail_trainer.seeding import RunNoise
+from magail_trainer.seeding import RunNoise, StepNoise
 from magail_trainer.vector_env import VectorEnv
 
 _MAX_EPISODE_STEPS = 100_000
@@ -65,7 +65,7 @@ class SampledRollouts:
         self._env, self._codes, self._action_codes = vector_env, observation_codes, action_codes
         self._episodes, self._batch_size, self._device = episodes, batch_size, device
         self._env_noise = RunNoise(seeds, purpose, "env")
-        self._action_noise = RunNoise(seeds, purpose, "actions")
+        self._action_noise = StepNoise(seeds, purpose, "actions")
         self._choice_noise = RunNoise(seeds, purpose, "minibatches")
 
     @torch.no_grad()
@@ -82,7 +82,7 @@ class SampledRollouts:
             if len(steps) == _MAX_EPISODE_STEPS:
                 raise InputError(f"An episode goes on after {_MAX_EPISODE_STEPS} steps; expected an env with an end.")
             rows = {agent: self._for_runs(code.encode(observations[agent])) for agent, code in self._codes.items()}
-            actions = self._draw_actions(policies, rows)
+            actions = self._draw_actions(policies, rows, step=len(steps))
             observations, rewards, terminations, truncations, _ = self._env.step(self._decode(actions))
             steps.append((rows, actions, {agent: self._for_runs(paid) for agent, paid in rewards.items()}, playing))
             first = policies.agents[0]
@@ -94,20 +94,29 @@ class SampledRollouts:
         return Rollout(Batch(observations, actions, equal_weights(present)), len(steps), rewards)
 
     def minibatch(self, rollout: Rollout) -> tuple[Batch, Int[Tensor, "R K"]]:
-        """`batch_size` different steps of each run, drawn at random, and where they stand in the rollout."""
-        weight = rollout.batch.weight
-        size = min(self._batch_size, weight.shape[1])
-        keys = self._choice_noise.uniform(weight.shape[1])
-        if rollout.num_steps > 1:
-            keys = np.where(weight.cpu().numpy() > 0, keys, np.inf)  # padding comes last
-        index = np.argpartition(keys, size - 1, axis=1)[:, :size]
-        chosen = torch.from_numpy(index).to(self._device)
-        return rollout.batch.select(chosen), chosen
+        """`batch_size` different steps of each run, all where there are fewer, and where they stand in the rollout.
+
+        Systematic sampling (Cochran 1977, chapter 8): the steps, turned round by a random amount, are cut into
+        `batch_size` stretches, and one step is drawn from each. Every step is as likely as any other. What it costs
+        in noise and in time depends neither on the number of steps nor on the other runs.
+        """
+        noise = self._choice_noise.uniform(self._batch_size + 1)
+        present = rollout.batch.weight.cpu().numpy() > 0
+        count = present.sum(-1, keepdims=True)
+        bounds = np.arange(self._batch_size + 1) * count // self._batch_size
+        width = np.diff(bounds, axis=-1)
+        turned = bounds[:, :-1] + (noise[:, 1:] * width).astype(np.int64) + (noise[:, :1] * count).astype(np.int64)
+        index = turned % count
+        if rollout.num_steps > 1:  # then steps and padding alternate
+            index = np.take_along_axis(np.argsort(~present, axis=1, kind="stable"), index, axis=1)
+        chosen, drawn = (torch.from_numpy(array).to(self._device) for array in (index, width > 0))
+        return rollout.batch.select(chosen, equal_weights(drawn)), chosen
 
     def _draw_actions(
-        self, policies: IndependentPolicies, observations: Mapping[str, Int[Tensor, "R E"]]
+        self, policies: IndependentPolicies, observations: Mapping[str, Int[Tensor, "R E"]], *, step: int
     ) -> dict[str, Int[Tensor, "R E"]]:
-        uniform = torch.from_numpy(self._action_noise.uniform(len(observations), self._episodes)).to(self._device)
+        noise = self._action_noise.uniform(step, len(observations), self._episodes)
+        uniform = torch.from_numpy(noise).to(self._device)
         distributions = policies(observations)
         return {agent: distributions[agent].sample(uniform[:, i]) for i, agent in enumerate(policies.agents)}
 
@@ -115,7 +124,7 @@ class SampledRollouts:
         rows = {agent: row.flatten().cpu().numpy() for agent, row in actions.items()}
         return {agent: self._action_codes[agent].decode(row) for agent, row in rows.items()}
 
-    def _for_runs(self, values: Shaped[np.ndarray, " R*E"]) -> Shaped[Tensor, "R E"]:
+    def _for_runs(self, values: Shaped[np.ndarray, " copies"]) -> Shaped[Tensor, "R E"]:
         return torch.from_numpy(values.reshape(-1, self._episodes)).to(self._device)
 
 

@@ -45,3 +45,24 @@ class RunNoise:
         block = max(1, min(self._BLOCK_DRAWS, self._MAX_BLOCK_NUMBERS // (size * len(self._streams)))) * size
         fresh = np.stack([rng.random(block, dtype=np.float32) for rng in self._streams])
         self._buffer = np.concatenate([self._buffer, fresh], axis=1)
+
+
+class StepNoise:
+    """`RunNoise` for rollouts, in which some runs play longer episodes than others.
+
+    The numbers of step t of the n-th rollout depend on the seed, n and t: a run whose episodes are over does not
+    notice how long the others go on.
+    """
+
+    def __init__(self, seeds: Sequence[int], *purpose: str) -> None:
+        self._seeds, self._purpose, self._number = seeds, purpose, 0
+        self._first = self._later = RunNoise(seeds, *purpose)
+
+    def uniform(self, step: int, *shape: int) -> Float[np.ndarray, "R *shape"]:
+        """The numbers of a step, `[R, *shape]`. Steps come in order; step 0 begins the next rollout."""
+        if step == 0:
+            self._number += 1
+            return self._first.uniform(*shape)
+        if step == 1:
+            self._later = RunNoise(self._seeds, *self._purpose, str(self._number))
+        return self._later.uniform(*shape)
