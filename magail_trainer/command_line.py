@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,9 @@ import tyro
 
 from magail_trainer.errors import InputError
 
-_BOX = "╭╮╰╯│─ \n"
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+_FRAME = re.compile("^[│|] | *[│|]$|^[╰+].*|[─-]{9,}")  # ASCII where stdout has no Unicode
+_QUOTED_HELP = " " * 8  # how far tyro indents it
 
 
 def run_command(
@@ -31,15 +34,18 @@ def run_command(
         prog: the program's name in help and messages.
         args: the arguments; those of the process by default.
     """
+    message = ""
     try:
         status = execute(parse(commands, prog=prog, args=args)) or 0
     except InputError as error:
-        status = _fail(f"{prog}: {error}", 2)
+        status, message = 2, str(error)
     except KeyboardInterrupt:
-        status = _fail(f"{prog}: interrupted; no unfinished folder is left behind.", 130)
+        status, message = 130, "interrupted; no unfinished folder is left behind."
     except BrokenPipeError:  # the reader of our output has gone, as in `magail inspect DIR | head`
         sys.stdout = None
         status = 0
+    if message:  # printed here, where the exception no longer holds a progress bar open
+        print(f"{prog}: {' '.join(message.splitlines())}", file=sys.stderr)
     raise SystemExit(status)
 
 
@@ -47,7 +53,7 @@ def parse(commands: type | dict[str, type], *, prog: str, args: Sequence[str] | 
     """Read the command line into a dataclass.
 
     Raises:
-        InputError: tyro's complaint, folded from its box of several lines into one.
+        InputError: tyro's complaint, folded from its box of several lines into one sentence.
     """
     config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
     complaint = io.StringIO()
@@ -59,7 +65,7 @@ def parse(commands: type | dict[str, type], *, prog: str, args: Sequence[str] | 
     except SystemExit as stop:
         if stop.code == 0:  # --help
             raise
-        raise InputError(_one_line(complaint.getvalue())) from None
+        raise InputError(_sentence(complaint.getvalue())) from None
 
 
 def key_values(pairs: Sequence[str], *, flag: str) -> dict[str, Any]:
@@ -91,12 +97,11 @@ def display_path(path: str | Path) -> str:
     return str(resolved.relative_to(Path.cwd())) if resolved.is_relative_to(Path.cwd()) else str(path)
 
 
-def _one_line(box: str) -> str:
-    rows = [row.strip(_BOX) for row in box.splitlines()]
-    rows = [row for row in rows[1:] if row]  # the first row is the box's title
-    return " ".join(rows) + ("" if rows and rows[-1].endswith((".", "--help")) else ".")
-
-
-def _fail(message: str, status: int) -> int:
-    print(message, file=sys.stderr)
-    return status
+def _sentence(box: str) -> str:
+    """What tyro says in a box of sections with lines between them, less its title and the help texts it quotes."""
+    rows = [_FRAME.sub("", row) for row in _COLOUR.sub("", box).splitlines()[1:]]
+    rows = [row.strip() for row in rows if not row.startswith(_QUOTED_HELP)]
+    sections = [section.replace("\n", " ").rstrip(". ") for section in "\n".join(rows).strip().split("\n\n")]
+    complaint, *advice = [section for section in sections if not section.startswith("Argument helptext")]
+    complaint = re.sub(r"^Error parsing [^-]\S*: ", "", complaint)  # where tyro can name no flag
+    return "; ".join([complaint, *(section[0].lower() + section[1:] for section in advice)])

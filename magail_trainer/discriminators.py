@@ -1,7 +1,7 @@
 """Discriminators: what all agents observed and did in, a judge's logit out. A high logit means expert."""
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from magail_trainer.batch import Batch
 from magail_trainer.encoding import joint_row
 
 
+@runtime_checkable
 class Discriminator(Protocol):
     """One or more judges, each with a logit of its own; every agent is rewarded by one of them."""
 

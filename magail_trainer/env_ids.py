@@ -1,7 +1,6 @@
 """From the name of an environment to the environment: `module:namespace/name-v0`, `module.with.parallel_env`, …"""
 
 import importlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -38,10 +37,7 @@ class EnvEntry:
         Raises:
             InputError: the environment refuses the arguments, or is not a `ParallelEnv`.
         """
-        try:
-            env = self.make_parallel(**self.kwargs)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{self.id} cannot be made with {json.dumps(self.kwargs)}: {error}") from error
+        env = self._call(self.make_parallel)
         if not isinstance(env, ParallelEnv):
             raise InputError(f"{self.id} makes a {type(env).__name__}; expected a PettingZoo ParallelEnv.")
         return env
@@ -59,8 +55,14 @@ class EnvEntry:
         """Many copies at once: the module's own vector env where it has one, else copies stepped one by one."""
         if self.has_native_vector_env:
             assert self.module is not None
-            return self.module.vector_env(num_envs, **self.kwargs)
+            return self._call(self.module.vector_env, num_envs)
         return ParallelEnvCopies(self.make, num_envs)
+
+    def _call(self, factory: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return factory(*args, **self.kwargs)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise InputError(f"{self.id} cannot be made with {self.kwargs}: {error}") from error
 
     @property
     def experts(self) -> dict[str, Callable[..., Any]]:
@@ -108,7 +110,7 @@ def _registered(env_id: str, module_name: str, registry_id: str, kwargs: dict[st
     try:
         spec = pettingzoo.spec("parallel", registry_id)
     except PettingZooRegistryError as error:
-        hint = str(error).strip().rstrip(".")
+        hint = str(error).partition(" Available environments")[0].strip().rstrip(".")  # there are dozens
         raise InputError(f"{env_id!r} names no environment ({hint}): {EXPECTED}.") from error
     entry_point = spec.entry_point
     if isinstance(entry_point, str):

@@ -72,8 +72,13 @@ def evaluate_run(path: str | Path, *, episodes: int, seed: int) -> dict[str, lis
         InputError: there is no such folder, it does not fit its env, or a number is out of range.
     """
     config, table = read_config(path), read_table(Path(path) / "runs.csv")
-    entry = resolve(config["env"]["id"], config["env"]["kwargs"])
-    runs, codes = Runs(seed=table["seed"], beta=table["beta"].astype(np.float64)), Codes.of(entry)
+    try:
+        env_id, env_kwargs = config["env"]["id"], config["env"]["kwargs"]
+        runs = Runs(seed=table["seed"], beta=table["beta"].astype(np.float64))
+    except KeyError as missing:
+        raise InputError(f"{str(path)!r} is not as it was written: it does not say {missing}.") from missing
+    entry = resolve(env_id, env_kwargs)
+    codes = Codes.of(entry)
     policies = make_policies(codes, runs, uniform=True)
     read_checkpoint(path, "policies", policies)
     returns = {agent: np.zeros(len(runs)) for agent in policies.agents}

@@ -19,19 +19,22 @@ def new_folder(path: str | Path, *, marker: str, overwrite: bool = False) -> Ite
         overwrite: replace what is at `path`, at the very end, once the new folder is complete.
 
     Raises:
-        InputError: `path` is taken, or cannot be written. Raised on entry, so that hours of work are not lost to it.
+        InputError: `path` is taken, or cannot be written. Raised on entry, so that hours of work are not lost to it;
+            on exit as well, if `path` was taken in the meantime.
     """
     path = Path(path)
+    target = path.resolve()  # the folder behind a link, or behind "."
     try:
         _check_free(path, marker, overwrite=overwrite)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staging = path.parent / f".{path.name}.partial-{os.getpid()}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = target.parent / f".{target.name}.partial-{os.getpid()}"
         staging.mkdir()
     except OSError as error:
         raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
     try:
         yield staging
-        _replace(path, staging)
+        _check_free(path, marker, overwrite=overwrite)  # somebody else may have been quicker
+        _replace(target, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -41,6 +44,8 @@ def _check_free(path: Path, marker: str, *, overwrite: bool) -> None:
         return
     if not path.is_dir():
         raise InputError(f"{str(path)!r} is a file; expected the name of a folder to make.")
+    if Path.cwd().is_relative_to(path.resolve()):
+        raise InputError(f"{str(path)!r} holds the working directory; expected the name of a folder to make.")
     if not any(path.iterdir()):
         return
     if not overwrite:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium.vector.utils import batch_space
@@ -12,6 +12,7 @@ from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
 
 
+@runtime_checkable
 class JointPolicy(Protocol):
     """Anything that has a name, parameters, and these two methods, can be recorded."""
 
@@ -95,6 +96,11 @@ def _find_factory(expert: str, entry: EnvEntry) -> Callable[..., JointPolicy]:
             f"{entry.id} has no expert {expert!r}; expected one of {', '.join(offered)}, or module:callable."
         )
     try:
-        return getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+        factory: Any = getattr(import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise InputError(f"The expert {expert!r} cannot be imported: {error}.") from error
+    if not callable(factory):
+        raise InputError(
+            f"The expert {expert!r} is a {type(factory).__name__}; expected something to call with the env."
+        )
+    return factory

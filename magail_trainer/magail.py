@@ -11,7 +11,7 @@ All R runs of a sweep train at once, along the leading axis of every tensor; the
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +26,7 @@ from magail_trainer.policies import IndependentPolicies
 from magail_trainer.rollout import Rollout
 
 
+@runtime_checkable
 class Rollouts(Protocol):
     """Where the learner's batches come from: sampled through the env, or enumerated."""
 
@@ -38,6 +39,7 @@ class Rollouts(Protocol):
         ...
 
 
+@runtime_checkable
 class ExpertBatches(Protocol):
     """Where the expert's batches come from."""
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -35,7 +34,7 @@ class Runs:
         return len(self.seed)
 
     @classmethod
-    def grid(cls, *, betas: Sequence[float], seeds: Sequence[int]) -> Self:
+    def grid(cls, *, betas: Sequence[float], seeds: Sequence[int]) -> "Runs":
         """Every β with every seed, in that order: all seeds of the first β come first.
 
         Raises:
@@ -47,6 +46,8 @@ class Runs:
             for value in values:
                 if list(values).count(value) > 1:
                     raise InputError(f"{flag} names {value:g} twice; expected each value once.")
+        if min(seeds) < 0:
+            raise InputError(f"A seed must be at least 0, not {min(seeds)}.")
         if max(seeds) > np.iinfo(np.int64).max:
             raise InputError(f"A seed must fit in 64 bits, and {max(seeds)} does not.")
         return cls(

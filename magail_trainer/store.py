@@ -102,11 +102,11 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
         InputError: there is none, or it is broken.
     """
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:  # np.load leaks broken files
             return dict(arrays)
     except OSError as error:
         raise InputError(f"{str(file)!r} cannot be read ({error.strerror or error}).") from error
-    except (ValueError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         raise InputError(f"{str(file)!r} is not the npz file that it should be ({error}).") from error
 
 

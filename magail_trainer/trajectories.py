@@ -12,13 +12,14 @@ the first transition of each episode. The same episodes always make the same byt
 """
 
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -189,7 +190,11 @@ class Trajectories:
         for number, first in enumerate(range(0, len(self), shard_episodes)):
             part = self[first : first + shard_episodes]
             name = f"shard-{number:05d}.npz"
-            flat = {f"{key}/{agent}": array for key in FIELDS for agent, array in getattr(part, key).items()}
+            flat: dict[str, Any] = {
+                f"{key}/{agent}": np.ascontiguousarray(array)  # else the order of an array's axes shows in its bytes
+                for key in FIELDS
+                for agent, array in getattr(part, key).items()
+            }
             np.savez(folder / name, episode_starts=part.episode_starts, **flat)
             shards.append({"file": name, "episodes": len(part), "sha256": _sha256((folder / name).read_bytes())})
         content = {
@@ -209,7 +214,7 @@ class Trajectories:
         (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path) -> "Trajectories":
         """Read a dataset, checking every hash.
 
         Raises:
@@ -217,7 +222,6 @@ class Trajectories:
         """
         path = Path(path)
         manifest = read_manifest(path)
-        shards = [_read_shard(path, shard) for shard in manifest["shards"]]
         origin = Origin(
             env_id=manifest["env"]["id"],
             env_kwargs=manifest["env"]["kwargs"],
@@ -226,8 +230,14 @@ class Trajectories:
             seed=manifest["seed"],
             versions=manifest["versions"],
         )
-        parts = [cls(origin, **_nested(shard, manifest["agents"])) for shard in shards]
-        return parts[0] if len(parts) == 1 else cls.concatenate(parts)  # type: ignore[return-value]
+        parts = []
+        for shard in manifest["shards"]:
+            arrays = _read_shard(path, shard)
+            try:
+                parts.append(cls(origin, **_nested(arrays, manifest["agents"])))
+            except InputError as error:
+                raise InputError(f"{str(path / shard['file'])!r} is no part of a dataset: {error}") from error
+        return parts[0] if len(parts) == 1 else cls.concatenate(parts)
 
     def _cut(self, first: int, last: int) -> dict[str, Any]:
         """The arrays of episodes `first` to `last`, as views."""
@@ -270,15 +280,16 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
 def _read_shard(path: Path, shard: dict[str, Any]) -> dict[str, np.ndarray]:
     file = path / shard["file"]
     try:
-        if _sha256(file.read_bytes()) != shard["sha256"]:
+        data = file.read_bytes()
+        if _sha256(data) != shard["sha256"]:
             raise InputError(f"{str(file)!r} was altered or cut short: its SHA-256 is not the one that was recorded.")
-        with np.load(file, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return dict(arrays)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{str(file)!r} cannot be read ({error.strerror}).") from error
-    except (ValueError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{str(file)!r} is not the npz file that it should be ({error}).") from error
 
 
@@ -287,7 +298,7 @@ def _nested(shard: dict[str, np.ndarray], agents: Sequence[str]) -> dict[str, An
         nested: dict[str, Any] = {name: {agent: shard[f"{name}/{agent}"] for agent in agents} for name in FIELDS}
         return {**nested, "episode_starts": shard["episode_starts"]}
     except KeyError as error:
-        raise InputError(f"A shard lacks the array {error}.") from error
+        raise InputError(f"It lacks the array {error}.") from error
 
 
 def _joint_origin(first: Origin, second: Origin) -> Origin:

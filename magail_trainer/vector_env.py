@@ -6,7 +6,8 @@ episode, and `infos[agent]["final_obs"]` holds the one that the step led to.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from copy import deepcopy
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium.spaces import Space
@@ -19,6 +20,7 @@ Seeds = int | Sequence[int] | np.ndarray | None
 StepResult = tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]
 
 
+@runtime_checkable
 class VectorEnv(Protocol):
     """What the trainer asks of E copies of an environment. Modules may offer their own; see `ParallelEnvCopies`."""
 
@@ -104,8 +106,16 @@ class ParallelEnvCopies:
             for target, values in zip((rewards, terminations, truncations), step[1:4], strict=True):
                 for agent in self.possible_agents:
                     target[agent][copy] = values[agent]
-            final.append(step[0])
-            observations.append(step[0] if self._goes_on(env) else self._reset_copy(env, None))
+            goes_on = self._goes_on(env)
+            if any(
+                (terminations[agent][copy] or truncations[agent][copy]) == goes_on for agent in self.possible_agents
+            ):
+                raise InputError(
+                    f"The env ends an episode for some agents only, or leaves {env.agents} in its agents at the end; "
+                    "expected all agents to end together, and then none to be left."
+                )
+            final.append(step[0] if goes_on else deepcopy(step[0]))  # some envs reset their observations in place
+            observations.append(step[0] if goes_on else self._reset_copy(env, None))
         final_batch = self._batch(final)
         infos = {agent: {"final_obs": final_batch[agent]} for agent in self.possible_agents}
         return self._batch(observations), rewards, terminations, truncations, infos
