@@ -47,7 +47,7 @@ class MatrixGameVectorEnv:
         return self._rule.action_spaces[agent]
 
     def reset(
-        self, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
+        self, seed: int | Sequence[int] | np.ndarray | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, IntArray], dict[str, dict[str, Any]]]:
         """Start all copies afresh and return `(observations, infos)`: int64 `[E]` and an empty dict for each agent.
 

@@ -80,7 +80,8 @@ class CoordinationConfig:
     batch_size: int = 32
     """Joint actions of the expert and of the learner in a discriminator step, and of the learner in a policy step."""
     exact: bool = False
-    """Train with expectations over the four joint actions in place of samples."""
+    """Train with expectations over the four joint actions in place of samples; then neither rollout_episodes nor
+    batch_size matters."""
     expert_ratio: float | None = None
     """Share of AA among the matching episodes of a bimodal, asymmetric or noisy expert; by default the expert's own."""
     expert_noise: float | None = None

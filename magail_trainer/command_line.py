@@ -15,7 +15,7 @@ import tyro
 from magail_trainer.errors import InputError
 
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
-_FRAME = re.compile("^[│|] | *[│|]$|^[╰+].*|[─-]{9,}")  # ASCII where stdout has no Unicode
+_FRAME = re.compile("^│ |│$|^╰.*|[─-]{9,}")  # blanks and dashes where stdout has no Unicode
 _QUOTED_HELP = " " * 8  # how far tyro indents it
 
 

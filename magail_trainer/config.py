@@ -17,7 +17,8 @@ class MagailConfig:
     rollout_episodes: int = 200
     """Episodes that each run plays per epoch."""
     batch_size: int = 32
-    """Steps of the expert and of the learner in a discriminator step, and of the learner in a policy step."""
+    """Steps of the expert and of the learner in a discriminator step, and of the learner in a policy step; all where
+    there are fewer."""
     lr_policy: float = 0.01
     """Adam's learning rate for the policies."""
     lr_disc: float = 0.01
@@ -29,7 +30,8 @@ class MagailConfig:
     discount: float = 0.99
     """How much a reward one step later counts; without effect in one-step episodes."""
     exact: bool = False
-    """Train with expectations over every joint action in place of samples; for one-step envs."""
+    """Train with expectations over every joint action in place of samples, for one-step envs; then neither
+    rollout_episodes nor batch_size matters."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "rollout_episodes", "batch_size"):

@@ -1,6 +1,6 @@
 """The expert's side of the discriminator: minibatches of recorded transitions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,7 +8,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from magail_trainer.batch import Batch
-from magail_trainer.encoding import FiniteSpace
+from magail_trainer.encoding import Codes, FiniteSpace
+from magail_trainer.errors import InputError
 from magail_trainer.seeding import RunNoise
 from magail_trainer.trajectories import Trajectories
 
@@ -20,22 +21,20 @@ class Demonstrations:
 
     Args:
         trajectories: D transitions.
-        observation_codes: by agent.
-        action_codes: by agent.
+        codes: of the env's spaces.
         batch_size: transitions of each run in a minibatch; all of them if there are fewer.
     """
 
     def __init__(
         self,
         trajectories: Trajectories,
-        observation_codes: Mapping[str, FiniteSpace],
-        action_codes: Mapping[str, FiniteSpace],
+        codes: Codes,
         *,
         seeds: Sequence[int],
         batch_size: int,
         device: torch.device,
     ) -> None:
-        self._all = _encode(trajectories, observation_codes, action_codes, len(seeds), device)
+        self._all = _encode(trajectories, codes, len(seeds), device)
         self._size = min(batch_size, trajectories.num_transitions)
         self._weight = torch.full((len(seeds), self._size), 1 / self._size, device=device)
         self._noise = RunNoise(seeds, "demonstrations")
@@ -56,16 +55,15 @@ class ExactDemonstrations:
     def __init__(
         self,
         trajectories: Trajectories,
-        observation_codes: Mapping[str, FiniteSpace],
-        action_codes: Mapping[str, FiniteSpace],
+        codes: Codes,
         *,
         num_runs: int,
         device: torch.device,
     ) -> None:
-        everything = _encode(trajectories, observation_codes, action_codes, 1, torch.device("cpu"))
+        everything = _encode(trajectories, codes, 1, torch.device("cpu"))
         columns = [*everything.observations.values(), *everything.actions.values()]
         different, count = np.unique(torch.cat(columns).numpy(), axis=1, return_counts=True)
-        rows = [_for_runs(row, num_runs, device) for row in different]
+        rows = [torch.from_numpy(row.copy()).to(device).expand(num_runs, -1) for row in different]
         agents = trajectories.agents
         self._batch = Batch(
             observations=dict(zip(agents, rows[: len(agents)], strict=True)),
@@ -78,26 +76,17 @@ class ExactDemonstrations:
         return self._batch
 
 
-def _encode(
-    trajectories: Trajectories,
-    observation_codes: Mapping[str, FiniteSpace],
-    action_codes: Mapping[str, FiniteSpace],
-    num_runs: int,
-    device: torch.device,
-) -> Batch:
-    observations, size = trajectories.acted_on, trajectories.num_transitions
-    return Batch(
-        observations={
-            agent: _for_runs(code.encode(observations[agent]), num_runs, device)
-            for agent, code in observation_codes.items()
-        },
-        actions={
-            agent: _for_runs(code.encode(trajectories.actions[agent]), num_runs, device)
-            for agent, code in action_codes.items()
-        },
-        weight=torch.full((num_runs, size), 1 / size, device=device),
+def _encode(trajectories: Trajectories, codes: Codes, num_runs: int, device: torch.device) -> Batch:
+    size, acted_on = trajectories.num_transitions, trajectories.acted_on
+    observations, actions = (
+        {agent: _rows(code, values[agent], agent).expand(num_runs, -1).to(device) for agent, code in codes_of.items()}
+        for codes_of, values in ((codes.observations, acted_on), (codes.actions, trajectories.actions))
     )
+    return Batch(observations, actions, torch.full((num_runs, size), 1 / size, device=device))
 
 
-def _for_runs(row: Int[np.ndarray, " D"], num_runs: int, device: torch.device) -> Int[Tensor, "R D"]:
-    return torch.from_numpy(np.ascontiguousarray(row, dtype=np.int64)).to(device).expand(num_runs, -1)
+def _rows(code: FiniteSpace, values: np.ndarray, agent: str) -> Int[Tensor, " D"]:
+    rows = code.encode(values)
+    if rows.min() < 0 or rows.max() >= code.size:
+        raise InputError(f"The dataset has a value of {agent} outside its space.")
+    return torch.from_numpy(np.ascontiguousarray(rows))

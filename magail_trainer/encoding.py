@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from gymnasium import spaces
 from jaxtyping import Int
 from torch import Tensor
 
+from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
 
 
@@ -57,6 +59,30 @@ class FiniteSpace:
             return np.asarray(rows + self._start.item())
         digits = np.stack(np.unravel_index(rows, tuple(self._sizes)), axis=-1)
         return (digits + self._start).reshape(*rows.shape, *self._shape)
+
+
+@dataclass(frozen=True)
+class Codes:
+    """How the values of an env's spaces are numbered, by agent."""
+
+    observations: dict[str, FiniteSpace]
+    actions: dict[str, FiniteSpace]
+
+    @classmethod
+    def of(cls, entry: EnvEntry) -> "Codes":
+        """Number the spaces of every agent.
+
+        Raises:
+            InputError: a space is not finite; the message names the agent and the space.
+        """
+        env = entry.make()
+        agents = env.possible_agents
+        codes = cls(
+            {agent: FiniteSpace(env.observation_space(agent), f"observation space of {agent}") for agent in agents},
+            {agent: FiniteSpace(env.action_space(agent), f"action space of {agent}") for agent in agents},
+        )
+        env.close()
+        return codes
 
 
 def joint_row(rows: Sequence[Int[Tensor, "*batch"]], sizes: Sequence[int]) -> Int[Tensor, "*batch"]:

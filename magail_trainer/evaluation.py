@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from magail_trainer.encoding import joint_row
+from magail_trainer.encoding import Codes, joint_row
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.policies import IndependentPolicies
 from magail_trainer.rollout import Rollout, SampledRollouts
 from magail_trainer.runs import Runs
 from magail_trainer.store import read_checkpoint, read_config, read_table
-from magail_trainer.trainer import Codes, make_policies
+from magail_trainer.trainer import make_policies
 
 _AT_ONCE = 200
 _MAX_JOINT_ACTIONS = 16
@@ -39,8 +39,7 @@ def evaluation_rollouts(
         vector_env = entry.make_vector(len(runs) * size)
         rollouts = SampledRollouts(
             vector_env,
-            codes.observations,
-            codes.actions,
+            codes,
             seeds=runs.seed.tolist(),
             episodes=size,
             batch_size=size,

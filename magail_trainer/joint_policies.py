@@ -86,7 +86,7 @@ def make_joint_policy(expert: str, entry: EnvEntry, arguments: dict[str, Any]) -
     return policy
 
 
-def _find_factory(expert: str, entry: EnvEntry) -> Callable[..., JointPolicy]:
+def _find_factory(expert: str, entry: EnvEntry) -> Callable[..., Any]:
     offered: dict[str, Callable[..., JointPolicy]] = {"random": RandomJointPolicy, **entry.experts}
     if expert in offered:
         return offered[expert]
@@ -96,7 +96,7 @@ def _find_factory(expert: str, entry: EnvEntry) -> Callable[..., JointPolicy]:
             f"{entry.id} has no expert {expert!r}; expected one of {', '.join(offered)}, or module:callable."
         )
     try:
-        factory: Any = getattr(import_module(module_name), attribute)
+        factory = getattr(import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise InputError(f"The expert {expert!r} cannot be imported: {error}.") from error
     if not callable(factory):

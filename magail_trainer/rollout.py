@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from magail_trainer.batch import Batch, equal_weights
-from magail_trainer.encoding import FiniteSpace
+from magail_trainer.encoding import Codes
 from magail_trainer.errors import InputError
 from magail_trainer.policies import IndependentPolicies
 from magail_trainer.seeding import RunNoise, StepNoise
@@ -53,8 +53,7 @@ class SampledRollouts:
     def __init__(
         self,
         vector_env: VectorEnv,
-        observation_codes: Mapping[str, FiniteSpace],
-        action_codes: Mapping[str, FiniteSpace],
+        codes: Codes,
         *,
         seeds: Sequence[int],
         episodes: int,
@@ -62,7 +61,7 @@ class SampledRollouts:
         device: torch.device,
         purpose: str = "rollouts",
     ) -> None:
-        self._env, self._codes, self._action_codes = vector_env, observation_codes, action_codes
+        self._env, self._codes = vector_env, codes
         self._episodes, self._batch_size, self._device = episodes, batch_size, device
         self._env_noise = RunNoise(seeds, purpose, "env")
         self._action_noise = StepNoise(seeds, purpose, "actions")
@@ -81,7 +80,10 @@ class SampledRollouts:
         while playing.any():
             if len(steps) == _MAX_EPISODE_STEPS:
                 raise InputError(f"An episode goes on after {_MAX_EPISODE_STEPS} steps; expected an env with an end.")
-            rows = {agent: self._for_runs(code.encode(observations[agent])) for agent, code in self._codes.items()}
+            rows = {
+                agent: self._for_runs(code.encode(observations[agent]))
+                for agent, code in self._codes.observations.items()
+            }
             actions = self._draw_actions(policies, rows, step=len(steps))
             observations, rewards, terminations, truncations, _ = self._env.step(self._decode(actions))
             steps.append((rows, actions, {agent: self._for_runs(paid) for agent, paid in rewards.items()}, playing))
@@ -122,7 +124,7 @@ class SampledRollouts:
 
     def _decode(self, actions: Mapping[str, Int[Tensor, "R E"]]) -> dict[str, np.ndarray]:
         rows = {agent: row.flatten().cpu().numpy() for agent, row in actions.items()}
-        return {agent: self._action_codes[agent].decode(row) for agent, row in rows.items()}
+        return {agent: self._codes.actions[agent].decode(row) for agent, row in rows.items()}
 
     def _for_runs(self, values: Shaped[np.ndarray, " copies"]) -> Shaped[Tensor, "R E"]:
         return torch.from_numpy(values.reshape(-1, self._episodes)).to(self._device)
@@ -143,29 +145,28 @@ class EnumeratedRollouts:
     def __init__(
         self,
         vector_env: VectorEnv,
-        observation_codes: Mapping[str, FiniteSpace],
-        action_codes: Mapping[str, FiniteSpace],
+        codes: Codes,
         *,
         num_runs: int,
         device: torch.device,
     ) -> None:
-        for agent, code in observation_codes.items():
+        for agent, code in codes.observations.items():
             if code.size > 1:
                 raise InputError(f"--exact needs an env with one observation; that of {agent} has {code.size} values.")
-        sizes = [code.size for code in action_codes.values()]
+        sizes = [code.size for code in codes.actions.values()]
         joint_actions = np.indices(sizes).reshape(len(sizes), -1)  # [N, joint actions], row-major
         vector_env.reset(seed=0)
         values = {
-            agent: code.decode(row) for (agent, code), row in zip(action_codes.items(), joint_actions, strict=True)
+            agent: code.decode(row) for (agent, code), row in zip(codes.actions.items(), joint_actions, strict=True)
         }
         _, rewards, terminations, truncations, _ = vector_env.step(values)
-        if not all((terminations[agent] | truncations[agent]).all() for agent in action_codes):
+        if not all((terminations[agent] | truncations[agent]).all() for agent in codes.actions):
             raise InputError("--exact needs an env whose episodes have one step.")
         self._rewards, self._actions = (
             {agent: torch.from_numpy(row).to(device).expand(num_runs, -1) for agent, row in rows.items()}
-            for rows in (rewards, dict(zip(action_codes, joint_actions, strict=True)))
+            for rows in (rewards, dict(zip(codes.actions, joint_actions, strict=True)))
         )
-        self._observations = {agent: torch.zeros_like(self._actions[agent]) for agent in action_codes}
+        self._observations = {agent: torch.zeros_like(self._actions[agent]) for agent in codes.actions}
 
     @torch.no_grad()
     def collect(self, policies: IndependentPolicies) -> Rollout:

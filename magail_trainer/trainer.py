@@ -1,7 +1,7 @@
 """Puts the parts together: env, dataset, run table and settings in; a trainer out."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from magail_trainer.config import MagailConfig
 from magail_trainer.demonstrations import Demonstrations, ExactDemonstrations
 from magail_trainer.discriminators import JointDiscriminator
-from magail_trainer.encoding import FiniteSpace
+from magail_trainer.encoding import Codes
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.magail import EpochRecord, magail
@@ -24,33 +24,9 @@ from magail_trainer.runs import Runs
 from magail_trainer.seeding import stream
 from magail_trainer.spaces import describe_spaces
 from magail_trainer.store import History
-from magail_trainer.trajectories import Trajectories
+from magail_trainer.trajectories import Trajectories, plain_json
 
 _MAX_TABLE_ROWS = 10_000_000
-
-
-@dataclass(frozen=True)
-class Codes:
-    """How the values of an env's spaces are numbered, by agent."""
-
-    observations: dict[str, FiniteSpace]
-    actions: dict[str, FiniteSpace]
-
-    @classmethod
-    def of(cls, entry: EnvEntry) -> "Codes":
-        """Number the spaces of every agent.
-
-        Raises:
-            InputError: a space is not finite; the message names the agent and the space.
-        """
-        env = entry.make()
-        agents = env.possible_agents
-        codes = cls(
-            {agent: FiniteSpace(env.observation_space(agent), f"observation space of {agent}") for agent in agents},
-            {agent: FiniteSpace(env.action_space(agent), f"action space of {agent}") for agent in agents},
-        )
-        env.close()
-        return codes
 
 
 class Trainer:
@@ -81,16 +57,15 @@ class Trainer:
     def train(self) -> Iterator[EpochRecord]:
         """Train in place, one epoch per item; see `magail`."""
         seeds, codes, config = self.runs.seed.tolist(), self.codes, self.config
-        spaces = (codes.observations, codes.actions)
         if config.exact:
             vector_env = self.entry.make_vector(int(np.prod([code.size for code in codes.actions.values()])))
-            rollouts = EnumeratedRollouts(vector_env, *spaces, num_runs=len(seeds), device=self.device)
-            demonstrations = ExactDemonstrations(self._trajectories, *spaces, num_runs=len(seeds), device=self.device)
+            rollouts = EnumeratedRollouts(vector_env, codes, num_runs=len(seeds), device=self.device)
+            demonstrations = ExactDemonstrations(self._trajectories, codes, num_runs=len(seeds), device=self.device)
         else:
             vector_env = self.entry.make_vector(len(seeds) * config.rollout_episodes)
             sampling = {"seeds": seeds, "batch_size": config.batch_size, "device": self.device}
-            rollouts = SampledRollouts(vector_env, *spaces, episodes=config.rollout_episodes, **sampling)
-            demonstrations = Demonstrations(self._trajectories, *spaces, **sampling)
+            rollouts = SampledRollouts(vector_env, codes, episodes=config.rollout_episodes, **sampling)
+            demonstrations = Demonstrations(self._trajectories, codes, **sampling)
         beta = torch.tensor(self.runs.beta, dtype=torch.float32, device=self.device)
         try:
             yield from magail(self.policies, self.discriminator, rollouts, demonstrations, beta, config)
@@ -101,7 +76,7 @@ class Trainer:
         """What a run folder's `config.json` says of the training; plain JSON."""
         origin = self._trajectories.origin
         return {
-            "env": {"id": self.entry.id, "kwargs": self.entry.kwargs},
+            "env": {"id": self.entry.id, "kwargs": plain_json(self.entry.kwargs)},
             "dataset": {"policy": origin.policy, "seed": origin.seed, "episodes": len(self._trajectories)},
             "training": asdict(self.config),
             "device": str(self.device),
@@ -128,9 +103,10 @@ def train_with_history(
     if log_every < 1:
         raise InputError(f"--log_every must be at least 1, not {log_every}.")
     history, last = History(), trainer.config.epochs
-    for record in tqdm(trainer.train(), total=last, desc="training", unit="epoch", delay=1, disable=None):
-        if record.epoch % log_every == 0 or record.epoch in (1, last):
-            history.append(record.epoch, {**record.metrics, **measure()})
+    with tqdm(trainer.train(), total=last, desc="training", unit="epoch", delay=1, disable=None) as epochs:
+        for record in epochs:
+            if record.epoch % log_every == 0 or record.epoch in (1, last):
+                history.append(record.epoch, {**record.metrics, **measure()})
     return history.stack()
 
 
@@ -174,7 +150,7 @@ def check_same_env(entry: EnvEntry, trajectories: Trajectories) -> None:
         InputError: it is; the message says what differs.
     """
     origin = trajectories.origin
-    if (origin.env_id, origin.env_kwargs) != (entry.id, entry.kwargs):
+    if (origin.env_id, origin.env_kwargs) != (entry.id, plain_json(entry.kwargs)):
         recorded, present = (
             f"{name} {kwargs or ''}".strip()
             for name, kwargs in ((origin.env_id, origin.env_kwargs), (entry.id, entry.kwargs))

@@ -53,7 +53,11 @@ class Episode:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where episodes come from. Everything is plain JSON, and goes into the manifest as it is."""
+    """Where episodes come from. Everything is made plain JSON, and goes into the manifest as it is.
+
+    Raises:
+        InputError: something cannot be written as JSON.
+    """
 
     env_id: str
     env_kwargs: dict[str, Any]
@@ -64,6 +68,10 @@ class Origin:
     seed: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     """Package -> version at the time of recording."""
+
+    def __post_init__(self) -> None:
+        for name in ("env_kwargs", "spaces", "policy"):
+            object.__setattr__(self, name, plain_json(getattr(self, name)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,6 +260,18 @@ class Trajectories:
             for name in FIELDS
         }
         return {**cut, "episode_starts": self.episode_starts[first:last] - bounds[first]}
+
+
+def plain_json(value: Any) -> Any:
+    """`value` as JSON has it: tuples are lists.
+
+    Raises:
+        InputError: it cannot be written as JSON.
+    """
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{value!r} cannot be remembered with a dataset: {error}.") from error
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:

@@ -1,0 +1,360 @@
+"""The main experiment: what it writes, and that the numbers are what they say."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from coordination_env import matching_v0
+from experiments import coordination
+from experiments.coordination import CoordinationConfig, Results, exact_columns, run_experiment, summary
+from magail_trainer.command_line import run_command
+from magail_trainer.env_ids import resolve
+from magail_trainer.errors import InputError
+from magail_trainer.evaluation import evaluate_run
+from magail_trainer.joint_policies import make_joint_policy
+from magail_trainer.recording import record
+from magail_trainer.trajectories import Trajectories, read_manifest
+
+torch.set_num_threads(1)
+
+CHECKOUT = Path(coordination.__file__).parents[1]
+COLUMNS = [
+    *("beta", "seed", "prob_a_agent_0", "prob_a_agent_1", "entropy_agent_0", "entropy_agent_1"),
+    *("joint_aa", "joint_ab", "joint_ba", "joint_bb", "coordination_rate", "js_distance", "mutual_information"),
+    *("convention", "sampled_joint_aa", "sampled_joint_ab", "sampled_joint_ba", "sampled_joint_bb"),
+    *("sampled_coordination_rate", "sampled_js_distance"),
+]
+CELLS = ("aa", "ab", "ba", "bb")
+SMALL = CoordinationConfig(betas=(0.0, 2.0), seeds=(7, 3, 5), epochs=25, eval_episodes=450, no_plots=True)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """A short experiment with an asymmetric expert, whose folder the tests read."""
+    output = tmp_path_factory.mktemp("small") / "run"
+    return run_experiment(replace(SMALL, expert_type="asymmetric", lr_policy=0.05, output=output), command="a command")
+
+
+def read_rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "runs.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_runs_csv_has_the_columns_of_the_issue_and_a_row_per_run(small: Results) -> None:
+    rows = read_rows(small.folder)
+    assert list(rows[0]) == COLUMNS
+    assert [(float(row["beta"]), int(row["seed"])) for row in rows] == [
+        (beta, seed) for beta in (0.0, 2.0) for seed in (7, 3, 5)
+    ]
+
+
+def test_exact_columns_are_what_the_two_probabilities_make_of_them(small: Results) -> None:
+    expert = np.array([0.7, 0, 0, 0.3])
+    for row in read_rows(small.folder):
+        p, q = float(row["prob_a_agent_0"]), float(row["prob_a_agent_1"])
+        assert p != q
+        joint = np.array([p * q, p * (1 - q), (1 - p) * q, (1 - p) * (1 - q)])
+        np.testing.assert_allclose([float(row[f"joint_{cell}"]) for cell in CELLS], joint, atol=1e-12)
+        for agent, prob in (("agent_0", p), ("agent_1", q)):
+            entropy = -prob * np.log(prob) - (1 - prob) * np.log(1 - prob)
+            assert float(row[f"entropy_{agent}"]) == pytest.approx(entropy)
+        assert float(row["coordination_rate"]) == pytest.approx(p * q + (1 - p) * (1 - q))
+        middle = (joint + expert) / 2
+        halves = [np.sum(part[part > 0] * np.log2(part[part > 0] / middle[part > 0])) for part in (joint, expert)]
+        assert float(row["js_distance"]) == pytest.approx(np.sqrt(sum(halves) / 2))
+        assert float(row["mutual_information"]) == pytest.approx(0, abs=1e-9)
+        assert row["convention"] == "neither"
+
+
+def test_exact_columns_by_hand() -> None:
+    marginals = {"agent_0": np.array([[0.95, 0.05], [0.5, 0.5], [0.0, 1.0]])}
+    marginals["agent_1"] = np.array([[0.92, 0.08], [0.5, 0.5], [0.1, 0.9]])
+    columns = exact_columns(marginals, np.array([[0.5, 0.0], [0.0, 0.5]]))
+    assert columns["convention"].tolist() == ["AA", "neither", "BB"]
+    np.testing.assert_allclose(columns["coordination_rate"], [0.95 * 0.92 + 0.05 * 0.08, 0.5, 0.9])
+    np.testing.assert_allclose(columns["js_distance"][1], 0.557923, atol=1e-6)
+    np.testing.assert_allclose(columns["entropy_agent_0"], [0.198515, np.log(2), 0.0], atol=1e-6)
+
+
+def test_sampled_columns_are_within_binomial_error_of_the_exact_ones(small: Results) -> None:
+    for row in read_rows(small.folder):
+        counts = [450 * float(row[f"sampled_joint_{cell}"]) for cell in CELLS]
+        np.testing.assert_allclose(counts, np.round(counts), atol=1e-9)
+        assert sum(counts) == pytest.approx(450)
+        assert float(row["sampled_coordination_rate"]) == pytest.approx((counts[0] + counts[3]) / 450)
+        for cell in (*(f"joint_{cell}" for cell in CELLS), "coordination_rate"):
+            exact = float(row[cell])
+            assert abs(float(row[f"sampled_{cell}"]) - exact) < 4 * np.sqrt(exact * (1 - exact) / 450)
+        assert float(row["sampled_js_distance"]) == pytest.approx(float(row["js_distance"]), abs=0.1)
+
+
+def test_the_run_folder_holds_everything_and_nothing_else(small: Results) -> None:
+    names = sorted(path.relative_to(small.folder).as_posix() for path in small.folder.rglob("*") if path.is_file())
+    assert names == [
+        "checkpoint/discriminator.npz",
+        "checkpoint/policies.npz",
+        "config.json",
+        "dataset/manifest.json",
+        "dataset/shard-00000.npz",
+        "history.npz",
+        "runs.csv",
+    ]
+
+
+def test_the_history_has_every_tenth_epoch_of_every_run(small: Results) -> None:
+    with np.load(small.folder / "history.npz", allow_pickle=False) as history:
+        arrays = dict(history)
+    assert arrays["epoch"].tolist() == [1, 10, 20, 25]
+    agents = ("agent_0", "agent_1")
+    names = {"epoch", "discriminator_loss", "policy_loss"}
+    names |= {f"{name}{agent}" for name in ("entropy/", "return/", "prob_a_") for agent in agents}
+    assert set(arrays) == names
+    assert all(values.shape == (4, 6) for name, values in arrays.items() if name != "epoch")
+    for agent in agents:  # what the last row says is what runs.csv says
+        np.testing.assert_array_equal(arrays[f"prob_a_{agent}"][-1], small.runs[f"prob_a_{agent}"])
+
+
+def test_the_config_says_what_was_done(small: Results) -> None:
+    config = json.loads((small.folder / "config.json").read_text())
+    assert config["command"] == "a command"
+    assert config["env"] == {"id": "coordination_env:coordination/matching-v0", "kwargs": {}}
+    assert set(config["experiment"]) == {field.name for field in fields(CoordinationConfig)}
+    assert (config["experiment"]["betas"], config["experiment"]["expert_type"]) == ([0.0, 2.0], "asymmetric")
+    assert config["training"]["epochs"] == 25
+    assert config["dataset"]["sha256"] == read_manifest(small.folder / "dataset")["sha256"]
+    np.testing.assert_allclose(config["dataset"]["joint"], [[0.7, 0], [0, 0.3]])
+    assert config["dataset"]["path"] == "dataset"
+
+
+def test_the_dataset_is_a_recording_of_the_expert(small: Results) -> None:
+    dataset = Trajectories.load(small.folder / "dataset")
+    assert len(dataset) == 1000
+    assert dataset.origin.policy["name"] == "asymmetric"
+    assert float(dataset.returns["agent_0"].mean()) == 1
+
+
+def test_the_checkpoint_is_that_of_the_table(small: Results) -> None:
+    table = evaluate_run(small.folder, episodes=2000, seed=0)
+    assert table["seed"] == small.runs["seed"].tolist()
+    for index, cell in enumerate(CELLS):
+        exact = small.runs[f"joint_{cell}"]
+        error = np.sqrt(exact * (1 - exact) / 2000)
+        assert (abs(np.array(table[f"P{(index // 2, index % 2)}"]) - exact) < 4 * error).all()
+
+
+def test_the_same_settings_give_the_same_bytes(small: Results, tmp_path: Path) -> None:
+    again = run_experiment(replace(SMALL, expert_type="asymmetric", lr_policy=0.05, output=tmp_path / "again"))
+    for name in ("runs.csv", "history.npz", "dataset/shard-00000.npz", "checkpoint/policies.npz"):
+        assert (again.folder / name).read_bytes() == (small.folder / name).read_bytes(), name
+
+
+def test_a_run_has_the_same_row_in_a_smaller_sweep(small: Results, tmp_path: Path) -> None:
+    config = replace(SMALL, betas=(2.0,), seeds=(3,), expert_type="asymmetric", lr_policy=0.05)
+    alone = run_experiment(replace(config, output=tmp_path / "alone"))
+    assert read_rows(alone.folder) == [read_rows(small.folder)[4]]
+
+
+def test_a_recorded_dataset_gives_the_same_rows_as_recording_it(tmp_path: Path) -> None:
+    entry = resolve(coordination.ENV_ID)
+    policy = make_joint_policy("noisy", entry, {"ratio": 0.6, "noise": 0.3})
+    record(entry, policy, episodes=400, seed=9).save(tmp_path / "dataset")
+    recording = replace(SMALL, expert_type="noisy", expert_ratio=0.6, expert_noise=0.3, expert_seed=9)
+    first = run_experiment(replace(recording, expert_episodes=400, output=tmp_path / "recording"))
+    second = run_experiment(replace(SMALL, dataset=tmp_path / "dataset", output=tmp_path / "reading"))
+    assert (first.folder / "runs.csv").read_bytes() == (second.folder / "runs.csv").read_bytes()
+    assert not (second.folder / "dataset").exists()
+    config = json.loads((second.folder / "config.json").read_text())
+    assert config["dataset"]["path"] == str(tmp_path / "dataset")
+    assert config["dataset"]["policy"]["name"] == "noisy"
+
+
+def test_the_figure_is_drawn_unless_it_is_not_wanted(tmp_path: Path) -> None:
+    results = run_experiment(replace(SMALL, epochs=11, no_plots=False, output=tmp_path / "run"))
+    assert (results.folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+CHANGES: dict[str, Any] = {
+    "expert_type": "mixed",
+    "betas": (0.0, 3.0),
+    "seeds": (7, 3, 4),
+    "epochs": 26,
+    "rollout_episodes": 60,
+    "eval_episodes": 451,
+    "lr_policy": 0.02,
+    "lr_disc": 0.02,
+    "reward_style": "gail",
+    "policy_init_uniform": True,
+    "batch_size": 31,
+    "exact": True,
+    "expert_ratio": 0.9,
+    "expert_noise": 0.5,
+    "expert_episodes": 300,
+    "expert_seed": 1,
+}
+TESTED_BY_THEMSELVES = {"no_plots", "dataset", "device", "output", "overwrite"}
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    output = tmp_path_factory.mktemp("unchanged") / "run"
+    return run_experiment(replace(SMALL, expert_type="noisy", output=output))
+
+
+def test_every_setting_has_a_change_to_test() -> None:
+    assert set(CHANGES) | TESTED_BY_THEMSELVES == {field.name for field in fields(CoordinationConfig)}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_setting_has_an_effect(name: str, unchanged: Results, tmp_path: Path) -> None:
+    config = replace(SMALL, expert_type="noisy", output=tmp_path / "run")
+    results = run_experiment(replace(config, **{name: CHANGES[name]}))
+    column = "sampled_joint_aa" if name == "eval_episodes" else "prob_a_agent_0"
+    assert not np.array_equal(results.runs[column], unchanged.runs[column])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "--epochs must be at least 1, not 0."),
+        ({"betas": ()}, "--betas is empty; expected at least one value."),
+        ({"betas": (-1.0,)}, "β must be a finite number of at least 0, not -1."),
+        ({"seeds": (1, 1)}, "--seeds names 1 twice; expected each value once."),
+        ({"eval_episodes": 0}, "--eval_episodes must be at least 1, not 0."),
+        ({"expert_noise": 0.2}, "--expert_noise means nothing to a bimodal expert; leave it out."),
+        (
+            {"expert_type": "mixed", "expert_ratio": 0.2},
+            "--expert_ratio means nothing to a mixed expert; leave it out.",
+        ),
+        ({"dataset": Path("nowhere")}, "'nowhere' is no dataset: its manifest.json cannot be read"),
+        ({"expert_ratio": 0.2, "dataset": Path("nowhere")}, "leave them out with --dataset."),
+        ({"device": "cuda:99"}, "--device cuda:99 cannot be used"),
+        ({"expert_ratio": 1.5}, "ratio"),
+        ({"expert_episodes": 0}, "must be at least 1, not 0."),
+        ({"expert_seed": -1}, "must be at least 0, not -1."),
+    ],
+)
+def test_bad_settings_are_refused_and_leave_nothing_behind(
+    settings: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as refusal:
+        run_experiment(replace(SMALL, **settings, output=tmp_path / "run"))
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dataset_of_another_game_is_refused(tmp_path: Path) -> None:
+    entry = resolve(coordination.ENV_ID, {"num_actions": 3})
+    record(entry, make_joint_policy("mixed", entry, {}), episodes=5, seed=0).save(tmp_path / "dataset")
+    with pytest.raises(InputError, match="record one in the env to train in"):
+        run_experiment(replace(SMALL, dataset=tmp_path / "dataset", output=tmp_path / "run"))
+
+
+def test_results_are_not_replaced_unless_asked_for(tmp_path: Path) -> None:
+    config = replace(SMALL, epochs=2, output=tmp_path / "run")
+    first = run_experiment(config)
+    before = {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="already holds files; choose another folder or add --overwrite"):
+        run_experiment(replace(config, epochs=3))
+    assert {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()} == before
+    run_experiment(replace(config, epochs=3, overwrite=True))
+    assert json.loads((first.folder / "config.json").read_text())["training"]["epochs"] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_the_default_folder_is_a_new_one_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = [run_experiment(replace(SMALL, epochs=1)).folder for _ in range(3)]
+    assert len(set(folders)) == 3
+    assert all((tmp_path / folder / "runs.csv").exists() for folder in folders)
+    assert {folder.parent for folder in folders} == {Path("results/coordination")}
+
+
+def fabricated(probs: list[tuple[float, float, float, float]]) -> Results:
+    """Runs of (β, seed, P(A) of agent_0, P(A) of agent_1)."""
+    beta, seed, first, second = map(np.array, zip(*probs, strict=True))
+    expert = np.array([[0.5, 0.0], [0.0, 0.5]])
+    marginals = {agent: np.stack([p, 1 - p], axis=-1) for agent, p in (("agent_0", first), ("agent_1", second))}
+    runs = {"beta": beta, "seed": seed, **exact_columns(marginals, expert)}
+    return Results(Path(), runs, {"epoch": np.array([1, 10])}, expert, training_cpu_seconds=1.52)
+
+
+def test_the_summary_has_the_numbers_of_each_beta() -> None:
+    lines = summary(fabricated([(0.0, 1, 1.0, 1.0), (0.0, 2, 0.0, 0.0), (0.0, 3, 1.0, 1.0), (5.0, 1, 0.5, 0.5)]))
+    text = "\n".join(lines)
+    assert "β=0.0: mean coordination = 1.000, std = 0.000" in text
+    assert "agent_0: entropy = 0.000 nats, P(A) = 0.667, variance across seeds 0.3333" in text
+    assert "conventions of 3 seeds: AA 2, BB 1, neither 0" in text
+    assert "β=5.0: mean coordination = 0.500, std = 0.000" in text
+    assert "entropy = 0.693 nats" in text
+    assert lines[0] == "Trained 4 runs for 10 epochs in 1.5 CPU-seconds."
+    assert lines[1] == "expert: AA 0.500, AB 0.000, BA 0.000, BB 0.500"
+    assert lines[-1].endswith("0.558.")
+
+
+TINY = ["--betas", "0", "0.5", "--seeds", "1", "2", "--epochs", "3", "--eval_episodes", "10", "--no_plots"]
+
+
+def run_script(program: list[str], arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", *program, *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"})
+
+
+@pytest.mark.slow
+def test_runs_as_a_module_and_as_a_script_with_the_same_result(tmp_path: Path) -> None:
+    tables = []
+    for name, program in (("module", ["-m", "experiments.coordination"]), ("script", ["experiments/coordination.py"])):
+        done = run_script(program, [*TINY, "--output", str(tmp_path / name)], CHECKOUT)
+        assert done.returncode == 0, done.stderr
+        assert "β=0.5: mean coordination = " in done.stdout
+        assert done.stdout.endswith("with runs.csv.\n")
+        tables.append((tmp_path / name / "runs.csv").read_bytes())
+        command = json.loads((tmp_path / name / "config.json").read_text())["command"]
+        assert command.startswith("python -m experiments.coordination --betas 0 0.5 ")
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--epochs", "0"], ["--epochs", "0"]),
+        (["--expert_type", "trimodal"], ["trimodal"]),
+        (["--reward_style", "airl"], ["airl"]),
+        (["--betas", "-1"], ["-1"]),
+        (["--seeds", "one"], ["one"]),
+        (["--lr_policy", "-0.1"], ["--lr_policy", "-0.1"]),
+    ],
+)
+def test_a_bad_value_is_one_sentence_and_exit_code_2(
+    arguments: list[str], parts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [*TINY, "--output", str(tmp_path / "run"), *arguments]
+    with pytest.raises(SystemExit) as stop:
+        run_command(CoordinationConfig, coordination._main, prog="experiment", args=given)
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2
+    assert out == ""
+    assert err.startswith("experiment: ")
+    assert len(err.strip().splitlines()) == 1
+    assert all(part in err for part in parts)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
+    arguments = ["--epochs", "0", "--output", str(tmp_path / "run")]
+    done = run_script(["experiments/coordination.py"], arguments, CHECKOUT)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "python -m experiments.coordination: --epochs must be at least 1, not 0.\n"
+
+
+def test_every_expert_of_the_seed_is_one_of_the_env() -> None:
+    assert {"mixed", "bimodal", "asymmetric", "noisy", "all_AA"} <= set(matching_v0.EXPERTS)

@@ -1,0 +1,411 @@
+"""The command `magail`, as its user meets it."""
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from magail_trainer.cli import main
+from magail_trainer.store import read_arrays, read_config, read_table
+from magail_trainer.trajectories import Trajectories
+
+MATCHING = "coordination_env:coordination/matching-v0"
+TOY = "tests.magail_trainer.toy_envs"
+Capture = pytest.CaptureFixture[str]
+
+
+def magail(*args: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(arg) for arg in args])
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder, hidden files too."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a dataset `data` and a run folder `run`. Nothing in it may change."""
+    folder = tmp_path_factory.mktemp("made")
+    assert (
+        magail("record", "--env", MATCHING, "--expert", "bimodal", "--episodes", 40, "--output", folder / "data") == 0
+    )
+    settings = ("--betas", 0, 0.5, "--seeds", 3, 1, "--epochs", 12, "--log-every", 5)
+    paths = ("--dataset", folder / "data", "--output", folder / "run")
+    assert magail("train", "--env", MATCHING, *settings, *paths) == 0
+    return folder
+
+
+# What the commands do
+
+
+def test_the_same_recording_gives_the_same_bytes_and_another_seed_others(made: Path, tmp_path: Path) -> None:
+    command = ("record", "--env", MATCHING, "--expert", "bimodal", "--episodes", 40)
+    magail(*command, "--output", tmp_path / "again")
+    magail(*command, "--output", tmp_path / "other", "--seed", 1)
+    assert contents(tmp_path / "again") == contents(made / "data")
+    assert contents(tmp_path / "other") != contents(made / "data")
+
+
+def test_record_says_what_it_saved(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    args = ("--env-args", "horizon=3", "num_actions=3", "--expert", "asymmetric", "--expert-args", "ratio=1.0")
+    assert magail("record", "--env", MATCHING, *args, "--episodes", 7, "--output", "data") == 0
+    out, err = capsys.readouterr()
+    assert out == f"Recorded 7 episodes of {MATCHING} in data.\nMean return: agent_0 3.000, agent_1 3.000.\n"
+    assert err == ""
+    origin = Trajectories.load("data").origin
+    assert origin.env_kwargs == {"horizon": 3, "num_actions": 3}
+    assert origin.policy["name"] == "asymmetric"
+    assert origin.policy["parameters"]["ratio"] == 1.0
+
+
+def test_inspect_says_what_a_dataset_is(made: Path, capsys: Capture) -> None:
+    assert magail("inspect", made / "data") == 0
+    out, err = capsys.readouterr()
+    manifest = json.loads((made / "data" / "manifest.json").read_text())
+    facts = (
+        f"env {MATCHING}\n",
+        "policy bimodal {'ratio': 0.5",
+        "seed 0\n",
+        "episodes 40, of 1 to 1 steps",
+        "agent_1 observes {'type': 'Discrete', 'n': 1",
+        "return: mean 1.0000, std 0.0000",
+        "(0, 0): 0.5000",
+        "(1, 1): 0.5000",
+        f"sha256 {manifest['shards'][0]['sha256']} ok",
+    )
+    for fact in facts:
+        assert fact in re.sub(" +", " ", out), fact
+    assert err == ""
+
+
+def test_inspect_leaves_out_the_actions_where_they_are_many(tmp_path: Path, capsys: Capture) -> None:
+    magail("record", "--env", f"{TOY}:RandomLengthEnv", "--episodes", 40, "--output", tmp_path / "data")
+    capsys.readouterr()
+    assert magail("inspect", tmp_path / "data") == 0
+    out = capsys.readouterr().out
+    assert "of 1 to 5 steps" in out
+    assert "actions" not in out
+
+
+def test_a_run_folder_holds_the_settings_a_row_for_each_run_and_the_history(made: Path) -> None:
+    config, table = read_config(made / "run"), read_table(made / "run" / "runs.csv")
+    assert config["env"] == {"id": MATCHING, "kwargs": {}}
+    assert config["dataset"]["episodes"] == 40
+    assert config["training"]["epochs"] == 12
+    assert (table["beta"].tolist(), table["seed"].tolist()) == ([0, 0, 0.5, 0.5], [3, 1, 3, 1])
+    history = read_arrays(made / "run" / "history.npz")
+    assert history.pop("epoch").tolist() == [1, 5, 10, 12]
+    assert {array.shape for array in history.values()} == {(4, 4)}
+    np.testing.assert_array_equal(table["entropy_agent_0"].astype(np.float32), history["entropy/agent_0"][-1])
+
+
+def test_the_same_training_gives_the_same_table_and_parameters(made: Path, tmp_path: Path) -> None:
+    settings = ("--betas", 0, 0.5, "--seeds", 3, 1, "--epochs", 12, "--log-every", 5)
+    magail("train", "--env", MATCHING, *settings, "--dataset", made / "data", "--output", tmp_path / "run")
+    for name in ("runs.csv", "history.npz", "checkpoint/policies.npz", "checkpoint/discriminator.npz"):
+        assert (tmp_path / "run" / name).read_bytes() == (made / "run" / name).read_bytes(), name
+
+
+def test_evaluate_counts_what_the_policies_play(made: Path, capsys: Capture) -> None:
+    before = contents(made)
+    assert magail("evaluate", made / "run", "--episodes", 450) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split() == [
+        "beta", "seed", "return", "agent_0", "return", "agent_1", "P(0,", "0)", "P(0,", "1)", "P(1,", "0)", "P(1,", "1)"
+    ]  # fmt: skip
+    table = np.array([row.split() for row in rows], dtype=float)
+    assert table[:, 0].tolist() == [0, 0, 0.5, 0.5]
+    # Matching pays when both play the same.
+    np.testing.assert_allclose(table[:, 2], table[:, 4] + table[:, 7], atol=2e-4)
+    np.testing.assert_array_equal(table[:, 2], table[:, 3])
+    logits = read_arrays(made / "run" / "checkpoint" / "policies.npz")
+    probs = [np.exp(array[:, 0]) / np.exp(array[:, 0]).sum(-1, keepdims=True) for array in logits.values()]
+    exact = np.einsum("ri,rj->rij", *probs).reshape(4, 4)
+    np.testing.assert_allclose(table[:, 4:], exact, atol=4 * np.sqrt(0.25 / 450))
+    assert contents(made) == before
+
+
+def test_evaluate_is_decided_by_its_seed(made: Path, capsys: Capture) -> None:
+    def play(seed: int) -> str:
+        magail("evaluate", made / "run", "--episodes", 50, "--seed", seed)
+        return capsys.readouterr().out
+
+    assert play(0) == play(0) != play(1)
+
+
+def test_record_and_inspect_do_without_torch(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from magail_trainer.cli import main
+for args in (["record", "--env", {MATCHING!r}, "--episodes", "5", "--output", "data"], ["inspect", "data"]):
+    try:
+        main(args)
+    except SystemExit as stop:
+        assert stop.code == 0
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_overwrite_replaces_a_dataset_and_nothing_else(tmp_path: Path, capsys: Capture) -> None:
+    command = ("record", "--env", MATCHING, "--output", tmp_path / "data", "--overwrite", "--episodes")
+    assert magail(*command, 5) == magail(*command, 6) == 0
+    assert len(Trajectories.load(tmp_path / "data")) == 6
+    (tmp_path / "data" / "manifest.json").unlink()
+    before = contents(tmp_path)
+    assert magail(*command, 7) == 2
+    assert "so it is not replaced" in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
+# Mistakes
+
+
+def refused(capsys: Capture, *args: object) -> str:
+    """Run a command that has to be refused; return its one line on stderr."""
+    capsys.readouterr()
+    assert magail(*args) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("magail: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert "Traceback" not in err
+    return err
+
+
+RECORD_MISTAKES: list[tuple[list[object], str]] = [
+    (["--env", "nowhere"], "'nowhere' names no environment"),
+    (["--env", "coordination_env:coordination/nothing-v0"], "not found in registry"),
+    (["--env", "json:nothing"], "names no environment"),
+    (["--env", "json"], "has no parallel_env"),
+    (["--env", f"{TOY}:EarlyExitEnv"], "right is absent while left plays on"),
+    (["--env", f"{TOY}:RandomLengthEnv", "--env-args", "nested=true"], "Dict space cannot be recorded"),
+    (["--env-args", "players=3"], "cannot be made with {'players': 3}"),
+    (["--env-args", "render_mode=ansi"], "cannot be made with {'render_mode': 'ansi'}"),
+    (["--env-args", "horizon"], "--env-args takes NAME=VALUE pairs, not 'horizon'"),
+    (["--env-args", "horizon=0"], "horizon"),
+    (["--expert", "nobody"], "has no expert 'nobody'; expected one of random, mixed"),
+    (["--expert", "nowhere:x"], "cannot be imported"),
+    (["--expert", "bimodal", "--expert-args", "ratio=2"], "ratio must be a number from 0 to 1, got 2"),
+    (["--expert", "bimodal", "--expert-args", "ratoi=0.5"], "ratoi"),
+    (["--episodes", 0], "episodes must be at least 1, not 0"),
+    (["--episodes", "many"], "--episodes: invalid literal"),
+    (["--seed", -1], "seed must be at least 0, not -1"),
+    (["--sead", 1], "Unrecognized options: --sead, 1; perhaps you meant: --seed INT"),
+    (["--output"], "Missing value for argument '--output'"),
+]
+
+
+@pytest.mark.parametrize(("mistake", "reason"), RECORD_MISTAKES, ids=str)
+def test_record_refuses(mistake: list[object], reason: str, tmp_path: Path, capsys: Capture) -> None:
+    command = ("record", "--env", MATCHING, "--episodes", 3, "--output", tmp_path / "data")
+    assert reason in refused(capsys, *command, *mistake)
+    assert contents(tmp_path) == {}
+
+
+TRAIN_MISTAKES: list[tuple[list[object], str]] = [
+    (["--env", "nowhere"], "'nowhere' names no environment"),
+    (["--env", "coordination_env:coordination/stag_hunt-v0"], "in coordination_env:coordination/matching-v0, not"),
+    (["--env-args", "horizon=2"], "not in coordination_env:coordination/matching-v0 {'horizon': 2}"),
+    (["--betas", -0.5], "β must be a finite number of at least 0, not -0.5"),
+    (["--betas", "nan"], "β must be a finite number"),
+    (["--betas", 0, 0.5, 0], "--betas names 0 twice"),
+    (["--betas"], "--betas is empty"),
+    (["--betas", "high"], "Error parsing --betas"),
+    (["--seeds"], "--seeds is empty"),
+    (["--seeds", 1, 2, 1], "--seeds names 1 twice"),
+    (["--seeds", -1], "seed must be at least 0, not -1"),
+    (["--seeds", 2**63], "must fit in 64 bits"),
+    (["--seeds", 0.5], "Error parsing --seeds"),
+    (["--epochs", 0], "magail: --epochs must be at least 1, not 0"),
+    (["--batch-size", 0], "--batch_size must be at least 1"),
+    (["--lr-policy", "nan"], "--lr_policy must be a positive number"),
+    (["--discount", 1.5], "--discount must be between 0 and 1"),
+    (["--reward-style", "wgan"], "invalid choice 'wgan' for argument '--reward-style'. Expected one of"),
+    (["--log-every", 0], "--log_every must be at least 1"),
+    (["--device", "abacus"], "--device abacus cannot be used"),
+    (["--bogus"], "Unrecognized options: --bogus"),
+    (["--dataset", "nowhere"], "'nowhere' is no dataset"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mistake", "reason"), TRAIN_MISTAKES, ids=str)
+def test_train_refuses(mistake: list[object], reason: str, made: Path, tmp_path: Path, capsys: Capture) -> None:
+    command = ("train", "--env", MATCHING, "--dataset", made / "data", "--output", tmp_path / "run", "--epochs", 3)
+    assert reason in refused(capsys, *command, *mistake)
+    assert contents(tmp_path) == {}
+
+
+def flip_a_bit(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[200] ^= 1
+    file.write_bytes(data)
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+DATASET_DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "altered shard": (lambda data: flip_a_bit(data / "shard-00000.npz"), "was altered or cut short"),
+    "truncated shard": (lambda data: os.truncate(data / "shard-00000.npz", 500), "was altered or cut short"),
+    "missing shard": (lambda data: (data / "shard-00000.npz").unlink(), "cannot be read"),
+    "altered manifest": (lambda data: replace(data / "manifest.json", '"seed": 0', '"seed": 1'), "was altered"),
+    "truncated manifest": (lambda data: os.truncate(data / "manifest.json", 500), "is not the JSON"),
+    "foreign": (lambda data: (data / "manifest.json").write_text('{"env": "Pong"}'), "no dataset of this program"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DATASET_DAMAGE)
+def test_a_damaged_dataset_is_refused_by_train_and_inspect(
+    damage: str, made: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    data, (harm, reason) = tmp_path / "data", DATASET_DAMAGE[damage]
+    Trajectories.load(made / "data").save(data)
+    harm(data)
+    before = contents(tmp_path)
+    for command in (("inspect", data), ("train", "--env", MATCHING, "--dataset", data, "--output", tmp_path / "run")):
+        message = refused(capsys, *command)
+        assert reason in message
+        assert str(data) in message
+    assert contents(tmp_path) == before
+
+
+def test_a_dataset_of_an_env_whose_spaces_have_changed_is_refused(made: Path, tmp_path: Path, capsys: Capture) -> None:
+    recorded = Trajectories.load(made / "data")
+    three = {
+        "observation": {"type": "Discrete", "n": 1, "start": 0},
+        "action": {"type": "Discrete", "n": 3, "start": 0},
+    }
+    object.__setattr__(recorded.origin, "spaces", {"agent_0": three, "agent_1": three})
+    recorded.save(tmp_path / "data")
+    command = ("train", "--env", MATCHING, "--dataset", tmp_path / "data", "--output", tmp_path / "run")
+    assert "the env has" in refused(capsys, *command)
+    assert not (tmp_path / "run").exists()
+
+
+def test_results_are_not_overwritten_nor_written_below_a_file(made: Path, tmp_path: Path, capsys: Capture) -> None:
+    before = contents(made)
+    (tmp_path / "file").write_text("text")
+    commands = (("record", "--env", MATCHING), ("train", "--env", MATCHING, "--dataset", made / "data", "--epochs", 2))
+    for command in commands:
+        for taken in (made / "data", made / "run"):
+            assert "already holds files" in refused(capsys, *command, "--output", taken)
+        assert "is a file" in refused(capsys, *command, "--output", tmp_path / "file")
+        assert "Cannot write to" in refused(capsys, *command, "--output", tmp_path / "file" / "below")
+    # A dataset is no run folder, and the other way round: not even --overwrite replaces it.
+    record, train = commands
+    assert "not replaced" in refused(capsys, *record, "--output", made / "run", "--overwrite")
+    assert "not replaced" in refused(capsys, *train, "--output", made / "data", "--overwrite")
+    assert contents(made) == before
+    assert contents(tmp_path) == {"file": b"text"}
+
+
+RUN_DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no config": (lambda run: (run / "config.json").unlink(), "is no run folder"),
+    "foreign config": (lambda run: (run / "config.json").write_text("{}"), "is no run folder"),
+    "config without env": (lambda run: replace(run / "config.json", '"env"', '"enf"'), "'env'"),
+    "unknown env": (lambda run: replace(run / "config.json", MATCHING, "nowhere"), "names no environment"),
+    "other env": (lambda run: replace(run / "config.json", '"kwargs": {}', '"kwargs": {"horizon": 2}'), "does not fit"),
+    "no table": (lambda run: (run / "runs.csv").unlink(), "cannot be read"),
+    "table without seeds": (lambda run: replace(run / "runs.csv", "seed", "sead"), "'seed'"),
+    "too many runs": (lambda run: replace(run / "runs.csv", "\n0.0,3,", "\n0.0,4,1,1,1,1,1,1\n0.0,3,"), "does not fit"),
+    "no checkpoint": (lambda run: (run / "checkpoint" / "policies.npz").unlink(), "cannot be read"),
+    "empty checkpoint": (lambda run: os.truncate(run / "checkpoint" / "policies.npz", 0), "is not the npz file"),
+    "truncated checkpoint": (lambda run: os.truncate(run / "checkpoint" / "policies.npz", 300), "is not the npz file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", RUN_DAMAGE)
+def test_evaluate_refuses_a_damaged_run(damage: str, made: Path, tmp_path: Path, capsys: Capture) -> None:
+    run, (harm, reason) = tmp_path / "run", RUN_DAMAGE[damage]
+    for name, data in contents(made / "run").items():
+        if data is not None:
+            (run / name).parent.mkdir(parents=True, exist_ok=True)
+            (run / name).write_bytes(data)
+    harm(run)
+    assert reason in refused(capsys, "evaluate", run, "--episodes", 5)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "reason"),
+    [(["--episodes", 0], "at least 1, not 0"), (["--seed", -1], "at least 0, not -1"), (["--bogus"], "Unrecognized")],
+)
+def test_evaluate_refuses(mistake: list[object], reason: str, made: Path, capsys: Capture) -> None:
+    assert reason in refused(capsys, "evaluate", made / "run", *mistake)
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        ([], "Expected one of {record, inspect, train, evaluate}"),
+        (["frobnicate"], "available subcommands: record, inspect, train, evaluate"),
+        (["record"], "Missing from magail record: --env STR --output PATH"),
+        (["train"], "Missing from magail train: --env STR --dataset PATH --output PATH"),
+        (["inspect"], "Missing from magail inspect: PATH"),
+        (["inspect", "nowhere"], "'nowhere' is no dataset"),
+        (["inspect", "one", "two"], "Unrecognized options: two"),
+        (["evaluate", "nowhere"], "'nowhere' is no run folder"),
+    ],
+)
+def test_commands_that_say_too_little_or_too_much_are_refused(args: list[object], reason: str, capsys: Capture) -> None:
+    assert reason in refused(capsys, *args)
+
+
+def read_until(terminal: int, text: bytes, *, seconds: float) -> bytes:
+    """What a terminal shows, until `text` is among it, the time is up or the program has ended."""
+    shown, deadline = b"", time.monotonic() + seconds
+    while text not in shown and select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0]:
+        try:
+            shown += os.read(terminal, 10_000)
+        except OSError:  # Linux's way to say that the other end is closed
+            break
+    return shown
+
+
+def test_ctrl_c_in_mid_training_ends_the_progress_bar_and_leaves_nothing(made: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "magail_trainer.cli", "train", "--env", MATCHING]
+    command += ["--dataset", str(made / "data"), "--output", str(tmp_path / "run"), "--epochs", "100000000"]
+    terminal, its_end = os.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    heed_ctrl_c = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # background jobs may ignore it
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=its_end, preexec_fn=heed_ctrl_c) as process:
+        os.close(its_end)
+        try:
+            shown = read_until(terminal, b"training:", seconds=30)
+            assert list(tmp_path.glob(".run.partial-*"))
+            process.send_signal(signal.SIGINT)
+            shown += read_until(terminal, b"nothing like this", seconds=10)
+            process.wait(timeout=5)
+        finally:
+            process.kill()
+            os.close(terminal)
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+    assert process.returncode == 130
+    bar, sentence, rest = shown.decode().split("\r\n")
+    assert "training:" in bar
+    assert (sentence, rest) == ("magail: interrupted; no unfinished folder is left behind.", "")
+    assert contents(tmp_path) == {}

@@ -1,0 +1,148 @@
+"""Every way to name an environment, and what is said about names of nothing."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gymnasium.spaces import Discrete
+from pettingzoo import ParallelEnv
+
+from coordination_env import matching_v0
+from coordination_env.matrix_game import MatrixGameEnv
+from coordination_env.vector_env import MatrixGameVectorEnv
+from magail_trainer.env_ids import resolve
+from magail_trainer.errors import InputError
+from magail_trainer.vector_env import ParallelEnvCopies
+from tests.magail_trainer import toy_envs
+
+TOY = "tests.magail_trainer.toy_envs"
+MATCHING = "coordination_env:coordination/matching-v0"
+
+
+def made_by(env_id: str, **kwargs: Any) -> ParallelEnv:
+    return resolve(env_id, kwargs).make()
+
+
+def test_a_registered_id_with_its_module_in_front() -> None:
+    entry = resolve(MATCHING)
+    assert entry.id == MATCHING
+    assert isinstance(entry.make(), MatrixGameEnv)
+    assert entry.module is matching_v0
+
+
+def test_a_registered_id_alone_once_its_module_is_imported() -> None:
+    env = made_by("coordination/stag_hunt-v0")
+    assert isinstance(env, MatrixGameEnv)
+    assert env.game.name == "stag_hunt"
+
+
+def test_an_id_without_a_version_is_remembered_with_it() -> None:
+    assert resolve("coordination_env:coordination/matching").id == MATCHING
+    assert resolve("coordination/matching").id == "coordination/matching-v0"
+
+
+def test_what_the_id_was_registered_with_goes_along_and_can_be_overridden() -> None:
+    assert resolve("coordination/chicken-v0", {"horizon": 2}).kwargs == {"game": "chicken", "horizon": 2}
+    assert resolve("coordination/chicken-v0", {"game": "stag_hunt"}).kwargs == {"game": "stag_hunt"}
+
+
+def test_a_module_with_parallel_env() -> None:
+    entry = resolve(TOY)
+    assert entry.id == TOY
+    assert isinstance(entry.make(), toy_envs.SignallingEnv)
+    assert isinstance(made_by("coordination_env.matching_v0"), MatrixGameEnv)
+
+
+@pytest.mark.parametrize("name", ["signalling", "SignallingEnv", "parallel_env"])
+def test_a_callable_of_a_module(name: str) -> None:
+    entry = resolve(f"{TOY}:{name}")
+    assert entry.id == f"{TOY}:{name}"
+    assert isinstance(entry.make(), toy_envs.SignallingEnv)
+
+
+def test_a_module_written_a_moment_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "brand_new.py").write_text(f"from {TOY} import SignallingEnv as parallel_env\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert isinstance(made_by("brand_new"), toy_envs.SignallingEnv)
+    del sys.modules["brand_new"]
+
+
+def test_arguments_reach_the_env_in_every_form() -> None:
+    for env_id in (MATCHING, "coordination/matching-v0", "coordination_env.matching_v0"):
+        assert len(made_by(env_id, num_agents=3).possible_agents) == 3
+    assert isinstance(made_by(f"{TOY}:RandomLengthEnv", nested=True), toy_envs.RandomLengthEnv)
+
+
+def test_a_native_vector_env_is_used_for_its_own_parallel_env_only() -> None:
+    native = resolve(MATCHING, {"horizon": 2, "num_actions": 3}).make_vector(4)
+    assert isinstance(native, MatrixGameVectorEnv)
+    assert native.num_envs == 4
+    assert native.action_space("agent_0") == Discrete(3)
+    assert native.observation_space("agent_0") == Discrete(1 + 3 * 3)
+    assert not resolve("coordination_env.matching_v0:MatrixGameEnv").has_native_vector_env
+    copies = resolve(TOY).make_vector(4)
+    assert isinstance(copies, ParallelEnvCopies)
+    assert copies.num_envs == 4
+
+
+def test_the_experts_are_those_of_the_module() -> None:
+    assert resolve(MATCHING).experts == matching_v0.EXPERTS
+    assert resolve(f"{TOY}:signalling").experts == {"signallers": toy_envs.Signallers}
+    assert resolve("json:dumps").experts == {}
+
+
+def one_sentence(error: pytest.ExceptionInfo[InputError]) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    assert len(message) < 500
+    return message
+
+
+@pytest.mark.parametrize(
+    ("env_id", "reason"),
+    [
+        ("", "names no environment"),
+        (":", "names no environment"),
+        ("nowhere", "No module named 'nowhere'"),
+        ("nowhere:some/id-v0", "No module named 'nowhere'"),
+        (".relative:env", "names no environment"),
+        ("coordination/nothing-v0", "not found in registry"),
+        ("nothing/matching-v0", "'nothing' not found in registry"),
+        ("coordination_env:coordination/matching-v7", "Available version: v0"),
+        ("coordination_env:nothing", "'nothing' not found in registry"),
+        (f"{TOY}:nothing", "'nothing' not found in registry"),
+        (f"{TOY}:not_an_env", "'not_an_env' not found in registry"),
+        ("json", "has no parallel_env"),
+    ],
+)
+def test_a_name_of_nothing_is_refused_in_one_sentence(env_id: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason) as error:
+        resolve(env_id)
+    assert env_id in one_sentence(error)
+    assert "expected an id registered with PettingZoo" in str(error.value)
+
+
+def test_what_makes_no_parallel_env_is_refused() -> None:
+    with pytest.raises(InputError, match="makes a str; expected a PettingZoo ParallelEnv") as error:
+        resolve(f"{TOY}:no_env").make()
+    one_sentence(error)
+    with pytest.raises(InputError, match="expected a PettingZoo ParallelEnv"):
+        resolve("coordination_env.matching_v0:raw_env").make()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "reason"),
+    [({"players": 2}, "players"), ({"num_agents": 1}, "num_agents"), ({"horizon": "x"}, "horizon")],
+)
+def test_arguments_that_the_env_refuses_are_named(kwargs: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InputError, match=f"cannot be made with .*{reason}") as error:
+        resolve(MATCHING, kwargs).make()
+    one_sentence(error)
+
+
+def test_arguments_that_only_the_vector_env_refuses_are_named_too() -> None:
+    entry = resolve(MATCHING, {"render_mode": "ansi"})
+    entry.make()
+    with pytest.raises(InputError, match=r"cannot be made with .*render_mode"):
+        entry.make_vector(2)

@@ -1,0 +1,119 @@
+"""Output folders appear whole or not at all, and never in place of something else."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from magail_trainer.errors import InputError
+from magail_trainer.folders import new_folder
+
+
+def write(path: Path, text: str = "new", *, overwrite: bool = False) -> None:
+    with new_folder(path, marker="marker", overwrite=overwrite) as folder:
+        (folder / "marker").write_text(text)
+
+
+def test_the_folder_and_its_parents_appear_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "some" / "where" / "out"
+    with new_folder(path, marker="marker") as folder:
+        (folder / "file").write_text("text")
+        assert not path.exists()
+    assert [file.name for file in path.iterdir()] == ["file"]
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_block_that_fails_leaves_nothing_behind(tmp_path: Path, error: type[BaseException]) -> None:
+    def fail() -> None:
+        with new_folder(tmp_path / "out", marker="marker") as folder:
+            (folder / "marker").write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_overwrite_leaves_the_old_folder_as_it_was(tmp_path: Path) -> None:
+    write(tmp_path / "out", "old")
+
+    def fail() -> None:
+        with new_folder(tmp_path / "out", marker="marker", overwrite=True) as folder:
+            (folder / "marker").write_text("half")
+            raise ValueError("half")
+
+    with pytest.raises(ValueError, match="half"):
+        fail()
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+    assert (tmp_path / "out" / "marker").read_text() == "old"
+
+
+def test_a_folder_with_files_is_replaced_only_when_told_to(tmp_path: Path) -> None:
+    write(tmp_path / "out", "old")
+    (tmp_path / "out" / "more").write_text("old")
+    with pytest.raises(InputError, match="already holds files"):
+        write(tmp_path / "out")
+    assert (tmp_path / "out" / "marker").read_text() == "old"
+    write(tmp_path / "out", overwrite=True)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["marker"]
+    assert (tmp_path / "out" / "marker").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="no marker"):
+        write(tmp_path, overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("text")
+    with pytest.raises(InputError, match="is a file"):
+        write(tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out").read_text() == "text"
+
+
+def test_an_empty_folder_is_free(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    write(tmp_path / "out")
+    assert (tmp_path / "out" / "marker").read_text() == "new"
+
+
+def test_a_path_below_a_file_is_refused_on_entry(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(InputError, match="Cannot write to"):
+        write(tmp_path / "file" / "out")
+    assert (tmp_path / "file").read_text() == "text"
+
+
+def test_of_two_writers_the_slower_one_does_not_replace_what_the_faster_one_wrote(tmp_path: Path) -> None:
+    def overtaken() -> None:
+        with new_folder(tmp_path / "out", marker="marker") as folder:
+            (folder / "marker").write_text("slow")
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "marker").write_text("fast")
+
+    with pytest.raises(InputError, match="already holds files"):
+        overtaken()
+    assert (tmp_path / "out" / "marker").read_text() == "fast"
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_the_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    write(tmp_path / "real", "old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write(tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "marker").read_text() == "new"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_the_working_directory_is_not_pulled_from_under_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="working directory"):
+        write(Path())
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - Path.iterdir would not notice another directory

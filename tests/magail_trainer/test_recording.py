@@ -1,0 +1,188 @@
+"""Recording against a slow twin: plain loops over single environments."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from magail_trainer.env_ids import EnvEntry, resolve
+from magail_trainer.errors import InputError
+from magail_trainer.joint_policies import JointPolicy, RandomJointPolicy, make_joint_policy
+from magail_trainer.recording import record
+from magail_trainer.seeding import stream
+from magail_trainer.trajectories import FIELDS, Trajectories
+from tests.magail_trainer.toy_envs import EarlyExitEnv, RandomLengthEnv, Signallers, SignallingEnv
+
+MATCHING = "coordination_env:coordination/matching-v0"
+RANDOM_LENGTH = EnvEntry("toy:RandomLengthEnv", RandomLengthEnv)
+
+
+class Counting:
+    """Actions that say which step of which episode they were meant for."""
+
+    name = "counting"
+    parameters: dict[str, Any] = {}  # noqa: RUF012
+
+    def begin(self, num_episodes: int, rng: np.random.Generator) -> None:
+        self.num_episodes = num_episodes
+
+    def act(self, observations: dict[str, Any], *, episode: np.ndarray, step: np.ndarray) -> dict[str, Any]:
+        assert (episode < self.num_episodes).all()
+        right = np.stack([episode / 100, step / 100, 0 * step], axis=1).astype(np.float32)
+        return {"left": episode % 2, "right": right}
+
+
+def slow_record(entry: EnvEntry, policy: JointPolicy, *, episodes: int, seed: int, num_envs: int) -> list[dict]:
+    """Play copy after copy, episode after episode: the arrays of `FIELDS` for each episode, in order."""
+    policy.begin(episodes, stream(seed, "joint policy"))
+    seeds = stream(seed, "env").integers(2**31, size=num_envs)
+    played: dict[int, dict] = {}
+    for copy in range(num_envs):
+        env = entry.make()
+        for episode in range(copy, episodes, num_envs):
+            observations, _ = env.reset(seed=int(seeds[copy])) if episode == copy else env.reset()
+            kept: dict[str, dict[str, list]] = {name: {agent: [] for agent in env.possible_agents} for name in FIELDS}
+            for step in range(1000):
+                batched = {agent: np.asarray(value)[None] for agent, value in observations.items()}
+                chosen = policy.act(batched, episode=np.array([episode]), step=np.array([step]))
+                actions = {agent: array[0] for agent, array in chosen.items()}
+                for agent, value in observations.items():
+                    kept["observations"][agent].append(np.array(value))
+                observations, rewards, terminations, truncations, _ = env.step(actions)
+                for name, values in zip(FIELDS[1:], (actions, rewards, terminations, truncations), strict=True):
+                    for agent, value in values.items():
+                        kept[name][agent].append(value)
+                if not env.agents:
+                    break
+            for agent, value in observations.items():
+                kept["observations"][agent].append(np.array(value))
+            played[episode] = kept
+    return [played[episode] for episode in range(episodes)]
+
+
+def assert_same_as_slow(fast: Trajectories, slow: list[dict]) -> None:
+    assert len(fast) == len(slow)
+    for ours, theirs in zip(fast, slow, strict=True):
+        for name in FIELDS:
+            for agent, values in theirs[name].items():
+                np.testing.assert_array_equal(getattr(ours, name)[agent], values, err_msg=f"{name} of {agent}")
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 5))
+def test_episodes_of_any_length_are_whole_and_in_order(episodes: int, num_envs: int, seed: int) -> None:
+    settings = {"episodes": episodes, "seed": seed}
+    fast = record(RANDOM_LENGTH, Counting(), num_envs=num_envs, **settings)
+    slow = slow_record(RANDOM_LENGTH, Counting(), num_envs=min(num_envs, episodes), **settings)
+    assert_same_as_slow(fast, slow)
+    # Each episode has one number for all its steps, the one after the last action too.
+    for number, episode in enumerate(fast):
+        np.testing.assert_array_equal(episode.observations["left"][:, 0], episode.observations["right"][0, 0])
+        np.testing.assert_array_equal(episode.observations["left"][:, 1], np.arange(len(episode) + 1))
+        np.testing.assert_allclose(episode.actions["right"][:, 0], number / 100)
+        np.testing.assert_allclose(episode.actions["right"][:, 1], np.arange(len(episode)) / 100)
+        ended = episode.terminations["left"] | episode.truncations["left"]
+        assert ended.tolist() == [False] * (len(episode) - 1) + [True]
+
+
+def test_unequal_episodes_come_with_both_kinds_of_ending() -> None:
+    trajectories = record(RANDOM_LENGTH, Counting(), episodes=100, seed=0, num_envs=7)
+    assert set(trajectories.lengths) == {1, 2, 3, 4, 5}
+    assert 20 < trajectories.terminations["left"].sum() < 80
+    assert trajectories.terminations["left"].sum() + trajectories.truncations["left"].sum() == 100
+
+
+@pytest.mark.parametrize("expert", ["mixed", "bimodal", "asymmetric", "noisy", "all_AA"])
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_scripted_experts_play_the_same_in_any_number_of_copies(expert: str, horizon: int) -> None:
+    entry = resolve(MATCHING, {"horizon": horizon})
+    settings = {"episodes": 25, "seed": 3}
+    slow = slow_record(entry, make_joint_policy(expert, entry, {}), num_envs=1, **settings)
+    for num_envs in (1, 4, 25, None):
+        fast = record(entry, make_joint_policy(expert, entry, {}), num_envs=num_envs, **settings)
+        assert_same_as_slow(fast, slow)
+        assert fast.lengths.tolist() == [horizon] * 25
+
+
+def test_a_repeated_game_records_what_each_step_led_to() -> None:
+    entry = resolve(MATCHING, {"horizon": 3})
+    trajectories = record(entry, make_joint_policy("mixed", entry, {}), episodes=40, seed=0)
+    for episode in trajectories:
+        joint = 2 * episode.actions["agent_0"] + episode.actions["agent_1"]
+        for agent in trajectories.agents:
+            np.testing.assert_array_equal(episode.observations[agent], [0, *(1 + joint)])
+            np.testing.assert_array_equal(episode.rewards[agent], (joint == 0) | (joint == 3))
+
+
+def test_a_thousand_bimodal_episodes_are_500_and_500() -> None:
+    entry = resolve(MATCHING)
+    actions = record(entry, make_joint_policy("bimodal", entry, {}), episodes=1000, seed=0).actions
+    np.testing.assert_array_equal(actions["agent_0"], actions["agent_1"])
+    assert actions["agent_0"].sum() == 500
+    assert 0 < actions["agent_0"][:50].sum() < 50  # shuffled
+
+
+@pytest.mark.parametrize("entry", [RANDOM_LENGTH, resolve(MATCHING)], ids=["toy", "matching"])
+def test_the_seed_decides_everything(entry: EnvEntry) -> None:
+    def play(seed: int) -> Trajectories:
+        return record(entry, make_joint_policy("random", entry, {}), episodes=30, seed=seed)
+
+    first, again, other = play(1), play(1), play(2)
+    agent = first.agents[0]
+    np.testing.assert_array_equal(first.rewards[agent], again.rewards[agent])
+    assert first.rewards[agent].tolist() != other.rewards[agent].tolist()
+
+
+def test_a_joint_policy_can_be_used_for_several_recordings() -> None:
+    policy = RandomJointPolicy(RandomLengthEnv())
+    played = [record(RANDOM_LENGTH, policy, episodes=9, seed=1, num_envs=copies) for copies in (3, 2, 3)]
+    np.testing.assert_array_equal(played[0].actions["right"], played[2].actions["right"])
+
+
+def test_the_origin_says_how_to_record_it_again() -> None:
+    entry = EnvEntry("toy:signalling", SignallingEnv)
+    origin = record(entry, Signallers(SignallingEnv(), shift=2), episodes=3, seed=5).origin
+    assert (origin.env_id, origin.env_kwargs, origin.seed) == ("toy:signalling", {}, 5)
+    assert origin.policy == {"name": "signallers", "parameters": {"shift": 2}}
+    assert origin.spaces["listener"]["action"]["n"] == 4
+    assert set(origin.versions) == {"gymnasium", "numpy", "pettingzoo"}
+
+
+def test_the_env_may_be_given_by_name() -> None:
+    entry = resolve(MATCHING)
+    assert record(MATCHING, make_joint_policy("all_AA", entry, {}), episodes=2, seed=0).origin.env_id == MATCHING
+
+
+@pytest.mark.parametrize(("episodes", "seed", "reason"), [(0, 0, "episodes"), (-1, 0, "episodes"), (1, -1, "seed")])
+def test_numbers_out_of_range_are_refused(episodes: int, seed: int, reason: str) -> None:
+    with pytest.raises(InputError, match=f"{reason} must be at least"):
+        record(RANDOM_LENGTH, Counting(), episodes=episodes, seed=seed)
+
+
+def test_what_cannot_be_recorded_is_refused() -> None:
+    with pytest.raises(InputError, match="Dict space cannot be recorded"):
+        record(EnvEntry("toy", RandomLengthEnv, {"nested": True}), Counting(), episodes=1, seed=0)
+    with pytest.raises(InputError, match="right is absent while left plays on"):
+        record(EnvEntry("toy", EarlyExitEnv), Counting(), episodes=1, seed=0)
+
+
+class Settings:
+    """An env's factory that takes anything."""
+
+    @staticmethod
+    def make(**_: Any) -> RandomLengthEnv:
+        return RandomLengthEnv()
+
+
+def test_arguments_are_remembered_as_json_has_them() -> None:
+    entry = EnvEntry("settings", Settings.make, {"shape": (2, 3)})
+    recorded = record(entry, RandomJointPolicy(entry.make()), episodes=2, seed=0)
+    assert recorded.origin.env_kwargs == {"shape": [2, 3]}
+
+
+def test_what_is_not_json_is_refused_before_anything_is_played() -> None:
+    entry = EnvEntry("settings", Settings.make, {"callback": print})
+    with pytest.raises(InputError, match="cannot be remembered with a dataset"):
+        record(entry, RandomJointPolicy(entry.make()), episodes=10**9, seed=0)

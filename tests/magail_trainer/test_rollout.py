@@ -1,0 +1,354 @@
+"""Rollouts: whole episodes through the env, sampled with the runs' own noise, or enumerated exactly."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Discrete
+from pettingzoo import ParallelEnv
+from torch import Tensor
+
+from magail_trainer.encoding import Codes, FiniteSpace
+from magail_trainer.env_ids import EnvEntry, resolve
+from magail_trainer.errors import InputError
+from magail_trainer.policies import IndependentPolicies, TabularPolicy
+from magail_trainer.rollout import EnumeratedRollouts, Rollout, SampledRollouts
+from magail_trainer.seeding import stream
+
+torch.set_num_threads(1)
+
+CPU = torch.device("cpu")
+MATCHING = "coordination_env:coordination/matching-v0"
+
+
+class Counting(ParallelEnv):
+    """Episodes of 1 to 4 steps, by chance; the observation is the step. `y` can end its episode early with action 2.
+
+    `x` earns 10 · step + its action, `y` a random half or whole.
+    """
+
+    metadata = {"name": "counting_v0"}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.possible_agents = ["x", "y"]
+        self.agents: list[str] = []
+        self._rng = np.random.default_rng()
+
+    def observation_space(self, agent: str) -> Discrete:
+        return Discrete(5)
+
+    def action_space(self, agent: str) -> Discrete:
+        return Discrete(2 if agent == "x" else 3)
+
+    def reset(self, seed: int | None = None, options: dict | None = None) -> tuple[dict[str, int], dict[str, dict]]:
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        self.agents, self._step, self._length = ["x", "y"], 0, int(self._rng.integers(1, 5))
+        return {"x": 0, "y": 0}, {"x": {}, "y": {}}
+
+    def step(self, actions: dict[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
+        rewards = {"x": 10.0 * self._step + actions["x"], "y": float(self._rng.choice([0.5, 1.0]))}
+        self._step += 1
+        terminated, truncated = self._step == self._length, bool(actions["y"] == 2)
+        if terminated or truncated:
+            self.agents = []
+        terminations, truncations = (dict.fromkeys(("x", "y"), value) for value in (terminated, truncated))
+        return {"x": self._step, "y": self._step}, rewards, terminations, truncations, {"x": {}, "y": {}}
+
+
+COUNTING = EnvEntry("counting", Counting)
+
+
+def policies_for(codes: Codes, runs: int, *, seed: int = 0, scale: float = 1.0) -> IndependentPolicies:
+    """Random logits, other ones in each run."""
+    generator = torch.Generator().manual_seed(seed)
+    return IndependentPolicies(
+        {
+            agent: TabularPolicy(scale * torch.randn(runs, code.size, codes.actions[agent].size, generator=generator))
+            for agent, code in codes.observations.items()
+        }
+    )
+
+
+def sampled(entry: EnvEntry, seeds: list[int], episodes: int, batch_size: int = 32) -> SampledRollouts:
+    codes = Codes.of(entry)
+    vector_env = entry.make_vector(len(seeds) * episodes)
+    return SampledRollouts(vector_env, codes, seeds=seeds, episodes=episodes, batch_size=batch_size, device=CPU)
+
+
+def play_slowly(actions: dict[str, Tensor], seeds: list[int], episodes: int, num_steps: int) -> list[list[list[tuple]]]:
+    """Replay a first collection's actions in single copies: (step, reward of x, reward of y) by run and episode."""
+    played = []
+    for run, seed in enumerate(seeds):
+        first_seed = int(stream(seed, "rollouts", "env").random(1, dtype=np.float32)[0] * 2**31)
+        played.append([])
+        for episode in range(episodes):
+            env, rows = Counting(), []
+            observations, _ = env.reset(seed=first_seed + episode)
+            while env.agents:
+                place = episode * num_steps + len(rows)
+                chosen = {agent: int(actions[agent][run, place]) for agent in ("x", "y")}
+                following, rewards, *_ = env.step(chosen)
+                rows.append((observations["x"], rewards["x"], rewards["y"]))
+                observations = following
+            played[-1].append(rows)
+    return played
+
+
+def test_episodes_of_unequal_length_are_those_of_single_envs_padded_with_weight_0() -> None:
+    seeds, episodes = [3, 11, 3], 6
+    rollout = sampled(COUNTING, seeds, episodes).collect(policies_for(Codes.of(COUNTING), 3))
+    slow = play_slowly(dict(rollout.batch.actions), seeds, episodes, rollout.num_steps)
+    lengths = [[len(rows) for rows in run] for run in slow]
+    assert rollout.num_steps == max(max(run) for run in lengths) == 4
+    assert len({length for run in lengths for length in run}) > 1
+    by_episode = rollout.batch.weight.unflatten(1, (episodes, rollout.num_steps))
+    for run in range(3):
+        total = sum(lengths[run])
+        for episode, rows in enumerate(slow[run]):
+            weight = by_episode[run, episode].tolist()
+            assert weight == pytest.approx([1 / total] * len(rows) + [0.0] * (4 - len(rows)))
+            first = episode * rollout.num_steps
+            for step, (observation, *rewards) in enumerate(rows):
+                for agent, reward in zip(("x", "y"), rewards, strict=True):
+                    assert rollout.batch.observations[agent][run, first + step] == observation
+                    assert rollout.env_rewards[agent][run, first + step] == reward
+        for index, agent in enumerate(("x", "y")):
+            mean = np.mean([sum(row[1 + index] for row in rows) for rows in slow[run]])
+            assert rollout.mean_return[agent][run].item() == pytest.approx(mean, rel=1e-5)
+    torch.testing.assert_close(rollout.batch.weight.sum(-1), torch.ones(3))
+
+
+def test_by_episode_silences_what_pads_an_episode() -> None:
+    rollout = sampled(COUNTING, [3, 11], 6).collect(policies_for(Codes.of(COUNTING), 2))
+    values = rollout.by_episode(torch.ones_like(rollout.batch.weight))
+    assert values.shape == (2, 6, rollout.num_steps)
+    assert torch.equal(values.flatten(1) > 0, rollout.batch.weight > 0)
+    assert 0 < values.mean() < 1
+
+
+def test_actions_are_drawn_from_the_policy_of_their_run_and_observation() -> None:
+    codes = Codes.of(COUNTING)
+    policies = policies_for(codes, 2)
+    rollouts = sampled(COUNTING, [0, 1], 300)
+    rollout = rollouts.collect(policies)
+    for agent, distribution in policies(rollout.batch.observations).items():
+        probs = distribution.probs.detach()
+        for run in range(2):
+            for step in range(2):
+                here = (rollout.batch.weight[run] > 0) & (rollout.batch.observations[agent][run] == step)
+                count, drawn = int(here.sum()), rollout.batch.actions[agent][run][here]
+                expected = probs[run][here][0]
+                for action, probability in enumerate(expected.tolist()):
+                    error = (probability * (1 - probability) / count) ** 0.5
+                    assert abs((drawn == action).double().mean().item() - probability) < 4 * error
+
+
+def test_agents_and_episodes_draw_independently() -> None:
+    entry = resolve(MATCHING)
+    codes = Codes.of(entry)
+    rollout = sampled(entry, [0], 20_000).collect(policies_for(codes, 1, scale=0.0))
+    joint = 2 * rollout.batch.actions["agent_0"][0] + rollout.batch.actions["agent_1"][0]
+    frequencies = torch.bincount(joint, minlength=4) / 20_000
+    assert (frequencies - 0.25).abs().max() < 4 * (0.1875 / 20_000) ** 0.5
+    neighbours = (rollout.batch.actions["agent_0"][0][1:] == rollout.batch.actions["agent_0"][0][:-1]).double().mean()
+    assert abs(neighbours - 0.5) < 4 * 0.5 / 20_000**0.5
+
+
+def test_every_run_plays_exactly_its_episodes_anew_each_time() -> None:
+    entry = resolve(MATCHING)
+    rollouts, policies = sampled(entry, [0, 1, 2], 200), policies_for(Codes.of(entry), 3)
+    first, second = rollouts.collect(policies), rollouts.collect(policies)
+    for rollout in (first, second):
+        assert rollout.num_steps == 1
+        assert rollout.batch.weight.shape == (3, 200)
+        torch.testing.assert_close(rollout.batch.weight, torch.full((3, 200), 1 / 200))
+        actions = rollout.batch.actions
+        matched = (actions["agent_0"] == actions["agent_1"]).double()
+        assert torch.equal(rollout.env_rewards["agent_0"], matched)
+        torch.testing.assert_close(rollout.mean_return["agent_1"], matched.mean(-1))
+    assert not torch.equal(first.batch.actions["agent_0"], second.batch.actions["agent_0"])
+
+
+def counting_minibatches(entry: EnvEntry, episodes: int, draws: int) -> tuple[Rollout, Tensor]:
+    """How often each step of a rollout came into a minibatch, `[R, B]`."""
+    rollouts = sampled(entry, [5, 6], episodes)
+    rollout = rollouts.collect(policies_for(Codes.of(entry), 2))
+    counts = torch.zeros(rollout.batch.weight.shape)
+    for _ in range(draws):
+        batch, chosen = rollouts.minibatch(rollout)
+        assert batch.weight.shape == chosen.shape == (2, 32)
+        torch.testing.assert_close(batch.weight, torch.full((2, 32), 1 / 32))
+        for agent in batch.actions:
+            assert torch.equal(batch.actions[agent], rollout.batch.actions[agent].gather(1, chosen))
+            assert torch.equal(batch.observations[agent], rollout.batch.observations[agent].gather(1, chosen))
+        counts += torch.zeros_like(counts).scatter_add(1, chosen, torch.ones_like(batch.weight)).clamp(max=1)
+        assert all(len(set(row)) == 32 for row in chosen.tolist())
+    return rollout, counts
+
+
+def test_a_minibatch_is_32_different_episodes_each_equally_likely() -> None:
+    draws = 1500
+    _, counts = counting_minibatches(resolve(MATCHING), 200, draws)
+    share = 32 / 200
+    error = (share * (1 - share) / draws) ** 0.5
+    assert (counts / draws - share).abs().max() < 5 * error
+    # The minibatches are independent of each other: the errors are as large as that makes them, and no smaller.
+    assert ((counts / draws - share) ** 2).mean().sqrt() == pytest.approx(error, rel=0.15)
+
+
+def test_a_minibatch_of_longer_episodes_is_of_different_steps_and_never_of_padding() -> None:
+    draws = 1000
+    rollout, counts = counting_minibatches(COUNTING, 40, draws)
+    present = rollout.batch.weight > 0
+    assert not counts[~present].any()
+    for run in range(2):
+        share = 32 / int(present[run].sum())
+        assert (counts[run][present[run]] / draws - share).abs().max() < 5 * (share * (1 - share) / draws) ** 0.5
+
+
+def test_a_rollout_of_fewer_steps_than_a_minibatch_is_used_whole_and_equally() -> None:
+    rollouts = sampled(COUNTING, [5, 6], 3)
+    rollout = rollouts.collect(policies_for(Codes.of(COUNTING), 2))
+    batch, chosen = rollouts.minibatch(rollout)
+    weight = torch.zeros_like(rollout.batch.weight).scatter_add(1, chosen, batch.weight)
+    torch.testing.assert_close(weight, rollout.batch.weight)
+
+
+def test_two_minibatches_of_one_rollout_differ() -> None:
+    rollouts = sampled(resolve(MATCHING), [5], 200)
+    rollout = rollouts.collect(policies_for(Codes.of(resolve(MATCHING)), 1))
+    first, second = rollouts.minibatch(rollout)[1], rollouts.minibatch(rollout)[1]
+    assert set(first[0].tolist()) != set(second[0].tolist())
+
+
+@pytest.mark.parametrize("company", [[8], [1, 8, 30, 8], [8, *range(20, 50)]])
+def test_a_run_plays_the_same_episodes_in_any_company_though_others_play_longer_ones(company: list[int]) -> None:
+    codes, place = Codes.of(COUNTING), company.index(8)
+    mine = policies_for(codes, 1, seed=1)
+    others = policies_for(codes, len(company), seed=2)
+    with torch.no_grad():
+        for agent, policy in others.policies.items():
+            policy.logits[:, :, -1] -= 9  # type: ignore[operator, index]  they do not end early, and so play longer
+            policy.logits[place] = mine.policies[agent].logits[0]  # type: ignore[operator, index]
+        mine.policies["y"].logits[..., 2] += 4  # type: ignore[operator, index]
+        others.policies["y"].logits[place, :, 2] += 4  # type: ignore[operator, index]
+    alone, together = sampled(COUNTING, [8], 12, 8), sampled(COUNTING, company, 12, 8)
+    shorter = 0
+    for _ in range(5):
+        ours, theirs = alone.collect(mine), together.collect(others)
+        shorter += ours.num_steps < theirs.num_steps
+        for agent in ("x", "y"):
+            for one, many in (
+                (ours.batch.actions[agent], theirs.batch.actions[agent]),
+                (ours.env_rewards[agent], theirs.env_rewards[agent]),
+            ):
+                present, kept = ours.batch.weight[0] > 0, theirs.batch.weight[place] > 0
+                assert torch.equal(one[0][present], many[place][kept])
+        for _ in range(2):
+            my_batch, their_batch = alone.minibatch(ours)[0], together.minibatch(theirs)[0]
+            assert torch.equal(my_batch.actions["x"][0], their_batch.actions["x"][place])
+            assert torch.equal(my_batch.observations["y"][0], their_batch.observations["y"][place])
+    assert len(company) == 1 or shorter > 0
+
+
+def test_an_episode_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("magail_trainer.rollout._MAX_EPISODE_STEPS", 3)
+    entry = resolve(MATCHING, {"horizon": 4})
+    with pytest.raises(InputError, match="goes on after 3 steps"):
+        sampled(entry, [0], 2).collect(policies_for(Codes.of(entry), 1))
+
+
+def enumerated(entry: EnvEntry, runs: int) -> EnumeratedRollouts:
+    codes = Codes.of(entry)
+    vector_env = entry.make_vector(int(np.prod([code.size for code in codes.actions.values()])))
+    return EnumeratedRollouts(vector_env, codes, num_runs=runs, device=CPU)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "kwargs"),
+    [
+        (MATCHING, {}),
+        (MATCHING, {"num_agents": 3, "num_actions": 2}),
+        ("coordination_env:coordination/rock_paper_scissors-v0", {}),
+    ],
+)
+def test_enumeration_weighs_every_joint_action_with_the_product_of_probabilities(
+    env_id: str, kwargs: dict[str, int]
+) -> None:
+    entry = resolve(env_id, kwargs)
+    codes, env = Codes.of(entry), entry.make()
+    policies, rollouts = policies_for(codes, 2), enumerated(entry, 2)
+    rollout = rollouts.collect(policies)
+    batch, _ = rollouts.minibatch(rollout)
+    probs = {agent: policy.logits.softmax(-1)[:, 0] for agent, policy in policies.policies.items()}  # type: ignore[operator, index]
+    shape = [code.size for code in codes.actions.values()]
+    for run in range(2):
+        expected_return = dict.fromkeys(codes.actions, 0.0)
+        for place, joint in enumerate(np.ndindex(*shape)):
+            chosen = dict(zip(codes.actions, joint, strict=True))
+            weight = math.prod([probs[agent][run, action].item() for agent, action in chosen.items()])
+            assert batch.weight[run, place].item() == pytest.approx(weight, rel=1e-5)
+            env.reset()
+            _, rewards, *_ = env.step(chosen)
+            for agent, action in chosen.items():
+                assert batch.actions[agent][run, place] == action
+                assert rollout.env_rewards[agent][run, place] == rewards[agent]
+                expected_return[agent] += weight * rewards[agent]
+        for agent, value in expected_return.items():
+            assert rollout.mean_return[agent][run].item() == pytest.approx(value, abs=1e-6)
+    torch.testing.assert_close(batch.weight.sum(-1), torch.ones(2))
+
+
+def test_enumeration_follows_the_policies_as_they_change() -> None:
+    entry = resolve(MATCHING)
+    policies, rollouts = policies_for(Codes.of(entry), 1, scale=0.0), enumerated(entry, 1)
+    assert rollouts.collect(policies).batch.weight.tolist() == [[0.25] * 4]
+    with torch.no_grad():
+        policies.policies["agent_0"].logits[..., 0] = float(np.log(3))  # type: ignore[operator, index]
+    torch.testing.assert_close(rollouts.collect(policies).batch.weight, torch.tensor([[0.375, 0.375, 0.125, 0.125]]))
+
+
+class ManySteps(Counting):
+    """Two steps and nothing to see."""
+
+    def observation_space(self, agent: str) -> Discrete:
+        return Discrete(1)
+
+    def reset(self, seed: int | None = None, options: dict | None = None) -> tuple[dict[str, int], dict[str, dict]]:
+        result = super().reset(seed=seed)
+        self._length = 2
+        return {"x": 0, "y": 0}, result[1]
+
+    def step(self, actions: dict[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
+        return {"x": 0, "y": 0}, *super().step({**actions, "y": 0})[1:]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (COUNTING, "--exact needs an env with one observation; that of x has 5 values."),
+        (EnvEntry("many", ManySteps), "--exact needs an env whose episodes have one step."),
+    ],
+)
+def test_enumeration_refuses_more_than_one_observation_or_step(entry: EnvEntry, message: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        enumerated(entry, 1)
+    assert str(refusal.value) == message
+
+
+def test_actions_reach_the_env_in_its_own_numbers() -> None:
+    class Shifted(ManySteps):
+        """Actions of x are 5 and 6."""
+
+        def action_space(self, agent: str) -> Discrete:
+            return Discrete(2, start=5) if agent == "x" else Discrete(3)
+
+    codes = Codes.of(EnvEntry("shifted", Shifted))
+    assert isinstance(codes.actions["x"], FiniteSpace)
+    rollout = sampled(EnvEntry("shifted", Shifted), [0], 20).collect(policies_for(codes, 1, scale=0.0))
+    first_step = rollout.env_rewards["x"][0].unflatten(0, (20, 2))[:, 0]
+    assert set(rollout.batch.actions["x"][0].tolist()) == {0, 1}
+    assert set(first_step.tolist()) == {5.0, 6.0}

@@ -1,0 +1,84 @@
+"""From a module that the package has never heard of to policies that imitate, by the commands alone.
+
+Unlike agents, two steps, a custom joint policy: see `toy_envs.SignallingEnv`.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from magail_trainer.cli import main
+from magail_trainer.store import read_arrays
+from magail_trainer.trajectories import Trajectories
+from tests.magail_trainer import toy_envs
+
+SHIFT = 2
+SEEDS = (0, 3)
+
+
+def magail(*args: object) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([str(arg) for arg in args])
+    assert stop.value.code == 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the module, a dataset `data` and a run folder `run`."""
+    folder = tmp_path_factory.mktemp("signalling")
+    (folder / "signalling_game.py").write_text(Path(toy_envs.__file__).read_text())
+    env = ("--env", "signalling_game:SignallingEnv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        expert = ("--expert", "signalling_game:Signallers", "--expert-args", f"shift={SHIFT}")
+        magail("record", *env, *expert, "--episodes", 300, "--output", folder / "data")
+        rates = ("--lr-policy", 0.05, "--lr-disc", 0.05, "--rollout-episodes", 32, "--epochs", 300)
+        magail(
+            "train", *env, *rates, "--dataset", folder / "data", "--seeds", *SEEDS, "--output", folder / "run"
+        )  # fmt: skip
+    return folder
+
+
+def test_the_dataset_is_what_the_custom_expert_played(folder: Path) -> None:
+    trajectories = Trajectories.load(folder / "data")
+    assert trajectories.origin.policy == {"name": "signallers", "parameters": {"shift": SHIFT}}
+    for episode in trajectories:
+        state = episode.observations["speaker"][0]
+        assert episode.observations["speaker"].tolist() == [state, 3, 3]
+        assert episode.actions["speaker"].tolist() == [(state + SHIFT) % 3, 0]
+        assert episode.actions["listener"].tolist() == [0, 1 + state]
+        assert episode.rewards["speaker"].tolist() == episode.rewards["listener"].tolist() == [0, 1]
+
+
+def test_the_policies_learn_what_the_expert_says_and_understands(folder: Path) -> None:
+    logits = read_arrays(folder / "run" / "checkpoint" / "policies.npz")
+    speaker, listener = (logits[f"policies.{agent}.logits"] for agent in ("speaker", "listener"))
+    assert (speaker.shape, listener.shape) == ((len(SEEDS), 4, 3), (len(SEEDS), 4, 4))
+    # In the rows: the three states, then `SPOKEN`; nothing heard, then the three messages.
+    expected = {"speaker": [2, 0, 1, 0], "listener": [0, 2, 3, 1]}
+    for agent, table in (("speaker", speaker), ("listener", listener)):
+        probs = np.exp(table) / np.exp(table).sum(-1, keepdims=True)
+        assert probs.argmax(-1).tolist() == [expected[agent]] * len(SEEDS), agent
+        assert probs.max(-1).min() > 0.9, agent
+
+
+def test_evaluate_finds_that_they_understand_each_other(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "signalling_game")
+    magail("evaluate", folder / "run", "--episodes", 250)
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split()[:6] == ["beta", "seed", "return", "speaker", "return", "listener"]
+    table = np.array([row.split() for row in rows], dtype=float)
+    assert table[:, :2].tolist() == [[0, seed] for seed in SEEDS]
+    assert (table[:, 2:4] > 0.9).all()  # chance is 1/4
+    np.testing.assert_array_equal(table[:, 2], table[:, 3])
+    np.testing.assert_allclose(table[:, 4:].sum(axis=1), 1, atol=1e-3)
+    # Half the steps are the speaker's, who says each message to a third of the states: P(1, 0) and P(2, 0).
+    shares = dict(zip(header.split("P(")[1:], table[:, 4:].T, strict=True))
+    for message in ("1, 0)", "2, 0)"):
+        share = next(values for name, values in shares.items() if name.strip() == message)
+        np.testing.assert_allclose(share, 1 / 6, atol=0.06)
