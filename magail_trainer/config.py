@@ -17,8 +17,8 @@ class MagailConfig:
     rollout_episodes: int = 200
     """Episodes that each run plays per epoch."""
     batch_size: int = 32
-    """Steps of the expert and of the learner in a discriminator step, and of the learner in a policy step; all where
-    there are fewer."""
+    """Episodes of the expert and of the learner in a discriminator step, and of the learner in a policy step; all
+    where there are fewer."""
     lr_policy: float = 0.01
     """Adam's learning rate for the policies."""
     lr_disc: float = 0.01

@@ -42,7 +42,6 @@ def evaluation_rollouts(
             codes,
             seeds=runs.seed.tolist(),
             episodes=size,
-            batch_size=size,
             device=device,
             purpose=f"evaluation/{seed}/{first}",
         )
@@ -83,7 +82,7 @@ def evaluate_run(path: str | Path, *, episodes: int, seed: int) -> dict[str, lis
     returns = {agent: np.zeros(len(runs)) for agent in policies.agents}
     counts = 0.0
     for rollout in evaluation_rollouts(entry, codes, policies, runs, episodes=episodes, seed=seed):
-        played = rollout.batch.weight.shape[1] // rollout.num_steps
+        played = rollout.batch.num_episodes
         for agent, value in rollout.mean_return.items():
             returns[agent] += value.numpy() * played / episodes
         counts = counts + joint_action_counts(rollout, codes)

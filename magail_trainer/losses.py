@@ -15,6 +15,11 @@ from torch.nn.functional import logsigmoid
 from magail_trainer.config import RewardStyle
 
 
+def expected(values: Float[Tensor, "R B"], weight: Float[Tensor, "R B"]) -> Float[Tensor, " R"]:
+    """Σ weight · value: the mean of a sample, or the expectation over everything there is."""
+    return (weight * values).sum(-1)
+
+
 def discriminator_loss(
     expert_logit: Float[Tensor, "R B"],
     expert_weight: Float[Tensor, "R B"],
@@ -26,7 +31,7 @@ def discriminator_loss(
     The discriminator's objective in Goodfellow et al. 2014 (equation 1) and, with the labels of Song et al. 2018
     turned round, in MAGAIL (equation 8). At its optimum the logit is log p_expert / p_learner.
     """
-    return -(expert_weight * logsigmoid(expert_logit)).sum(-1) - (learner_weight * logsigmoid(-learner_logit)).sum(-1)
+    return -expected(logsigmoid(expert_logit), expert_weight) - expected(logsigmoid(-learner_logit), learner_weight)
 
 
 def non_saturating_reward(logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -56,13 +61,15 @@ def reward_to_go(rewards: Float[Tensor, "R E T"], *, discount: float) -> Float[T
     return returns
 
 
-def policy_gradient_loss(
-    log_prob: Float[Tensor, "R B"], returns: Float[Tensor, "R B"], weight: Float[Tensor, "R B"]
-) -> Float[Tensor, " R"]:
-    """−E[log π(a|o) · G]: its gradient is REINFORCE without a baseline (Williams 1992)."""
-    return -(weight * returns.detach() * log_prob).sum(-1)
+def policy_objective(
+    log_prob: Float[Tensor, "R B"],
+    returns: Float[Tensor, "R B"],
+    entropy: Float[Tensor, "R B"],
+    beta: Float[Tensor, " R"],
+) -> Float[Tensor, "R B"]:
+    """log π(a|o) · G + β · H(π(·|o)), to be maximised.
 
-
-def mean_entropy(entropy: Float[Tensor, "R B"], weight: Float[Tensor, "R B"]) -> Float[Tensor, " R"]:
-    """E[H(π(·|o))], in nats; β times it is added to the policy's objective."""
-    return (weight * entropy).sum(-1)
+    The gradient of the first term is REINFORCE without a baseline (Williams 1992); the second is the entropy bonus
+    (Williams & Peng 1991), in nats.
+    """
+    return log_prob * returns.detach() + beta.unsqueeze(-1) * entropy

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from magail_trainer.batch import Batch
 from magail_trainer.config import MagailConfig
 from magail_trainer.discriminators import Discriminator
-from magail_trainer.losses import REWARDS, discriminator_loss, mean_entropy, policy_gradient_loss, reward_to_go
+from magail_trainer.losses import REWARDS, discriminator_loss, expected, policy_objective, reward_to_go
 from magail_trainer.optimizers import RunAdam
 from magail_trainer.policies import IndependentPolicies
 from magail_trainer.rollout import Rollout
@@ -34,17 +34,13 @@ class Rollouts(Protocol):
         """Whole episodes of the present policies."""
         ...
 
-    def minibatch(self, rollout: Rollout) -> tuple[Batch, Int[Tensor, "R K"]]:
-        """Some of its steps, and where they stand in it."""
-        ...
-
 
 @runtime_checkable
 class ExpertBatches(Protocol):
     """Where the expert's batches come from."""
 
     def minibatch(self) -> Batch:
-        """Some recorded steps."""
+        """Some recorded episodes, or their whole distribution."""
         ...
 
 
@@ -58,8 +54,10 @@ class EpochRecord:
     """What was played before the updates of this epoch."""
     discriminator_loss: Float[Tensor, " R"]
     policy_loss: Float[Tensor, " R"]
-    entropy: Mapping[str, Float[Tensor, " R"]]
-    """Of the policy in the batch of its step, in nats, by agent."""
+    entropy: Mapping[str, Float[Tensor, "R B"]]
+    """Of the policy in each sample of its step's batch, in nats, by agent."""
+    weight: Float[Tensor, "R B"]
+    """Of these samples."""
 
     @property
     def metrics(self) -> dict[str, Float[Tensor, " R"]]:
@@ -67,7 +65,7 @@ class EpochRecord:
         return {
             "discriminator_loss": self.discriminator_loss.detach(),
             "policy_loss": self.policy_loss.detach(),
-            **{f"entropy/{agent}": value.detach() for agent, value in self.entropy.items()},
+            **{f"entropy/{agent}": expected(value.detach(), self.weight) for agent, value in self.entropy.items()},
             **{f"return/{agent}": value for agent, value in self.rollout.mean_return.items()},
         }
 
@@ -94,12 +92,16 @@ def magail(
     discriminator_optimizer = RunAdam(discriminator.parameters(), lr=torch.full_like(beta, config.lr_disc))
     reward_of = REWARDS[config.reward_style]
 
+    # Each update sees some of a run's episodes; which ones does not matter, for they are alike. An exact batch is one.
+    size = None if config.exact else config.batch_size
+    for_discriminator, for_policies = slice(size), slice(None if size is None else -size, None)
+
     for epoch in range(1, config.epochs + 1):
         # Play the policies.
         rollout = rollouts.collect(policies)
 
         # Discriminator: up on the expert, down on the learner.
-        expert, (learner, _) = demonstrations.minibatch(), rollouts.minibatch(rollout)
+        expert, learner = demonstrations.minibatch(), rollout.batch.part(for_discriminator)
         expert_logit, learner_logit = discriminator(expert), discriminator(learner)
         loss_d = torch.zeros_like(beta)
         for judge, logit in expert_logit.items():
@@ -107,28 +109,27 @@ def magail(
         discriminator_optimizer.descend(loss_d)
 
         # Reward: what the new discriminator says of each (observation, action) that was played.
-        returns = _discriminator_returns(discriminator, rollout, reward_of, config.discount)
+        batch = rollout.batch.part(for_policies)
+        returns = _discriminator_returns(discriminator, batch, reward_of, config.discount)
 
         # Policies: REINFORCE on that reward, plus β times the entropy.
-        batch, chosen = rollouts.minibatch(rollout)
         entropy, loss_pi = {}, torch.zeros_like(beta)
-        for agent, distribution in policies(batch.observations).items():
-            entropy[agent] = mean_entropy(distribution.entropy(), batch.weight)
-            log_prob = distribution.log_prob(batch.actions[agent])
-            to_go = returns[discriminator.judge_of[agent]].gather(1, chosen)
-            gradient_term = policy_gradient_loss(log_prob, to_go, batch.weight)
-            loss_pi = loss_pi + gradient_term - beta * entropy[agent]
+        for agent, policy in policies(batch.observations).items():
+            entropy[agent] = policy.entropy()
+            log_prob = policy.log_prob(batch.actions[agent])
+            objective = policy_objective(log_prob, returns[discriminator.judge_of[agent]], entropy[agent], beta)
+            loss_pi = loss_pi - expected(objective, batch.weight)
         policy_optimizer.descend(loss_pi)
 
-        yield EpochRecord(epoch, rollout, loss_d, loss_pi, entropy)
+        yield EpochRecord(epoch, rollout, loss_d, loss_pi, entropy, batch.weight)
 
 
 @torch.no_grad()
 def _discriminator_returns(
-    discriminator: Discriminator, rollout: Rollout, reward_of: Callable[[Tensor], Tensor], discount: float
+    discriminator: Discriminator, batch: Batch, reward_of: Callable[[Tensor], Tensor], discount: float
 ) -> dict[str, Float[Tensor, "R B"]]:
     """The discounted sum of a judge's rewards from each step of an episode on, by judge."""
-    returns = {}
-    for judge, logit in discriminator(rollout.batch).items():
-        returns[judge] = reward_to_go(rollout.by_episode(reward_of(logit)), discount=discount).flatten(1)
-    return returns
+    return {
+        judge: reward_to_go(batch.by_episode(reward_of(logit)), discount=discount).flatten(1)
+        for judge, logit in discriminator(batch).items()
+    }

@@ -20,33 +20,25 @@ _MAX_EPISODE_STEPS = 100_000
 
 @dataclass(frozen=True)
 class Rollout:
-    """Whole episodes of every run, of at most T steps each."""
+    """Whole episodes of every run."""
 
     batch: Batch
-    """B = E·T; what pads a shorter episode has weight 0."""
-    num_steps: int
-    """T"""
     env_rewards: Mapping[str, Float[Tensor, "R B"]]
     """What the env itself pays, by agent."""
-
-    def by_episode(self, values: Float[Tensor, "R B"]) -> Float[Tensor, "R E T"]:
-        """Values of the batch with its episodes and steps apart, and 0 for padding."""
-        if self.num_steps > 1:  # episodes of one step need no padding
-            values = values * (self.batch.weight > 0)
-        return values.unflatten(1, (-1, self.num_steps))
 
     @property
     def mean_return(self) -> dict[str, Float[Tensor, " R"]]:
         """The mean over a run's episodes of the env's own return, undiscounted, by agent."""
         weight = self.batch.weight
-        mean_length = (weight > 0).sum(-1) * (self.num_steps / weight.shape[1])
+        mean_length = (weight > 0).sum(-1) / self.batch.num_episodes
         return {agent: (weight * rewards).sum(-1) * mean_length for agent, rewards in self.env_rewards.items()}
 
 
 class SampledRollouts:
     """Plays E episodes of every run side by side, R·E copies of the env in all.
 
-    Every collection starts from `reset` with seeds of the run's own stream: what a run sees depends neither on the
+    The episodes of a run are played independently and alike: some of them are as good a sample as any others. Every
+    collection starts from `reset` with seeds of the run's own stream: what a run sees depends neither on the
     other runs nor on how long their episodes are.
     """
 
@@ -57,15 +49,13 @@ class SampledRollouts:
         *,
         seeds: Sequence[int],
         episodes: int,
-        batch_size: int,
         device: torch.device,
         purpose: str = "rollouts",
     ) -> None:
         self._env, self._codes = vector_env, codes
-        self._episodes, self._batch_size, self._device = episodes, batch_size, device
+        self._episodes, self._device = episodes, device
         self._env_noise = RunNoise(seeds, purpose, "env")
         self._action_noise = StepNoise(seeds, purpose, "actions")
-        self._choice_noise = RunNoise(seeds, purpose, "minibatches")
 
     @torch.no_grad()
     def collect(self, policies: IndependentPolicies) -> Rollout:
@@ -93,26 +83,7 @@ class SampledRollouts:
             {agent: _by_step([step[part][agent] for step in steps]) for agent in policies.agents} for part in range(3)
         )
         present = _by_step([self._for_runs(step[3]) for step in steps])
-        return Rollout(Batch(observations, actions, equal_weights(present)), len(steps), rewards)
-
-    def minibatch(self, rollout: Rollout) -> tuple[Batch, Int[Tensor, "R K"]]:
-        """`batch_size` different steps of each run, all where there are fewer, and where they stand in the rollout.
-
-        Systematic sampling (Cochran 1977, chapter 8): the steps, turned round by a random amount, are cut into
-        `batch_size` stretches, and one step is drawn from each. Every step is as likely as any other. What it costs
-        in noise and in time depends neither on the number of steps nor on the other runs.
-        """
-        noise = self._choice_noise.uniform(self._batch_size + 1)
-        present = rollout.batch.weight.cpu().numpy() > 0
-        count = present.sum(-1, keepdims=True)
-        bounds = np.arange(self._batch_size + 1) * count // self._batch_size
-        width = np.diff(bounds, axis=-1)
-        turned = bounds[:, :-1] + (noise[:, 1:] * width).astype(np.int64) + (noise[:, :1] * count).astype(np.int64)
-        index = turned % count
-        if rollout.num_steps > 1:  # then steps and padding alternate
-            index = np.take_along_axis(np.argsort(~present, axis=1, kind="stable"), index, axis=1)
-        chosen, drawn = (torch.from_numpy(array).to(self._device) for array in (index, width > 0))
-        return rollout.batch.select(chosen, equal_weights(drawn)), chosen
+        return Rollout(Batch(observations, actions, equal_weights(present), len(steps)), rewards)
 
     def _draw_actions(
         self, policies: IndependentPolicies, observations: Mapping[str, Int[Tensor, "R E"]], *, step: int
@@ -174,10 +145,4 @@ class EnumeratedRollouts:
         distributions = policies(self._observations)
         log_probs = [distributions[agent].log_prob(self._actions[agent]) for agent in policies.agents]
         weight = torch.stack(log_probs).sum(0).exp()
-        return Rollout(Batch(self._observations, self._actions, weight), 1, self._rewards)
-
-    def minibatch(self, rollout: Rollout) -> tuple[Batch, Int[Tensor, "R B"]]:
-        """All of it, and the order in which it stands."""
-        batch = rollout.batch
-        index = torch.arange(batch.weight.shape[1], device=batch.weight.device).expand(len(batch.weight), -1)
-        return batch, index
+        return Rollout(Batch(self._observations, self._actions, weight), self._rewards)

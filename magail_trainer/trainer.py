@@ -63,9 +63,12 @@ class Trainer:
             demonstrations = ExactDemonstrations(self._trajectories, codes, num_runs=len(seeds), device=self.device)
         else:
             vector_env = self.entry.make_vector(len(seeds) * config.rollout_episodes)
-            sampling = {"seeds": seeds, "batch_size": config.batch_size, "device": self.device}
-            rollouts = SampledRollouts(vector_env, codes, episodes=config.rollout_episodes, **sampling)
-            demonstrations = Demonstrations(self._trajectories, codes, **sampling)
+            rollouts = SampledRollouts(
+                vector_env, codes, seeds=seeds, episodes=config.rollout_episodes, device=self.device
+            )
+            demonstrations = Demonstrations(
+                self._trajectories, codes, seeds=seeds, batch_size=config.batch_size, device=self.device
+            )
         beta = torch.tensor(self.runs.beta, dtype=torch.float32, device=self.device)
         try:
             yield from magail(self.policies, self.discriminator, rollouts, demonstrations, beta, config)

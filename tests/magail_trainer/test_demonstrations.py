@@ -89,7 +89,18 @@ def test_the_last_observation_of_an_episode_is_no_transition() -> None:
     trajectories = recorded([1, 2, 3, 4, 5, 6], [0] * 6, [3, 1, 2])
     batch = Demonstrations(trajectories, codes(7), seeds=[0], batch_size=6, device=CPU).minibatch()
     assert torch.equal(batch.observations["a"], 10 * batch.actions["a"])
-    assert sorted(batch.actions["a"][0].tolist()) == [1, 2, 3, 4, 5, 6]
+    assert sorted(batch.actions["a"][batch.weight > 0].tolist()) == [1, 2, 3, 4, 5, 6]
+
+
+def test_episodes_stay_whole_and_are_padded_to_the_longest() -> None:
+    trajectories = recorded([1, 2, 3, 4, 5, 6], [0] * 6, [3, 1, 2])
+    minibatch = Demonstrations(trajectories, codes(7), seeds=[0], batch_size=2, device=CPU).minibatch()
+    actions, present = (values.reshape(2, 3) for values in (minibatch.actions["a"], minibatch.weight))
+    assert minibatch.num_steps == 3
+    episodes = [tuple(row[kept > 0].tolist()) for row, kept in zip(actions, present, strict=True)]
+    assert set(episodes) < {(1, 2, 3), (4,), (5, 6)}
+    total = sum(len(episode) for episode in episodes)
+    torch.testing.assert_close(minibatch.weight[minibatch.weight > 0], torch.full((total,), 1 / total))
 
 
 def test_exact_demonstrations_weigh_each_joint_transition_with_its_frequency() -> None:

@@ -12,10 +12,10 @@ from torch import Tensor
 from magail_trainer.losses import (
     REWARDS,
     discriminator_loss,
+    expected,
     gail_reward,
-    mean_entropy,
     non_saturating_reward,
-    policy_gradient_loss,
+    policy_objective,
     reward_to_go,
 )
 
@@ -73,8 +73,7 @@ def test_discriminator_gradient_vanishes_at_the_log_ratio_and_only_there(
 def test_rewards_by_hand(
     reward: Callable[[Tensor], Tensor], at_zero: float, at_log_3: float, low: float, high: float
 ) -> None:
-    expected = row(at_zero, at_log_3, low, high)
-    torch.testing.assert_close(reward(row(0, LOG_3, -500, 500)), expected)
+    torch.testing.assert_close(reward(row(0, LOG_3, -500, 500)), row(at_zero, at_log_3, low, high))
 
 
 @given(st.floats(-30, 30))
@@ -87,9 +86,9 @@ def test_the_two_rewards_add_up_to_the_logit(logit: float) -> None:
 
 def test_reward_to_go_by_hand() -> None:
     rewards = torch.tensor([[[1.0, 2.0, 4.0], [8.0, 2.0, 0.0]], [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])  # [R, E, T]
-    expected = torch.tensor([[[3.0, 4.0, 4.0], [9.0, 2.0, 0.0]], [[1.0, 0.0, 0.0], [0.25, 0.5, 1.0]]])
+    to_go = torch.tensor([[[3.0, 4.0, 4.0], [9.0, 2.0, 0.0]], [[1.0, 0.0, 0.0], [0.25, 0.5, 1.0]]])
     before = rewards.clone()
-    torch.testing.assert_close(reward_to_go(rewards, discount=0.5), expected)
+    torch.testing.assert_close(reward_to_go(rewards, discount=0.5), to_go)
     torch.testing.assert_close(rewards, before)
 
 
@@ -110,24 +109,25 @@ def test_reward_to_go_is_the_discounted_sum_of_what_is_left(
     torch.testing.assert_close(reward_to_go(rewards, discount=discount), slow)
 
 
-def test_policy_gradient_loss_by_hand() -> None:
+def test_expected_by_hand() -> None:
+    values, weight = torch.tensor([[0.2, 0.6], [0.5, 9.0]]), torch.tensor([[0.25, 0.75], [1.0, 0.0]])
+    torch.testing.assert_close(expected(values, weight), torch.tensor([0.5, 0.5]))
+
+
+def test_policy_objective_by_hand() -> None:
     log_prob = torch.tensor([[-1.0, -2.0], [-3.0, -9.0]])
     returns = torch.tensor([[4.0, -1.0], [2.0, 7.0]])
-    weight = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
-    # -(0.5 · 4 · -1 + 0.5 · -1 · -2) = 1, and -(2 · -3) = 6
-    torch.testing.assert_close(policy_gradient_loss(log_prob, returns, weight), torch.tensor([1.0, 6.0]))
+    entropy = torch.tensor([[0.5, 0.6], [0.7, 0.1]])
+    objective = policy_objective(log_prob, returns, entropy, torch.tensor([0.0, 10.0]))
+    torch.testing.assert_close(objective, torch.tensor([[-4.0, 2.0], [-6.0 + 7.0, -63.0 + 1.0]]))
 
 
-def test_policy_gradient_is_reinforce_and_leaves_the_returns_alone() -> None:
+def test_the_objectives_gradient_is_reinforce_and_leaves_the_returns_alone() -> None:
     logits = row(0.0, LOG_3).requires_grad_()  # probabilities 1/4 and 3/4
     returns = row(5.0, -2.0).requires_grad_()
-    loss = policy_gradient_loss(logits.log_softmax(-1), returns * 1, row(0.25, 0.75))
+    objective = policy_objective(logits.log_softmax(-1), returns * 1, row(0.0, 0.0), torch.zeros(1))
+    loss = -expected(objective, row(0.25, 0.75))
     for_logits, for_returns = torch.autograd.grad(loss.sum(), (logits, returns), allow_unused=True)
     # -Σ w G (onehot - p): 1/4 · 5 · (3/4, -3/4) + 3/4 · -2 · (-1/4, 1/4) = (1.3125, -1.3125)
     torch.testing.assert_close(for_logits, row(-1.3125, 1.3125))
     assert for_returns is None
-
-
-def test_mean_entropy_by_hand() -> None:
-    entropy, weight = torch.tensor([[0.2, 0.6], [0.5, 9.0]]), torch.tensor([[0.25, 0.75], [1.0, 0.0]])
-    torch.testing.assert_close(mean_entropy(entropy, weight), torch.tensor([0.5, 0.5]))

@@ -123,9 +123,8 @@ def test_the_first_update_by_hand() -> None:
     np.testing.assert_allclose(logits["agent_1"][0], [-0.2 + 0.02, 0.4 - 0.02], atol=1e-6)
     # With β = 3 the entropy decides: both agents step towards equal logits.
     np.testing.assert_allclose(logits["agent_0"][2], [0.5 - 0.02, 0.1 + 0.02], atol=1e-6)
-    np.testing.assert_allclose(
-        first.entropy["agent_1"].detach()[2].item(), math.log(2), rtol=1e-6
-    )  # as it was before the update
+    entropy = first.metrics["entropy/agent_1"][2].item()
+    assert entropy == pytest.approx(math.log(2), rel=1e-6)  # as it was before the update
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 40])

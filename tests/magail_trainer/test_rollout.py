@@ -14,7 +14,7 @@ from magail_trainer.encoding import Codes, FiniteSpace
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.policies import IndependentPolicies, TabularPolicy
-from magail_trainer.rollout import EnumeratedRollouts, Rollout, SampledRollouts
+from magail_trainer.rollout import EnumeratedRollouts, SampledRollouts
 from magail_trainer.seeding import stream
 
 torch.set_num_threads(1)
@@ -72,10 +72,10 @@ def policies_for(codes: Codes, runs: int, *, seed: int = 0, scale: float = 1.0) 
     )
 
 
-def sampled(entry: EnvEntry, seeds: list[int], episodes: int, batch_size: int = 32) -> SampledRollouts:
+def sampled(entry: EnvEntry, seeds: list[int], episodes: int) -> SampledRollouts:
     codes = Codes.of(entry)
     vector_env = entry.make_vector(len(seeds) * episodes)
-    return SampledRollouts(vector_env, codes, seeds=seeds, episodes=episodes, batch_size=batch_size, device=CPU)
+    return SampledRollouts(vector_env, codes, seeds=seeds, episodes=episodes, device=CPU)
 
 
 def play_slowly(actions: dict[str, Tensor], seeds: list[int], episodes: int, num_steps: int) -> list[list[list[tuple]]]:
@@ -100,17 +100,17 @@ def play_slowly(actions: dict[str, Tensor], seeds: list[int], episodes: int, num
 def test_episodes_of_unequal_length_are_those_of_single_envs_padded_with_weight_0() -> None:
     seeds, episodes = [3, 11, 3], 6
     rollout = sampled(COUNTING, seeds, episodes).collect(policies_for(Codes.of(COUNTING), 3))
-    slow = play_slowly(dict(rollout.batch.actions), seeds, episodes, rollout.num_steps)
+    slow = play_slowly(dict(rollout.batch.actions), seeds, episodes, rollout.batch.num_steps)
     lengths = [[len(rows) for rows in run] for run in slow]
-    assert rollout.num_steps == max(max(run) for run in lengths) == 4
+    assert rollout.batch.num_steps == max(max(run) for run in lengths) == 4
     assert len({length for run in lengths for length in run}) > 1
-    by_episode = rollout.batch.weight.unflatten(1, (episodes, rollout.num_steps))
+    by_episode = rollout.batch.weight.unflatten(1, (episodes, rollout.batch.num_steps))
     for run in range(3):
         total = sum(lengths[run])
         for episode, rows in enumerate(slow[run]):
             weight = by_episode[run, episode].tolist()
             assert weight == pytest.approx([1 / total] * len(rows) + [0.0] * (4 - len(rows)))
-            first = episode * rollout.num_steps
+            first = episode * rollout.batch.num_steps
             for step, (observation, *rewards) in enumerate(rows):
                 for agent, reward in zip(("x", "y"), rewards, strict=True):
                     assert rollout.batch.observations[agent][run, first + step] == observation
@@ -119,14 +119,6 @@ def test_episodes_of_unequal_length_are_those_of_single_envs_padded_with_weight_
             mean = np.mean([sum(row[1 + index] for row in rows) for rows in slow[run]])
             assert rollout.mean_return[agent][run].item() == pytest.approx(mean, rel=1e-5)
     torch.testing.assert_close(rollout.batch.weight.sum(-1), torch.ones(3))
-
-
-def test_by_episode_silences_what_pads_an_episode() -> None:
-    rollout = sampled(COUNTING, [3, 11], 6).collect(policies_for(Codes.of(COUNTING), 2))
-    values = rollout.by_episode(torch.ones_like(rollout.batch.weight))
-    assert values.shape == (2, 6, rollout.num_steps)
-    assert torch.equal(values.flatten(1) > 0, rollout.batch.weight > 0)
-    assert 0 < values.mean() < 1
 
 
 def test_actions_are_drawn_from_the_policy_of_their_run_and_observation() -> None:
@@ -162,7 +154,7 @@ def test_every_run_plays_exactly_its_episodes_anew_each_time() -> None:
     rollouts, policies = sampled(entry, [0, 1, 2], 200), policies_for(Codes.of(entry), 3)
     first, second = rollouts.collect(policies), rollouts.collect(policies)
     for rollout in (first, second):
-        assert rollout.num_steps == 1
+        assert rollout.batch.num_steps == 1
         assert rollout.batch.weight.shape == (3, 200)
         torch.testing.assert_close(rollout.batch.weight, torch.full((3, 200), 1 / 200))
         actions = rollout.batch.actions
@@ -170,58 +162,6 @@ def test_every_run_plays_exactly_its_episodes_anew_each_time() -> None:
         assert torch.equal(rollout.env_rewards["agent_0"], matched)
         torch.testing.assert_close(rollout.mean_return["agent_1"], matched.mean(-1))
     assert not torch.equal(first.batch.actions["agent_0"], second.batch.actions["agent_0"])
-
-
-def counting_minibatches(entry: EnvEntry, episodes: int, draws: int) -> tuple[Rollout, Tensor]:
-    """How often each step of a rollout came into a minibatch, `[R, B]`."""
-    rollouts = sampled(entry, [5, 6], episodes)
-    rollout = rollouts.collect(policies_for(Codes.of(entry), 2))
-    counts = torch.zeros(rollout.batch.weight.shape)
-    for _ in range(draws):
-        batch, chosen = rollouts.minibatch(rollout)
-        assert batch.weight.shape == chosen.shape == (2, 32)
-        torch.testing.assert_close(batch.weight, torch.full((2, 32), 1 / 32))
-        for agent in batch.actions:
-            assert torch.equal(batch.actions[agent], rollout.batch.actions[agent].gather(1, chosen))
-            assert torch.equal(batch.observations[agent], rollout.batch.observations[agent].gather(1, chosen))
-        counts += torch.zeros_like(counts).scatter_add(1, chosen, torch.ones_like(batch.weight)).clamp(max=1)
-        assert all(len(set(row)) == 32 for row in chosen.tolist())
-    return rollout, counts
-
-
-def test_a_minibatch_is_32_different_episodes_each_equally_likely() -> None:
-    draws = 1500
-    _, counts = counting_minibatches(resolve(MATCHING), 200, draws)
-    share = 32 / 200
-    error = (share * (1 - share) / draws) ** 0.5
-    assert (counts / draws - share).abs().max() < 5 * error
-    # The minibatches are independent of each other: the errors are as large as that makes them, and no smaller.
-    assert ((counts / draws - share) ** 2).mean().sqrt() == pytest.approx(error, rel=0.15)
-
-
-def test_a_minibatch_of_longer_episodes_is_of_different_steps_and_never_of_padding() -> None:
-    draws = 1000
-    rollout, counts = counting_minibatches(COUNTING, 40, draws)
-    present = rollout.batch.weight > 0
-    assert not counts[~present].any()
-    for run in range(2):
-        share = 32 / int(present[run].sum())
-        assert (counts[run][present[run]] / draws - share).abs().max() < 5 * (share * (1 - share) / draws) ** 0.5
-
-
-def test_a_rollout_of_fewer_steps_than_a_minibatch_is_used_whole_and_equally() -> None:
-    rollouts = sampled(COUNTING, [5, 6], 3)
-    rollout = rollouts.collect(policies_for(Codes.of(COUNTING), 2))
-    batch, chosen = rollouts.minibatch(rollout)
-    weight = torch.zeros_like(rollout.batch.weight).scatter_add(1, chosen, batch.weight)
-    torch.testing.assert_close(weight, rollout.batch.weight)
-
-
-def test_two_minibatches_of_one_rollout_differ() -> None:
-    rollouts = sampled(resolve(MATCHING), [5], 200)
-    rollout = rollouts.collect(policies_for(Codes.of(resolve(MATCHING)), 1))
-    first, second = rollouts.minibatch(rollout)[1], rollouts.minibatch(rollout)[1]
-    assert set(first[0].tolist()) != set(second[0].tolist())
 
 
 @pytest.mark.parametrize("company", [[8], [1, 8, 30, 8], [8, *range(20, 50)]])
@@ -235,11 +175,11 @@ def test_a_run_plays_the_same_episodes_in_any_company_though_others_play_longer_
             policy.logits[place] = mine.policies[agent].logits[0]  # type: ignore[operator, index]
         mine.policies["y"].logits[..., 2] += 4  # type: ignore[operator, index]
         others.policies["y"].logits[place, :, 2] += 4  # type: ignore[operator, index]
-    alone, together = sampled(COUNTING, [8], 12, 8), sampled(COUNTING, company, 12, 8)
+    alone, together = sampled(COUNTING, [8], 12), sampled(COUNTING, company, 12)
     shorter = 0
     for _ in range(5):
         ours, theirs = alone.collect(mine), together.collect(others)
-        shorter += ours.num_steps < theirs.num_steps
+        shorter += ours.batch.num_steps < theirs.batch.num_steps
         for agent in ("x", "y"):
             for one, many in (
                 (ours.batch.actions[agent], theirs.batch.actions[agent]),
@@ -247,10 +187,6 @@ def test_a_run_plays_the_same_episodes_in_any_company_though_others_play_longer_
             ):
                 present, kept = ours.batch.weight[0] > 0, theirs.batch.weight[place] > 0
                 assert torch.equal(one[0][present], many[place][kept])
-        for _ in range(2):
-            my_batch, their_batch = alone.minibatch(ours)[0], together.minibatch(theirs)[0]
-            assert torch.equal(my_batch.actions["x"][0], their_batch.actions["x"][place])
-            assert torch.equal(my_batch.observations["y"][0], their_batch.observations["y"][place])
     assert len(company) == 1 or shorter > 0
 
 
@@ -282,7 +218,7 @@ def test_enumeration_weighs_every_joint_action_with_the_product_of_probabilities
     codes, env = Codes.of(entry), entry.make()
     policies, rollouts = policies_for(codes, 2), enumerated(entry, 2)
     rollout = rollouts.collect(policies)
-    batch, _ = rollouts.minibatch(rollout)
+    batch = rollout.batch
     probs = {agent: policy.logits.softmax(-1)[:, 0] for agent, policy in policies.policies.items()}  # type: ignore[operator, index]
     shape = [code.size for code in codes.actions.values()]
     for run in range(2):

@@ -119,15 +119,17 @@ def test_a_run_does_not_notice_that_others_play_longer_episodes() -> None:
     dataset = make_dataset(entry, "random", 50)
     pairs = [(beta, seed) for beta in (0.0, 1.0) for seed in range(6)]
     together = outcome(entry, dataset, runs_of(pairs), config)
+    history = {name for name in together if name.endswith("_loss") or "/" in name}
+    assert set(together) > history
     lengths = set()
     for place in (0, 4, 7):
         runs = runs_of(pairs[place : place + 1])
-        lengths |= {record.rollout.num_steps for record in Trainer(entry, dataset, runs, config).train()}
+        lengths |= {record.rollout.batch.num_steps for record in Trainer(entry, dataset, runs, config).train()}
         alone = outcome(entry, dataset, runs, config)
         for metric, values in together.items():
-            if metric.startswith("return/"):  # a float64 sum over more or less padding
-                np.testing.assert_allclose(alone[metric][0], values[place], rtol=1e-12)
-            else:
+            if metric in history:  # sums over more or less padding, each in an order of its own
+                np.testing.assert_allclose(alone[metric][0], values[place], rtol=1e-5, err_msg=metric)
+            else:  # what is learned
                 np.testing.assert_array_equal(alone[metric][0], values[place], err_msg=metric)
     assert len(lengths) > 1
 
