@@ -33,7 +33,7 @@ class JointDiscriminator(nn.Module):
     joint value, so it can tell correlated from independent behaviour.
 
     Args:
-        network: `[R, B]` joint row numbers to `[R, B, 1]` logits.
+        network: `[R, B]` joint row numbers to `[R, B]` logits.
         observation_sizes: how many values each agent's observation has, in the env's order of agents.
         action_sizes: the same for the actions.
     """
@@ -51,4 +51,4 @@ class JointDiscriminator(nn.Module):
         rows = [batch.observations[agent] for agent in self.judge_of] + [
             batch.actions[agent] for agent in self.judge_of
         ]
-        return {"joint": self.network(joint_row(rows, self._sizes)).squeeze(-1)}
+        return {"joint": self.network(joint_row(rows, self._sizes))}

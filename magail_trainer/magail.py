@@ -113,12 +113,13 @@ def magail(
         returns = _discriminator_returns(discriminator, batch, reward_of, config.discount)
 
         # Policies: REINFORCE on that reward, plus β times the entropy.
-        entropy, loss_pi = {}, torch.zeros_like(beta)
+        entropy, objective = {}, torch.zeros_like(batch.weight)
         for agent, policy in policies(batch.observations).items():
             entropy[agent] = policy.entropy()
             log_prob = policy.log_prob(batch.actions[agent])
-            objective = policy_objective(log_prob, returns[discriminator.judge_of[agent]], entropy[agent], beta)
-            loss_pi = loss_pi - expected(objective, batch.weight)
+            to_go = returns[discriminator.judge_of[agent]]
+            objective = objective + policy_objective(log_prob, to_go, entropy[agent], beta)
+        loss_pi = -expected(objective, batch.weight)
         policy_optimizer.descend(loss_pi)
 
         yield EpochRecord(epoch, rollout, loss_d, loss_pi, entropy, batch.weight)

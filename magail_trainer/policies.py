@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from magail_trainer.networks import look_up
-
 
 class Categorical:
     """A distribution over A actions for each of `[R, B]` samples.
@@ -26,12 +24,12 @@ class Categorical:
     @property
     def probs(self) -> Float[Tensor, "R B A"]:
         """The probability of each action."""
-        return look_up(self._log_probs.exp(), self._rows)
+        return _look_up(self._log_probs.exp(), self._rows)
 
     def sample(self, uniform: Float[Tensor, "R B"]) -> Int[Tensor, "R B"]:
         """The actions at which the cumulative distribution passes `uniform`, numbers in [0, 1)."""
         cumulative = self._log_probs[..., :-1].exp().cumsum(-1)
-        return (uniform.unsqueeze(-1) >= look_up(cumulative, self._rows)).sum(-1)
+        return (uniform.unsqueeze(-1) >= _look_up(cumulative, self._rows)).sum(-1)
 
     def log_prob(self, actions: Int[Tensor, "R B"]) -> Float[Tensor, "R B"]:
         """log π(a|o)"""
@@ -42,6 +40,11 @@ class Categorical:
         """Σ −π log π, in nats."""
         entropy = -(self._log_probs.exp() * self._log_probs).sum(-1)
         return entropy.gather(1, self._rows)
+
+
+def _look_up(values: Float[Tensor, "R S C"], rows: Int[Tensor, "R B"]) -> Float[Tensor, "R B C"]:
+    """Row `rows[r, b]` of run r's values, for every r and b."""
+    return values.gather(1, rows.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
 
 
 class TabularPolicy(nn.Module):

@@ -143,7 +143,7 @@ def make_discriminator(codes: Codes, num_runs: int) -> JointDiscriminator:
             f"A joint discriminator table for this env needs {rows:,} rows in each of {num_runs} runs; "
             f"expected at most {_MAX_TABLE_ROWS:,} in all."
         )
-    return JointDiscriminator(Table(torch.zeros(num_runs, rows, 1)), observation_sizes, action_sizes)
+    return JointDiscriminator(Table(torch.zeros(num_runs, rows)), observation_sizes, action_sizes)
 
 
 def check_same_env(entry: EnvEntry, trajectories: Trajectories) -> None:

@@ -22,12 +22,12 @@ def joint_batch(weight: torch.Tensor) -> Batch:
 
 
 def make(runs: int) -> JointDiscriminator:
-    return JointDiscriminator(Table(torch.zeros(runs, 4, 1)), dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2))
+    return JointDiscriminator(Table(torch.zeros(runs, 4)), dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2))
 
 
 def test_has_a_row_of_its_own_for_each_joint_observation_and_action() -> None:
     sizes = {"a": 2, "b": 3}, {"a": 2, "b": 2}
-    table = torch.arange(2 * 3 * 2 * 2, dtype=torch.float32).view(1, -1, 1)
+    table = torch.arange(2 * 3 * 2 * 2, dtype=torch.float32).view(1, -1)
     discriminator = JointDiscriminator(Table(table), *sizes)
     grid = torch.cartesian_prod(torch.arange(2), torch.arange(3), torch.arange(2), torch.arange(2)).T.unsqueeze(1)
     # The order of the dicts that come in does not matter; the order of the agents does.

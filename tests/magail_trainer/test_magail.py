@@ -57,15 +57,13 @@ def train_exactly(config: MagailConfig) -> tuple[dict[str, np.ndarray], np.ndarr
         agent: TabularPolicy(torch.tensor(start, dtype=torch.float32).unsqueeze(1)) for agent, start in START.items()
     }
     policies = IndependentPolicies(tables)
-    discriminator = JointDiscriminator(
-        Table(torch.zeros(runs, 4, 1)), dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2)
-    )
+    discriminator = JointDiscriminator(Table(torch.zeros(runs, 4)), dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2))
     env = matching().make_vector(4)
     rollouts = EnumeratedRollouts(env, codes, num_runs=runs, device=torch.device("cpu"))
     beta = torch.tensor(BETAS)
     records = list(magail(policies, discriminator, rollouts, Whole(EXPERT, runs), beta, config))
     logits = {agent: table.logits.detach().numpy()[:, 0] for agent, table in tables.items()}  # type: ignore[union-attr]
-    return logits, discriminator.network.values.detach().numpy()[:, :, 0], records  # type: ignore[union-attr]
+    return logits, discriminator.network.values.detach().numpy(), records  # type: ignore[union-attr]
 
 
 class SlowAdam:
@@ -188,7 +186,7 @@ def test_the_mean_sampled_gradient_is_the_exact_one(reward_style: RewardStyle, m
         with torch.no_grad():
             for agent, policy in trainer.policies.policies.items():
                 policy.logits.copy_(torch.tensor(START[agent][:1]))  # type: ignore[operator, union-attr]
-            judge = torch.tensor([0.8, -1.1, 0.3, -0.4]).view(1, 4, 1)
+            judge = torch.tensor([0.8, -1.1, 0.3, -0.4]).view(1, 4)
             trainer.discriminator.network.values.copy_(judge)  # type: ignore[operator, union-attr]
         for _ in trainer.train():
             pass
