@@ -7,8 +7,6 @@ checkpoint/    the parameters: one npz file per module, `[R, ...]` for every par
 """
 
 import csv
-import json
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from magail_trainer.errors import InputError
+from magail_trainer.files import read_arrays, read_json, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,8 +46,7 @@ class History:
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write `config.json`."""
-    content = {"format": FORMAT, "version": VERSION, **config}
-    (folder / CONFIG).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / CONFIG, {"format": FORMAT, "version": VERSION, **config})
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -57,16 +55,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: the folder is not one.
     """
-    file = Path(path) / CONFIG
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{str(path)!r} is no run folder: its {CONFIG} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise InputError(f"{str(file)!r} is not the JSON that it should be ({error}).") from error
-    if not isinstance(config, dict) or (config.get("format"), config.get("version")) != (FORMAT, VERSION):
-        raise InputError(f"{str(path)!r} is no run folder of this version: {CONFIG} does not say {FORMAT!r} {VERSION}.")
-    return config
+    return read_json(Path(path) / CONFIG, what="run folder", kind=FORMAT, version=VERSION)
 
 
 def write_table(file: Path, columns: Mapping[str, Iterable[Any]]) -> None:
@@ -93,21 +82,6 @@ def read_table(file: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{str(file)!r} cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise InputError(f"{str(file)!r} is not the table that it should be ({error}).") from error
-
-
-def read_arrays(file: Path) -> dict[str, np.ndarray]:
-    """Read an npz file, `history.npz` for instance.
-
-    Raises:
-        InputError: there is none, or it is broken.
-    """
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:  # np.load leaks broken files
-            return dict(arrays)
-    except OSError as error:
-        raise InputError(f"{str(file)!r} cannot be read ({error.strerror or error}).") from error
-    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{str(file)!r} is not the npz file that it should be ({error}).") from error
 
 
 def write_checkpoint(folder: Path, modules: Mapping[str, "nn.Module"]) -> None:

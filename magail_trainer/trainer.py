@@ -16,6 +16,7 @@ from magail_trainer.discriminators import JointDiscriminator
 from magail_trainer.encoding import Codes
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
+from magail_trainer.files import plain_json
 from magail_trainer.magail import EpochRecord, magail
 from magail_trainer.networks import Table
 from magail_trainer.policies import IndependentPolicies, TabularPolicy
@@ -24,7 +25,7 @@ from magail_trainer.runs import Runs
 from magail_trainer.seeding import stream
 from magail_trainer.spaces import describe_spaces
 from magail_trainer.store import History
-from magail_trainer.trajectories import Trajectories, plain_json
+from magail_trainer.trajectories import Trajectories
 
 _MAX_TABLE_ROWS = 10_000_000
 

@@ -12,9 +12,7 @@ the first transition of each episode. The same episodes always make the same byt
 """
 
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -24,6 +22,7 @@ from typing import Any, overload
 import numpy as np
 
 from magail_trainer.errors import InputError
+from magail_trainer.files import plain_json, read_arrays, read_bytes, read_json, write_json
 from magail_trainer.folders import new_folder
 
 FORMAT = "magail-trajectories"
@@ -219,7 +218,7 @@ class Trajectories:
             "shards": shards,
         }
         content["sha256"] = _sha256(_canonical(content))
-        (folder / MANIFEST).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / MANIFEST, content)
 
     @classmethod
     def load(cls, path: str | Path) -> "Trajectories":
@@ -262,18 +261,6 @@ class Trajectories:
         return {**cut, "episode_starts": self.episode_starts[first:last] - bounds[first]}
 
 
-def plain_json(value: Any) -> Any:
-    """`value` as JSON has it: tuples are lists.
-
-    Raises:
-        InputError: it cannot be written as JSON.
-    """
-    try:
-        return json.loads(json.dumps(value))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{value!r} cannot be remembered with a dataset: {error}.") from error
-
-
 def read_manifest(path: str | Path) -> dict[str, Any]:
     """Read and check a dataset's manifest, not its shards.
 
@@ -281,16 +268,7 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
         InputError: there is none, it is of another format or version, or it was altered.
     """
     file = Path(path) / MANIFEST
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{str(path)!r} is no dataset: its {MANIFEST} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise InputError(f"{str(file)!r} is not the JSON that it should be ({error}).") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise InputError(f"{str(path)!r} is no dataset of this program: {MANIFEST} does not say {FORMAT!r}.")
-    if manifest.get("version") != VERSION:
-        raise InputError(f"{str(path)!r} has format version {manifest.get('version')}; expected {VERSION}.")
+    manifest = read_json(file, what="dataset", kind=FORMAT, version=VERSION)
     content = {key: value for key, value in manifest.items() if key != "sha256"}
     if manifest.get("sha256") != _sha256(_canonical(content)):
         raise InputError(f"{str(file)!r} was altered: its SHA-256 is not the one that was recorded.")
@@ -299,18 +277,10 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
 
 def _read_shard(path: Path, shard: dict[str, Any]) -> dict[str, np.ndarray]:
     file = path / shard["file"]
-    try:
-        data = file.read_bytes()
-        if _sha256(data) != shard["sha256"]:
-            raise InputError(f"{str(file)!r} was altered or cut short: its SHA-256 is not the one that was recorded.")
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{str(file)!r} cannot be read ({error.strerror}).") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{str(file)!r} is not the npz file that it should be ({error}).") from error
+    data = read_bytes(file)
+    if _sha256(data) != shard["sha256"]:
+        raise InputError(f"{str(file)!r} was altered or cut short: its SHA-256 is not the one that was recorded.")
+    return read_arrays(file, data)
 
 
 def _nested(shard: dict[str, np.ndarray], agents: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from magail_trainer.cli import main
-from magail_trainer.store import read_arrays, read_config, read_table
+from magail_trainer.files import read_arrays
+from magail_trainer.store import read_config, read_table
 from magail_trainer.trajectories import Trajectories
 
 MATCHING = "coordination_env:coordination/matching-v0"
@@ -274,7 +275,7 @@ DATASET_DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing shard": (lambda data: (data / "shard-00000.npz").unlink(), "cannot be read"),
     "altered manifest": (lambda data: replace(data / "manifest.json", '"seed": 0', '"seed": 1'), "was altered"),
     "truncated manifest": (lambda data: os.truncate(data / "manifest.json", 500), "is not the JSON"),
-    "foreign": (lambda data: (data / "manifest.json").write_text('{"env": "Pong"}'), "no dataset of this program"),
+    "foreign": (lambda data: (data / "manifest.json").write_text('{"env": "Pong"}'), "no dataset of this version"),
 }  # fmt: skip
 
 
@@ -395,6 +396,7 @@ def test_ctrl_c_in_mid_training_ends_the_progress_bar_and_leaves_nothing(made: P
         os.close(its_end)
         try:
             shown = read_until(terminal, b"training:", seconds=30)
+            shown += read_until(terminal, b"training:", seconds=10)  # tqdm has noticed that its bar is to be seen
             assert list(tmp_path.glob(".run.partial-*"))
             process.send_signal(signal.SIGINT)
             shown += read_until(terminal, b"nothing like this", seconds=10)

@@ -184,5 +184,5 @@ def test_arguments_are_remembered_as_json_has_them() -> None:
 
 def test_what_is_not_json_is_refused_before_anything_is_played() -> None:
     entry = EnvEntry("settings", Settings.make, {"callback": print})
-    with pytest.raises(InputError, match="cannot be remembered with a dataset"):
+    with pytest.raises(InputError, match="cannot be written as JSON"):
         record(entry, RandomJointPolicy(entry.make()), episodes=10**9, seed=0)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from magail_trainer.errors import InputError
+from magail_trainer.files import read_arrays
 from magail_trainer.store import (
     History,
-    read_arrays,
     read_checkpoint,
     read_config,
     read_table,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from magail_trainer.cli import main
-from magail_trainer.store import read_arrays
+from magail_trainer.files import read_arrays
 from magail_trainer.trajectories import Trajectories
 from tests.magail_trainer import toy_envs
 
