@@ -38,7 +38,7 @@ from magail_trainer.folders import new_folder
 from magail_trainer.joint_policies import make_joint_policy
 from magail_trainer.recording import record
 from magail_trainer.runs import Runs
-from magail_trainer.store import CONFIG, write_checkpoint, write_config, write_table
+from magail_trainer.store import CONFIG, write_run
 from magail_trainer.trainer import Trainer, train_with_history
 from magail_trainer.trajectories import Trajectories, read_manifest
 
@@ -111,6 +111,8 @@ class Results:
     """`history.npz`: `epoch [K]`, and `[K, R]` under each name."""
     expert_joint: np.ndarray
     """`[2, 2]`: how often each joint action occurs in the demonstrations."""
+    eval_episodes: int
+    """Behind each row of the `sampled_` columns."""
     training_cpu_seconds: float
 
 
@@ -135,11 +137,10 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         policy_init_uniform=config.policy_init_uniform,
         exact=config.exact,
     )
-    if config.dataset is not None and (config.expert_ratio, config.expert_noise) != (None, None):
-        raise InputError("--expert_ratio and --expert_noise change what is recorded; leave them out with --dataset.")
+    _check_dataset_stands_alone(config)
     if config.eval_episodes < 1:
         raise InputError(f"--eval_episodes must be at least 1, not {config.eval_episodes}.")
-    target = config.output or _fresh_name(config.expert_type)
+    target = config.output or _fresh_name(config.expert_type if config.dataset is None else "recorded")
     with new_folder(target, marker=CONFIG, overwrite=config.overwrite) as folder:
         entry = resolve(ENV_ID)
         dataset_folder = _record_expert(config, entry, folder) if config.dataset is None else config.dataset
@@ -158,16 +159,19 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         table |= sampled_columns(_play(trainer, config.eval_episodes), expert_joint)
 
         dataset = {"path": str(config.dataset or "dataset"), "sha256": read_manifest(dataset_folder)["sha256"]}
-        settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(config).items()}
+        settings = {name: value for name, value in asdict(config).items() if name not in _left_out(config)}
         description = trainer.describe()
         description["dataset"] |= {**dataset, "joint": expert_joint.tolist()}
-        write_config(folder, {"command": command, "experiment": settings, **description})
-        write_table(folder / "runs.csv", table)
-        np.savez(folder / "history.npz", allow_pickle=False, **history)
-        write_checkpoint(folder, {"policies": trainer.policies, "discriminator": trainer.discriminator})
+        write_run(
+            folder,
+            config={"command": command, "experiment": settings, **description},
+            table=table,
+            history=history,
+            modules=trainer.modules,
+        )
         if not config.no_plots:
             _draw(folder / "figure.png", table, history, expert_joint, config)
-    return Results(Path(target), table, history, expert_joint, training_cpu_seconds)
+    return Results(Path(target), table, history, expert_joint, config.eval_episodes, training_cpu_seconds)
 
 
 def joint_frequencies(demonstrations: Trajectories) -> np.ndarray:
@@ -228,7 +232,7 @@ def _summary_of_beta(beta: float, runs: Columns) -> list[str]:
     names, counts = np.unique(runs["convention"], return_counts=True)
     seen = dict(zip(names.tolist(), counts.tolist(), strict=True))
     spread = "variance across seeds {:.4f}" if seeds > 1 else "one seed, no variance"
-    lines = [f"β={beta}: mean coordination = {rate.mean():.3f}, std = {rate.std():.3f}"]
+    lines = [f"β={beta}: mean coordination = {rate.mean():.3f}, std = {_std(rate):.3f}"]
     for agent in AGENTS:
         prob_a = runs[f"prob_a_{agent}"]
         variance = spread.format(prob_a.var(ddof=1) if seeds > 1 else np.nan)
@@ -236,10 +240,29 @@ def _summary_of_beta(beta: float, runs: Columns) -> list[str]:
             f"    {agent}: entropy = {runs[f'entropy_{agent}'].mean():.3f} nats, P(A) = {prob_a.mean():.3f}, {variance}"
         )
     js = runs["js_distance"]
-    lines.append(f"    JS distance to the expert's joint = {js.mean():.3f}, std = {js.std():.3f}")
+    lines.append(f"    JS distance to the expert's joint = {js.mean():.3f}, std = {_std(js):.3f}")
     shares = ", ".join(f"{name} {seen.get(name, 0)}" for name in ("AA", "BB", "neither"))
     lines.append(f"    conventions of {seeds} seeds: {shares}")
     return lines
+
+
+_EXPERT_FIELDS = ("expert_type", "expert_ratio", "expert_noise", "expert_episodes", "expert_seed")
+
+
+def _std(values: np.ndarray) -> float:
+    """Sample standard deviation across seeds; 0 for one seed."""
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+
+def _check_dataset_stands_alone(config: CoordinationConfig) -> None:
+    for name in _EXPERT_FIELDS:
+        if config.dataset is not None and getattr(config, name) != getattr(CoordinationConfig, name):
+            raise InputError(f"--{name} changes what is recorded; leave it out with --dataset.")
+
+
+def _left_out(config: CoordinationConfig) -> set[str]:
+    """Settings that say where and not what, and those of an expert that was not recorded here."""
+    return {"output", "overwrite", "dataset", *(_EXPERT_FIELDS if config.dataset is not None else ())}
 
 
 def _fresh_name(expert_type: str) -> Path:

@@ -1,8 +1,7 @@
 """Uncertainty over training seeds.
 
 A seed is the unit of resampling: `S` is the number of seeds, a value is one run's. Runs that share a seed and differ
-in β share their noise; the bootstrap starts from the same stream on every call, so it draws the same seeds for each β
-and the comparison across β stays paired.
+in β share their noise; the bootstrap starts from the same stream on every call, so it draws the same seeds for each β.
 """
 
 from collections.abc import Callable

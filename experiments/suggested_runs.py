@@ -110,6 +110,25 @@ def matches_uniform(runs: Columns) -> list[Criterion]:
     ]
 
 
+def is_sound(results: Results) -> list[Criterion]:
+    """What every run must show: that training moved it, and that it plays as its policies say.
+
+    Without the first, a program that never learns would pass for one that mixes.
+    """
+    paths = np.stack([results.history[f"prob_a_{agent}"] for agent in AGENTS])  # [2, K, R]
+    moved = np.abs(paths - paths[:, :1]).max(axis=(0, 1))
+    rate, played = results.runs["coordination_rate"], results.runs["sampled_coordination_rate"]
+    error = np.sqrt(rate * (1 - rate) / results.eval_episodes)
+    return [
+        Criterion("P(A) moves in training, in every run", f"by {moved.min():.3f} at least", bool(moved.min() > 0.001)),
+        Criterion(
+            "agents match as often in play as their policies say (every run within 4 standard errors)",
+            f"largest difference {np.abs(played - rate).max():.4f}",
+            bool((np.abs(played - rate) < 4 * error + 0.002).all()),
+        ),
+    ]
+
+
 def _judge_a(results: Results) -> list[Criterion]:
     runs = of_beta(results, 0.0)
     return collapses(runs) + splits(runs)
@@ -128,10 +147,10 @@ def _judge_c(results: Results) -> list[Criterion]:
 
 
 def _judge_d(results: Results) -> list[Criterion]:
+    free, mixed = of_beta(results, 0.0), of_beta(results, 5.0)
     return [
-        criterion
-        for beta in (0.0, 5.0)
-        for criterion in _labelled(f"β={beta:g}: ", matches_uniform(of_beta(results, beta)))
+        *_labelled("β=0: ", matches_uniform(free)),
+        *_labelled("β=5: ", matches_uniform(mixed) + mixes(mixed)),
     ]
 
 
@@ -196,11 +215,12 @@ class Outcome:
 
 def run_suggested(name: Name, folder: Path, *, num_seeds: int | None = None) -> Outcome:
     """Do one of the runs, into the run folder `folder`, and judge it."""
-    suggested = SUGGESTED_RUNS[name]
-    seeds = suggested.config.seeds if num_seeds is None else tuple(range(1, num_seeds + 1))
-    config = replace(suggested.config, seeds=seeds, output=folder)
-    results = run_experiment(config, command=f"python -m experiments.suggested_runs {name}")
-    return Outcome(name, results, suggested.judge(results))
+    suggested, command = SUGGESTED_RUNS[name], f"python -m experiments.suggested_runs {name}"
+    config = replace(suggested.config, output=folder)
+    if num_seeds is not None:
+        config, command = replace(config, seeds=tuple(range(1, num_seeds + 1))), f"{command} --num-seeds {num_seeds}"
+    results = run_experiment(config, command=command)
+    return Outcome(name, results, suggested.judge(results) + is_sound(results))
 
 
 def table(outcomes: list[Outcome]) -> list[str]:

@@ -100,7 +100,7 @@ class Train:
         import torch
 
         from magail_trainer.runs import Runs
-        from magail_trainer.store import CONFIG, write_checkpoint, write_config, write_table
+        from magail_trainer.store import CONFIG, write_run
         from magail_trainer.trainer import Trainer, train_with_history
 
         torch.set_num_threads(1)  # the fastest for small tensors
@@ -111,10 +111,13 @@ class Train:
             trainer = Trainer(entry, dataset, runs, self.config, device=self.device)
             history = train_with_history(trainer, log_every=self.log_every)
             final = {name.replace("/", "_"): values[-1] for name, values in history.items() if name != "epoch"}
-            write_config(folder, {"command": this_command("magail"), **trainer.describe()})
-            write_table(folder / "runs.csv", {"beta": runs.beta, "seed": runs.seed, **final})
-            np.savez(folder / "history.npz", allow_pickle=False, **history)
-            write_checkpoint(folder, {"policies": trainer.policies, "discriminator": trainer.discriminator})
+            write_run(
+                folder,
+                config={"command": this_command("magail"), **trainer.describe()},
+                table={"beta": runs.beta, "seed": runs.seed, **final},
+                history=history,
+                modules=trainer.modules,
+            )
         print(f"Trained {len(runs)} runs for {self.config.epochs} epochs in {display_path(self.output)}.")
         for name, values in final.items():
             for beta in dict.fromkeys(runs.beta.tolist()):

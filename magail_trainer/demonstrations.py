@@ -38,7 +38,7 @@ class Demonstrations:
     def minibatch(self) -> Batch:
         """The next episodes of each run's pass."""
         if self._order.shape[1] < self._size:
-            following = np.argsort(self._noise.uniform(self._all.num_episodes), axis=1)
+            following = np.argsort(self._noise.uniform(self._all.num_episodes), axis=1, kind="stable")
             self._order = np.concatenate([self._order, following], axis=1)
         episodes, self._order = self._order[:, : self._size], self._order[:, self._size :]
         return self._all.select(torch.from_numpy(episodes).to(self._all.weight.device))
@@ -88,7 +88,10 @@ def _encode(trajectories: Trajectories, codes: Codes) -> tuple[Rows, Rows]:
 
 
 def _rows(code: FiniteSpace, values: np.ndarray, agent: str) -> Int[np.ndarray, " S"]:
-    rows = code.encode(values)
+    try:
+        rows = code.encode(values)
+    except ValueError:  # one of several numbers is outside
+        rows = np.array([-1])
     if rows.min() < 0 or rows.max() >= code.size:
         raise InputError(f"The dataset has a value of {agent} outside its space.")
     return rows

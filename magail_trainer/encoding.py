@@ -37,7 +37,7 @@ class FiniteSpace:
             case spaces.Box() if np.array_equal(space.low, space.high):
                 self._sizes, self._start = np.ones(space.low.size, dtype=np.int64), space.low.ravel()
             case _:
-                raise InputError(f"The {where} is {space}; a table needs a Discrete or constant one.")
+                raise InputError(f"The {where} is {space}; a table needs a finite one, such as Discrete.")
         self._shape = space.shape or ()
         self._constant = bool((self._sizes == 1).all())
         self.size = math.prod(int(size) for size in self._sizes)

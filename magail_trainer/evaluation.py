@@ -37,16 +37,14 @@ def evaluation_rollouts(
     for first in range(0, episodes, _AT_ONCE):
         size = min(_AT_ONCE, episodes - first)
         vector_env = entry.make_vector(len(runs) * size)
+        purpose = f"evaluation/{seed}/{first}"
         rollouts = SampledRollouts(
-            vector_env,
-            codes,
-            seeds=runs.seed.tolist(),
-            episodes=size,
-            device=device,
-            purpose=f"evaluation/{seed}/{first}",
+            vector_env, codes, seeds=runs.seed.tolist(), episodes=size, device=device, purpose=purpose
         )
-        yield rollouts.collect(policies)
-        vector_env.close()
+        try:
+            yield rollouts.collect(policies)
+        finally:
+            vector_env.close()
 
 
 def joint_action_counts(rollout: Rollout, codes: Codes) -> Float[np.ndarray, "R J"]:
@@ -87,7 +85,7 @@ def evaluate_run(path: str | Path, *, episodes: int, seed: int) -> dict[str, lis
             returns[agent] += value.numpy() * played / episodes
         counts = counts + joint_action_counts(rollout, codes)
     columns: dict[str, list] = {"beta": runs.beta.tolist(), "seed": runs.seed.tolist()}
-    columns |= {f"return {agent}": value.tolist() for agent, value in returns.items()}
+    columns |= {f"return_{agent}": value.tolist() for agent, value in returns.items()}
     shares = np.asarray(counts / np.sum(counts, axis=1, keepdims=True))
     if shares.shape[1] <= _MAX_JOINT_ACTIONS:
         joint_actions = np.ndindex(*(code.size for code in codes.actions.values()))

@@ -48,6 +48,12 @@ def read_json(file: Path, *, what: str, kind: str, version: int) -> dict[str, An
     return content
 
 
+def write_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an npz file; the same arrays make the same bytes."""
+    # Contiguous, else the order of an array's axes would show in its bytes.
+    np.savez(file, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+
+
 def read_bytes(file: Path) -> bytes:
     """All of a file.
 

@@ -58,5 +58,10 @@ def _replace(path: Path, staging: Path) -> None:
     old = staging.with_name(staging.name + ".old")
     if path.exists():
         path.rename(old)
-    staging.rename(path)
+    try:
+        staging.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
     shutil.rmtree(old, ignore_errors=True)

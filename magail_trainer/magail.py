@@ -63,9 +63,9 @@ class EpochRecord:
     def metrics(self) -> dict[str, Float[Tensor, " R"]]:
         """One number per run under each name. Worked out when asked for, since few epochs are logged."""
         return {
-            "discriminator_loss": self.discriminator_loss.detach(),
-            "policy_loss": self.policy_loss.detach(),
-            **{f"entropy/{agent}": expected(value.detach(), self.weight) for agent, value in self.entropy.items()},
+            "discriminator_loss": self.discriminator_loss,
+            "policy_loss": self.policy_loss,
+            **{f"entropy/{agent}": expected(values, self.weight) for agent, values in self.entropy.items()},
             **{f"return/{agent}": value for agent, value in self.rollout.mean_return.items()},
         }
 
@@ -92,7 +92,8 @@ def magail(
     discriminator_optimizer = RunAdam(discriminator.parameters(), lr=torch.full_like(beta, config.lr_disc))
     reward_of = REWARDS[config.reward_style]
 
-    # Each update sees some of a run's episodes; which ones does not matter, for they are alike. An exact batch is one.
+    # Each update sees some of a run's episodes. Which ones does not matter, for they are alike; the first and the last,
+    # so that D and the policies learn from different ones where there are enough. An exact batch is used whole.
     size = None if config.exact else config.batch_size
     for_discriminator, for_policies = slice(size), slice(None if size is None else -size, None)
 
@@ -122,7 +123,8 @@ def magail(
         loss_pi = -expected(objective, batch.weight)
         policy_optimizer.descend(loss_pi)
 
-        yield EpochRecord(epoch, rollout, loss_d, loss_pi, entropy, batch.weight)
+        entropy = {agent: values.detach() for agent, values in entropy.items()}
+        yield EpochRecord(epoch, rollout, loss_d.detach(), loss_pi.detach(), entropy, batch.weight)
 
 
 @torch.no_grad()

@@ -78,7 +78,7 @@ def _play(vector_env: VectorEnv, policy: JointPolicy, episodes: int, seed: int) 
             rows.append((episode[kept], [_take(value, kept) for value in values]))
             agent = vector_env.possible_agents[0]
             ended = (terminations[agent] | truncations[agent]) & (episode < episodes)
-            final = {name: info["final_obs"] for name, info in infos.items() if "final_obs" in info}
+            final = {name: infos[name]["final_obs"] for name in vector_env.possible_agents}
             last_observations.append((episode[ended], _take(final, np.flatnonzero(ended))))
             episode, step = np.where(ended, episode + copies, episode), np.where(ended, 0, step + 1)
             observations = following

@@ -29,8 +29,9 @@ class Rollout:
     @property
     def mean_return(self) -> dict[str, Float[Tensor, " R"]]:
         """The mean over a run's episodes of the env's own return, undiscounted, by agent."""
-        weight = self.batch.weight
-        mean_length = (weight > 0).sum(-1) / self.batch.num_episodes
+        weight, mean_length = self.batch.weight, 1
+        if self.batch.num_steps > 1:  # in enumerated episodes, all of one step, a weight of 0 is no padding
+            mean_length = (weight > 0).sum(-1) / self.batch.num_episodes
         return {agent: (weight * rewards).sum(-1) * mean_length for agent, rewards in self.env_rewards.items()}
 
 
@@ -64,8 +65,9 @@ class SampledRollouts:
         Raises:
             InputError: an episode does not end.
         """
-        first_seed = (self._env_noise.uniform(1) * 2**31).astype(np.int64)
-        observations, _ = self._env.reset(seed=(first_seed + np.arange(self._episodes)).ravel())
+        # Seeds below 2^31, in blocks of one for each episode, so that no two rollouts share some of them.
+        block = (self._env_noise.uniform(1) * (2**31 // self._episodes)).astype(np.int64)
+        observations, _ = self._env.reset(seed=(block * self._episodes + np.arange(self._episodes)).ravel())
         playing, steps = np.ones(self._env.num_envs, dtype=bool), []
         while playing.any():
             if len(steps) == _MAX_EPISODE_STEPS:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from magail_trainer.errors import InputError
-from magail_trainer.files import read_arrays, read_json, write_json
+from magail_trainer.files import read_arrays, read_json, write_arrays, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,6 +42,21 @@ class History:
         names = self.rows[0] if self.rows else ()
         stacked = {name: np.stack([row[name].cpu().numpy() for row in self.rows]) for name in names}
         return {"epoch": np.asarray(self.epochs, dtype=np.int64), **stacked}
+
+
+def write_run(
+    folder: Path,
+    *,
+    config: Mapping[str, Any],
+    table: Mapping[str, Iterable[Any]],
+    history: Mapping[str, np.ndarray],
+    modules: Mapping[str, "nn.Module"],
+) -> None:
+    """Write all that a run folder holds into `folder`, which exists."""
+    write_config(folder, config)
+    write_table(folder / "runs.csv", table)
+    write_arrays(folder / "history.npz", history)
+    write_checkpoint(folder, modules)
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
@@ -89,7 +104,7 @@ def write_checkpoint(folder: Path, modules: Mapping[str, "nn.Module"]) -> None:
     (folder / "checkpoint").mkdir()
     for name, module in modules.items():
         arrays = {key: tensor.cpu().numpy() for key, tensor in module.state_dict().items()}
-        np.savez(folder / "checkpoint" / f"{name}.npz", **arrays)
+        write_arrays(folder / "checkpoint" / f"{name}.npz", arrays)
 
 
 def read_checkpoint(path: str | Path, name: str, module: "nn.Module") -> None:

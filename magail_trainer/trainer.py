@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from magail_trainer.config import MagailConfig
@@ -75,6 +75,11 @@ class Trainer:
             yield from magail(self.policies, self.discriminator, rollouts, demonstrations, beta, config)
         finally:
             vector_env.close()
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What a checkpoint holds."""
+        return {"policies": self.policies, "discriminator": self.discriminator}
 
     def describe(self) -> dict[str, Any]:
         """What a run folder's `config.json` says of the training; plain JSON."""

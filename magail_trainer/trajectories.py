@@ -22,7 +22,7 @@ from typing import Any, overload
 import numpy as np
 
 from magail_trainer.errors import InputError
-from magail_trainer.files import plain_json, read_arrays, read_bytes, read_json, write_json
+from magail_trainer.files import plain_json, read_arrays, read_bytes, read_json, write_arrays, write_json
 from magail_trainer.folders import new_folder
 
 FORMAT = "magail-trajectories"
@@ -197,12 +197,8 @@ class Trajectories:
         for number, first in enumerate(range(0, len(self), shard_episodes)):
             part = self[first : first + shard_episodes]
             name = f"shard-{number:05d}.npz"
-            flat: dict[str, Any] = {
-                f"{key}/{agent}": np.ascontiguousarray(array)  # else the order of an array's axes shows in its bytes
-                for key in FIELDS
-                for agent, array in getattr(part, key).items()
-            }
-            np.savez(folder / name, episode_starts=part.episode_starts, **flat)
+            flat = {f"{key}/{agent}": array for key in FIELDS for agent, array in getattr(part, key).items()}
+            write_arrays(folder / name, {"episode_starts": part.episode_starts, **flat})
             shards.append({"file": name, "episodes": len(part), "sha256": _sha256((folder / name).read_bytes())})
         content = {
             "format": FORMAT,

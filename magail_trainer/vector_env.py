@@ -22,7 +22,10 @@ StepResult = tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any
 
 @runtime_checkable
 class VectorEnv(Protocol):
-    """What the trainer asks of E copies of an environment. Modules may offer their own; see `ParallelEnvCopies`."""
+    """What the trainer asks of E copies of an environment. Modules may offer their own; see `ParallelEnvCopies`.
+
+    Every call returns new arrays, which the caller may keep.
+    """
 
     num_envs: int
     possible_agents: list[str]
@@ -49,6 +52,7 @@ class VectorEnv(Protocol):
 
         Returns:
             observations `[E, ...]`, rewards `[E]`, terminations `[E]`, truncations `[E]`, infos; each by agent.
+            `infos[agent]["final_obs"]`, `[E, ...]`, is always there.
         """
         ...
 
@@ -84,8 +88,8 @@ class ParallelEnvCopies:
         """Start a new episode in every copy; see `VectorEnv.reset`."""
         if seed is None:
             seeds: list[int | None] = [None] * self.num_envs
-        elif isinstance(seed, int):
-            seeds = [seed + copy for copy in range(self.num_envs)]
+        elif isinstance(seed, int | np.integer):
+            seeds = [int(seed) + copy for copy in range(self.num_envs)]
         else:
             seeds = [int(number) for number in seed]
         observations = [self._reset_copy(env, number) for env, number in zip(self._envs, seeds, strict=True)]

@@ -11,7 +11,15 @@ from scipy.stats import binomtest
 
 from experiments import suggested_runs
 from experiments.coordination import CoordinationConfig, Results, exact_columns
-from experiments.suggested_runs import SUGGESTED_RUNS, Criterion, Name, Outcome, SuggestedRunsConfig, run_suggested
+from experiments.suggested_runs import (
+    SUGGESTED_RUNS,
+    Criterion,
+    Name,
+    Outcome,
+    SuggestedRunsConfig,
+    is_sound,
+    run_suggested,
+)
 from magail_trainer.command_line import run_command
 
 torch.set_num_threads(1)
@@ -41,7 +49,9 @@ def fabricated(by_beta: dict[float, Probs], expert: np.ndarray) -> Results:
     beta = np.array([beta for beta, pairs in by_beta.items() for _ in pairs])
     seed = np.array([seed for pairs in by_beta.values() for seed in range(len(pairs))])
     runs = {"beta": beta, "seed": seed, **exact_columns(marginals, expert)}
-    return Results(Path(), runs, {"epoch": np.array([1])}, expert, training_cpu_seconds=0.0)
+    runs["sampled_coordination_rate"] = runs["coordination_rate"].copy()
+    history = {f"prob_a_agent_{i}": np.linspace(0.52, probs[:, i], 3) for i in range(2)}
+    return Results(Path(), runs, history, expert, eval_episodes=5000, training_cpu_seconds=0.0)
 
 
 def judged(name: Name, by_beta: dict[float, Probs]) -> bool:
@@ -131,6 +141,27 @@ def test_d_needs_a_small_distance_to_the_mixed_expert_at_either_beta() -> None:
 )
 def test_d_is_not_reproduced_by(without_bonus: Probs, with_bonus: Probs) -> None:
     assert not judged("D", {0.0: without_bonus, 5.0: with_bonus})
+
+
+def sound(results: Results) -> bool:
+    return all(criterion.holds for criterion in is_sound(results))
+
+
+def test_a_sound_run_moves_in_training_and_plays_as_its_policies_say() -> None:
+    assert sound(fabricated({5.0: [(0.5, 0.501), HALF]}, BIMODAL))
+
+
+def test_a_learner_that_never_moves_is_not_sound() -> None:
+    results = fabricated({5.0: [HALF, HALF]}, BIMODAL)
+    results.history["prob_a_agent_0"][:, 1] = results.history["prob_a_agent_1"][:, 1] = 0.5
+    assert not sound(results)
+
+
+@pytest.mark.parametrize("played", [0.46, 0.54, 1.0])
+def test_agents_that_match_more_or_less_often_than_their_policies_say_are_not_sound(played: float) -> None:
+    results = fabricated({5.0: [HALF, HALF]}, BIMODAL)
+    results.runs["sampled_coordination_rate"][1] = played
+    assert not sound(results)
 
 
 def test_the_four_runs_have_the_settings_of_the_seed() -> None:

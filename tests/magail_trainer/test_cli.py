@@ -130,7 +130,7 @@ def test_evaluate_counts_what_the_policies_play(made: Path, capsys: Capture) -> 
     assert magail("evaluate", made / "run", "--episodes", 450) == 0
     header, *rows = capsys.readouterr().out.splitlines()
     assert header.split() == [
-        "beta", "seed", "return", "agent_0", "return", "agent_1", "P(0,", "0)", "P(0,", "1)", "P(1,", "0)", "P(1,", "1)"
+        "beta", "seed", "return_agent_0", "return_agent_1", "P(0,", "0)", "P(0,", "1)", "P(1,", "0)", "P(1,", "1)"
     ]  # fmt: skip
     table = np.array([row.split() for row in rows], dtype=float)
     assert table[:, 0].tolist() == [0, 0, 0.5, 0.5]

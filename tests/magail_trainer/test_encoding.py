@@ -83,7 +83,7 @@ def test_refuses_a_space_that_is_not_finite_in_one_sentence(space: spaces.Space)
         FiniteSpace(space, "action space of agent_7")
     message = str(refusal.value)
     assert message.startswith("The action space of agent_7 is ")
-    assert message.endswith("a table needs a Discrete or constant one.")
+    assert message.endswith("a table needs a finite one, such as Discrete.")
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=5))

@@ -56,8 +56,8 @@ def test_the_checkpoint_plays_with_the_probabilities_of_the_policies(tmp_path: P
     assert list(table) == [
         "beta",
         "seed",
-        "return agent_0",
-        "return agent_1",
+        "return_agent_0",
+        "return_agent_1",
         "P(0, 0)",
         "P(0, 1)",
         "P(1, 0)",
@@ -68,14 +68,14 @@ def test_the_checkpoint_plays_with_the_probabilities_of_the_policies(tmp_path: P
     np.testing.assert_allclose(shares.sum(axis=1), 1)
     assert (abs(shares - expected) < 4 * np.sqrt(expected * (1 - expected) / episodes)).all()
     np.testing.assert_allclose(shares * episodes, np.round(shares * episodes), atol=1e-6)
-    np.testing.assert_allclose(table["return agent_0"], shares[:, 0] + shares[:, 3], atol=1e-6)
-    assert table["return agent_1"] == table["return agent_0"]
+    np.testing.assert_allclose(table["return_agent_0"], shares[:, 0] + shares[:, 3], atol=1e-6)
+    assert table["return_agent_1"] == table["return_agent_0"]
 
 
 def test_longer_episodes_add_up_to_their_return_and_count_every_step(tmp_path: Path) -> None:
     table = evaluate_run(save(make_trainer(horizon=3), tmp_path), episodes=450, seed=1)
     shares = np.array([table[f"P{cell}"] for cell in np.ndindex(2, 2)]).T
-    np.testing.assert_allclose(table["return agent_0"], 3 * (shares[:, 0] + shares[:, 3]), atol=1e-5)
+    np.testing.assert_allclose(table["return_agent_0"], 3 * (shares[:, 0] + shares[:, 3]), atol=1e-5)
     expected = expected_joint()
     assert (abs(shares - expected) < 4 * np.sqrt(expected * (1 - expected) / (3 * 450))).all()
 

@@ -82,11 +82,11 @@ def play_slowly(actions: dict[str, Tensor], seeds: list[int], episodes: int, num
     """Replay a first collection's actions in single copies: (step, reward of x, reward of y) by run and episode."""
     played = []
     for run, seed in enumerate(seeds):
-        first_seed = int(stream(seed, "rollouts", "env").random(1, dtype=np.float32)[0] * 2**31)
+        block = int(stream(seed, "rollouts", "env").random(1, dtype=np.float32)[0] * (2**31 // episodes))
         played.append([])
         for episode in range(episodes):
             env, rows = Counting(), []
-            observations, _ = env.reset(seed=first_seed + episode)
+            observations, _ = env.reset(seed=block * episodes + episode)
             while env.agents:
                 place = episode * num_steps + len(rows)
                 chosen = {agent: int(actions[agent][run, place]) for agent in ("x", "y")}
@@ -102,14 +102,14 @@ def test_episodes_of_unequal_length_are_those_of_single_envs_padded_with_weight_
     rollout = sampled(COUNTING, seeds, episodes).collect(policies_for(Codes.of(COUNTING), 3))
     slow = play_slowly(dict(rollout.batch.actions), seeds, episodes, rollout.batch.num_steps)
     lengths = [[len(rows) for rows in run] for run in slow]
-    assert rollout.batch.num_steps == max(max(run) for run in lengths) == 4
+    assert rollout.batch.num_steps == max(max(run) for run in lengths) > 1
     assert len({length for run in lengths for length in run}) > 1
     by_episode = rollout.batch.weight.unflatten(1, (episodes, rollout.batch.num_steps))
     for run in range(3):
         total = sum(lengths[run])
         for episode, rows in enumerate(slow[run]):
             weight = by_episode[run, episode].tolist()
-            assert weight == pytest.approx([1 / total] * len(rows) + [0.0] * (4 - len(rows)))
+            assert weight == pytest.approx([1 / total] * len(rows) + [0.0] * (rollout.batch.num_steps - len(rows)))
             first = episode * rollout.batch.num_steps
             for step, (observation, *rewards) in enumerate(rows):
                 for agent, reward in zip(("x", "y"), rewards, strict=True):
@@ -236,6 +236,17 @@ def test_enumeration_weighs_every_joint_action_with_the_product_of_probabilities
         for agent, value in expected_return.items():
             assert rollout.mean_return[agent][run].item() == pytest.approx(value, abs=1e-6)
     torch.testing.assert_close(batch.weight.sum(-1), torch.ones(2))
+
+
+def test_a_joint_action_that_is_never_played_does_not_shorten_the_episodes() -> None:
+    entry = resolve(MATCHING)
+    policies = policies_for(Codes.of(entry), 1, scale=0.0)
+    with torch.no_grad():
+        for policy in policies.policies.values():
+            policy.logits[..., 0] = 60.0  # type: ignore[operator, index]
+    rollout = enumerated(entry, 1).collect(policies)
+    assert rollout.batch.weight[0, 3] == 0
+    assert rollout.mean_return["agent_0"].item() == pytest.approx(1)
 
 
 def test_enumeration_follows_the_policies_as_they_change() -> None:

@@ -71,7 +71,7 @@ def test_evaluate_finds_that_they_understand_each_other(
     monkeypatch.delitem(sys.modules, "signalling_game")
     magail("evaluate", folder / "run", "--episodes", 250)
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split()[:6] == ["beta", "seed", "return", "speaker", "return", "listener"]
+    assert header.split()[:4] == ["beta", "seed", "return_speaker", "return_listener"]
     table = np.array([row.split() for row in rows], dtype=float)
     assert table[:, :2].tolist() == [[0, seed] for seed in SEEDS]
     assert (table[:, 2:4] > 0.9).all()  # chance is 1/4
