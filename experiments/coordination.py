@@ -38,7 +38,7 @@ from magail_trainer.folders import new_folder
 from magail_trainer.joint_policies import make_joint_policy
 from magail_trainer.recording import record
 from magail_trainer.runs import Runs
-from magail_trainer.store import CONFIG, write_run
+from magail_trainer.store import BESIDE_CONFIG, CONFIG, write_run
 from magail_trainer.trainer import Trainer, train_with_history
 from magail_trainer.trajectories import Trajectories, read_manifest
 
@@ -141,7 +141,8 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
     if config.eval_episodes < 1:
         raise InputError(f"--eval_episodes must be at least 1, not {config.eval_episodes}.")
     target = config.output or _fresh_name(config.expert_type if config.dataset is None else "recorded")
-    with new_folder(target, marker=CONFIG, overwrite=config.overwrite) as folder:
+    own = {"marker": CONFIG, "others": BESIDE_CONFIG, "overwrite": config.overwrite, "reads": config.dataset}
+    with new_folder(target, **own) as folder:
         entry = resolve(ENV_ID)
         dataset_folder = _record_expert(config, entry, folder) if config.dataset is None else config.dataset
         demonstrations = Trajectories.load(dataset_folder)
@@ -275,7 +276,7 @@ def _record_expert(config: CoordinationConfig, entry: EnvEntry, folder: Path) ->
     arguments = {name: value for name, value in arguments.items() if value is not None}
     takes = {"bimodal": {"ratio"}, "asymmetric": {"ratio"}, "noisy": {"ratio", "noise"}}.get(config.expert_type, set())
     for name in arguments.keys() - takes:
-        raise InputError(f"--expert_{name} means nothing to a {config.expert_type} expert; leave it out.")
+        raise InputError(f"--expert_{name} does not apply to --expert_type {config.expert_type}; leave it out.")
     policy = make_joint_policy(config.expert_type, entry, arguments)
     recorded = record(entry, policy, episodes=config.expert_episodes, seed=config.expert_seed)
     recorded.save(folder / "dataset")

@@ -263,7 +263,7 @@ def _main(config: SuggestedRunsConfig) -> int:
         raise InputError(f"--num_seeds must be at least 2, not {config.num_seeds}.")
     target = config.output or Path("results/suggested_runs") / f"{datetime.now():%Y-%m-%d_%H%M%S_%f}"
     outcomes = []
-    with new_folder(target, marker=REPORT, overwrite=config.overwrite) as folder:
+    with new_folder(target, marker=REPORT, others=tuple(SUGGESTED_RUNS), overwrite=config.overwrite) as folder:
         for name in config.names:
             outcomes.append(run_suggested(name, folder / name, num_seeds=config.num_seeds))
             print(f"Run {name}: {outcomes[-1].verdict()}", flush=True)

@@ -3,9 +3,11 @@
 The commands are the dataclasses below; their fields are the flags. Torch is imported by those that need it.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
@@ -16,7 +18,7 @@ from magail_trainer.env_ids import resolve
 from magail_trainer.folders import new_folder
 from magail_trainer.joint_policies import make_joint_policy
 from magail_trainer.recording import record
-from magail_trainer.trajectories import MANIFEST, Trajectories, read_manifest
+from magail_trainer.trajectories import MANIFEST, SHARDS, Trajectories, read_manifest
 
 _MAX_JOINT_ACTIONS = 64
 
@@ -48,7 +50,7 @@ class Record:
         """Record, save, and say what was saved."""
         entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
         policy = make_joint_policy(self.expert, entry, key_values(self.expert_args, flag="--expert-args"))
-        with new_folder(self.output, marker=MANIFEST, overwrite=self.overwrite) as folder:
+        with new_folder(self.output, marker=MANIFEST, others=SHARDS, overwrite=self.overwrite) as folder:
             trajectories = record(entry, policy, episodes=self.episodes, seed=self.seed)
             trajectories.write(folder)
         returns = ", ".join(f"{agent} {values.mean():.3f}" for agent, values in trajectories.returns.items())
@@ -100,20 +102,25 @@ class Train:
         import torch
 
         from magail_trainer.runs import Runs
-        from magail_trainer.store import CONFIG, write_run
+        from magail_trainer.store import BESIDE_CONFIG, CONFIG, write_run
         from magail_trainer.trainer import Trainer, train_with_history
 
         torch.set_num_threads(1)  # the fastest for small tensors
         entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
         runs = Runs.grid(betas=self.betas, seeds=self.seeds)
         dataset = Trajectories.load(self.dataset)
-        with new_folder(self.output, marker=CONFIG, overwrite=self.overwrite) as folder:
+        own = {"marker": CONFIG, "others": BESIDE_CONFIG, "overwrite": self.overwrite, "reads": self.dataset}
+        with new_folder(self.output, **own) as folder:
             trainer = Trainer(entry, dataset, runs, self.config, device=self.device)
             history = train_with_history(trainer, log_every=self.log_every)
             final = {name.replace("/", "_"): values[-1] for name, values in history.items() if name != "epoch"}
             write_run(
                 folder,
-                config={"command": this_command("magail"), **trainer.describe()},
+                config={
+                    "command": this_command("magail"),
+                    **trainer.describe(),
+                    "dataset": describe_dataset(self.dataset),
+                },
                 table={"beta": runs.beta, "seed": runs.seed, **final},
                 history=history,
                 modules=trainer.modules,
@@ -150,6 +157,12 @@ class Evaluate:
             print("  ".join(f"{value:16.4f}" if isinstance(value, float) else f"{value:>16}" for value in row))
 
 
+def describe_dataset(path: Path) -> dict[str, Any]:
+    """Where a dataset is and what it is, for `config.json`."""
+    manifest = read_manifest(path)
+    return {"path": str(path), **{name: manifest[name] for name in ("sha256", "policy", "seed", "episodes")}}
+
+
 def describe(trajectories: Trajectories) -> list[str]:
     """What a dataset is, a line for each fact."""
     origin = trajectories.origin
@@ -178,6 +191,8 @@ def _joint_actions(trajectories: Trajectories) -> np.ndarray:
 
 def main(args: Sequence[str] | None = None) -> None:
     """The entry point of `magail`; exits with 0, with 2 for a mistake in the input, with 130 for Ctrl-C."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m` has it, so that module:callable finds a module in the working directory
     commands = {"record": Record, "inspect": Inspect, "train": Train, "evaluate": Evaluate}
     run_command(commands, lambda command: command(), prog="magail", args=args)
 

@@ -5,7 +5,9 @@ import io
 import json
 import re
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,6 +37,7 @@ def run_command(
         args: the arguments; those of the process by default.
     """
     message = ""
+    _prepare_process()
     try:
         status = execute(parse(commands, prog=prog, args=args)) or 0
     except InputError as error:
@@ -44,9 +47,26 @@ def run_command(
     except BrokenPipeError:  # the reader of our output has gone, as in `magail inspect DIR | head`
         sys.stdout = None
         status = 0
+    except OSError as error:  # a full disk, for instance
+        status, message = 2, f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}."
     if message:  # printed here, where the exception no longer holds a progress bar open
         print(f"{prog}: {' '.join(message.splitlines())}", file=sys.stderr)
     raise SystemExit(status)
+
+
+def _prepare_process() -> None:
+    """Print β as ? where the output has no such letter, and clean up when told to end, as for Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), _end)
+
+
+def _end(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def parse(commands: type | dict[str, type], *, prog: str, args: Sequence[str] | None = None) -> Any:

@@ -2,21 +2,32 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from magail_trainer.errors import InputError
 
 
 @contextmanager
-def new_folder(path: str | Path, *, marker: str, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(
+    path: str | Path,
+    *,
+    marker: str,
+    others: Sequence[str] = (),
+    overwrite: bool = False,
+    reads: Path | None = None,
+) -> Iterator[Path]:
     """Yield a hidden folder that is renamed to `path` when the block ends, and deleted when the block fails.
 
     Args:
         path: the folder to make; its parents are made too.
-        marker: the file that such a folder holds (`manifest.json`, say). Only a folder with this file is ever replaced.
+        marker: the file that such a folder holds (`manifest.json`, say). Only a folder with this file is ever replaced,
+            and only if it holds nothing else but
+        others: patterns of the names that may stand beside the marker.
         overwrite: replace what is at `path`, at the very end, once the new folder is complete.
+        reads: what the block reads, which must not be replaced.
 
     Raises:
         InputError: `path` is taken, or cannot be written. Raised on entry, so that hours of work are not lost to it;
@@ -25,7 +36,7 @@ def new_folder(path: str | Path, *, marker: str, overwrite: bool = False) -> Ite
     path = Path(path)
     target = path.resolve()  # the folder behind a link, or behind "."
     try:
-        _check_free(path, marker, overwrite=overwrite)
+        _check_free(path, marker, others, reads, overwrite=overwrite)
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = target.parent / f".{target.name}.partial-{os.getpid()}"
         staging.mkdir()
@@ -33,13 +44,13 @@ def new_folder(path: str | Path, *, marker: str, overwrite: bool = False) -> Ite
         raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
     try:
         yield staging
-        _check_free(path, marker, overwrite=overwrite)  # somebody else may have been quicker
+        _check_free(path, marker, others, reads, overwrite=overwrite)  # somebody else may have been quicker
         _replace(target, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _check_free(path: Path, marker: str, *, overwrite: bool) -> None:
+def _check_free(path: Path, marker: str, others: Sequence[str], reads: Path | None, *, overwrite: bool) -> None:
     if not path.exists():
         return
     if not path.is_dir():
@@ -52,6 +63,11 @@ def _check_free(path: Path, marker: str, *, overwrite: bool) -> None:
         raise InputError(f"{str(path)!r} already holds files; choose another folder or add --overwrite.")
     if not (path / marker).exists():
         raise InputError(f"{str(path)!r} holds files but no {marker}, so it is not replaced; choose another folder.")
+    for name in sorted(entry.name for entry in path.iterdir()):
+        if not any(fnmatch(name, pattern) for pattern in (marker, *others)):
+            raise InputError(f"{str(path)!r} holds {name!r}, which is not this program's, so it is not replaced.")
+    if reads is not None and reads.resolve().is_relative_to(path.resolve()):
+        raise InputError(f"{str(reads)!r} is read, and lies in {str(path)!r}, so that is not replaced.")
 
 
 def _replace(path: Path, staging: Path) -> None:

@@ -10,11 +10,12 @@ from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.joint_policies import JointPolicy
 from magail_trainer.seeding import stream
-from magail_trainer.spaces import describe_spaces
+from magail_trainer.spaces import check_values, describe_spaces
 from magail_trainer.trajectories import FIELDS, Origin, Trajectories
 from magail_trainer.vector_env import VectorEnv
 
 _NATIVE_COPIES = 1024
+_MAX_EPISODE_STEPS = 100_000
 _PACKAGES = ("gymnasium", "numpy", "pettingzoo")
 
 
@@ -72,6 +73,9 @@ def _play(vector_env: VectorEnv, policy: JointPolicy, episodes: int, seed: int) 
         while (episode < episodes).any():
             # A copy with nothing left to play steps on, as the last episode would; it is not kept.
             actions = policy.act(observations, episode=np.minimum(episode, episodes - 1), step=step)
+            _check_actions(actions, vector_env, policy.name)
+            if step.max() >= _MAX_EPISODE_STEPS:
+                raise InputError(f"An episode goes on after {_MAX_EPISODE_STEPS} steps; expected an env with an end.")
             following, rewards, terminations, truncations, infos = vector_env.step(actions)
             kept = np.flatnonzero(episode < episodes)
             values = (observations, actions, rewards, terminations, truncations)
@@ -84,6 +88,14 @@ def _play(vector_env: VectorEnv, policy: JointPolicy, episodes: int, seed: int) 
             observations = following
             progress.update(int(ended.sum()))
     return rows, last_observations
+
+
+def _check_actions(actions: dict[str, Any], vector_env: VectorEnv, policy: str) -> None:
+    if set(actions) != set(vector_env.possible_agents):
+        agents = vector_env.possible_agents
+        raise InputError(f"The policy {policy!r} acts for {sorted(actions)}; expected the agents {agents}.")
+    for agent in vector_env.possible_agents:
+        check_values(actions[agent], vector_env.action_space(agent), vector_env.num_envs, f"actions of {agent}")
 
 
 def _take(values: dict[str, np.ndarray], copies: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 
 from magail_trainer.errors import InputError
 
+_MAX_BETA = 1e30  # its products stay finite in single precision
+
 
 @dataclass(frozen=True, eq=False)
 class Runs:
@@ -25,8 +27,8 @@ class Runs:
             twice = next(pair for pair in pairs if pairs.count(pair) > 1)
             raise InputError(f"β={twice[0]:g} with seed {twice[1]} is given twice; expected each run once.")
         for beta, seed in pairs:
-            if not (0 <= beta < np.inf):
-                raise InputError(f"β must be a finite number of at least 0, not {beta:g}.")
+            if not 0 <= beta < _MAX_BETA:
+                raise InputError(f"--betas must be numbers from 0 to below {_MAX_BETA:g}, not {beta:g}.")
             if seed < 0:
                 raise InputError(f"A seed must be at least 0, not {seed}.")
 

@@ -41,6 +41,29 @@ def describe_space(space: spaces.Space) -> dict[str, Any]:
     )
 
 
+def check_values(values: Any, space: spaces.Space, count: int, what: str) -> None:
+    """Check `[count, *space.shape]` values of a space that `describe_space` knows.
+
+    Raises:
+        InputError: their shape is another, or one of them is outside the space.
+    """
+    array, shape = np.asarray(values), (count, *(space.shape or ()))
+    if array.shape != shape:
+        raise InputError(f"The {what} have shape {array.shape}; expected {shape}.")
+    match space:
+        case spaces.Discrete() | spaces.MultiDiscrete():
+            size = space.n if isinstance(space, spaces.Discrete) else space.nvec
+            inside = (array >= space.start) & (array < space.start + size) & (array == np.floor(array))
+        case spaces.MultiBinary():
+            inside = (array == 0) | (array == 1)
+        case spaces.Box():
+            inside = (array >= space.low) & (array <= space.high)
+        case _:
+            inside = np.ones(shape, dtype=bool)
+    if not inside.all():
+        raise InputError(f"The {what} hold {array[~inside][0]}, which is not in {space}.")
+
+
 def _bound(values: np.ndarray) -> Any:
     """One text where all bounds are equal, as they mostly are; text, since JSON has no infinity."""
     texts = [repr(value) for value in values.ravel().tolist()]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FORMAT = "magail-run"
 VERSION = 1
 CONFIG = "config.json"
+BESIDE_CONFIG = ("runs.csv", "history.npz", "checkpoint", "dataset", "figure.png")
+"""What else a run folder may hold."""
 
 
 @dataclass

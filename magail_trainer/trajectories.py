@@ -28,6 +28,7 @@ from magail_trainer.folders import new_folder
 FORMAT = "magail-trajectories"
 VERSION = 1
 MANIFEST = "manifest.json"
+SHARDS = ("shard-*.npz",)
 FIELDS = ("observations", "actions", "rewards", "terminations", "truncations")
 
 
@@ -188,7 +189,7 @@ class Trajectories:
         Raises:
             InputError: `path` is taken (and is no dataset, or `overwrite` is not set), or cannot be written.
         """
-        with new_folder(path, marker=MANIFEST, overwrite=overwrite) as folder:
+        with new_folder(path, marker=MANIFEST, others=SHARDS, overwrite=overwrite) as folder:
             self.write(folder, shard_episodes=shard_episodes)
 
     def write(self, folder: Path, *, shard_episodes: int = 100_000) -> None:

@@ -229,13 +229,13 @@ def test_every_setting_has_an_effect(name: str, unchanged: Results, tmp_path: Pa
     [
         ({"epochs": 0}, "--epochs must be at least 1, not 0."),
         ({"betas": ()}, "--betas is empty; expected at least one value."),
-        ({"betas": (-1.0,)}, "β must be a finite number of at least 0, not -1."),
+        ({"betas": (-1.0,)}, "--betas must be numbers from 0 to below 1e+30, not -1."),
         ({"seeds": (1, 1)}, "--seeds names 1 twice; expected each value once."),
         ({"eval_episodes": 0}, "--eval_episodes must be at least 1, not 0."),
-        ({"expert_noise": 0.2}, "--expert_noise means nothing to a bimodal expert; leave it out."),
+        ({"expert_noise": 0.2}, "--expert_noise does not apply to --expert_type bimodal; leave it out."),
         (
             {"expert_type": "mixed", "expert_ratio": 0.2},
-            "--expert_ratio means nothing to a mixed expert; leave it out.",
+            "--expert_ratio does not apply to --expert_type mixed; leave it out.",
         ),
         ({"dataset": Path("nowhere")}, "'nowhere' is no dataset: its manifest.json cannot be read"),
         ({"expert_ratio": 0.2, "dataset": Path("nowhere")}, "--expert_ratio changes what is recorded;"),

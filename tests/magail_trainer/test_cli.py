@@ -228,8 +228,8 @@ TRAIN_MISTAKES: list[tuple[list[object], str]] = [
     (["--env", "nowhere"], "'nowhere' names no environment"),
     (["--env", "coordination_env:coordination/stag_hunt-v0"], "in coordination_env:coordination/matching-v0, not"),
     (["--env-args", "horizon=2"], "not in coordination_env:coordination/matching-v0 {'horizon': 2}"),
-    (["--betas", -0.5], "β must be a finite number of at least 0, not -0.5"),
-    (["--betas", "nan"], "β must be a finite number"),
+    (["--betas", -0.5], "--betas must be numbers from 0 to below 1e+30, not -0.5"),
+    (["--betas", "nan"], "--betas must be numbers from 0"),
     (["--betas", 0, 0.5, 0], "--betas names 0 twice"),
     (["--betas"], "--betas is empty"),
     (["--betas", "high"], "Error parsing --betas"),
@@ -411,3 +411,19 @@ def test_ctrl_c_in_mid_training_ends_the_progress_bar_and_leaves_nothing(made: P
     assert "training:" in bar
     assert (sentence, rest) == ("magail: interrupted; no unfinished folder is left behind.", "")
     assert contents(tmp_path) == {}
+
+
+def test_a_module_in_the_working_directory_is_found_by_the_installed_command(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from coordination_env.matching_v0 import parallel_env as my_env\n")
+    magail_script = Path(sys.executable).with_name("magail")
+    command = [magail_script, "record", "--env", "mine:my_env", "--episodes", "3", "--output", "data"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_letters_that_the_output_lacks_end_no_command(made: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "magail_trainer.cli", "record", "--env", "π", "--output", str(made / "pi")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("magail: '?' names no environment")

@@ -10,7 +10,7 @@ from magail_trainer.folders import new_folder
 
 
 def write(path: Path, text: str = "new", *, overwrite: bool = False) -> None:
-    with new_folder(path, marker="marker", overwrite=overwrite) as folder:
+    with new_folder(path, marker="marker", others=("mo*",), overwrite=overwrite) as folder:
         (folder / "marker").write_text(text)
 
 
@@ -117,3 +117,27 @@ def test_the_working_directory_is_not_pulled_from_under_the_process(
     with pytest.raises(InputError, match="working directory"):
         write(Path())
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - Path.iterdir would not notice another directory
+
+
+def test_a_folder_that_holds_something_else_as_well_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    for name in ("config.json", "weights.bin"):
+        (tmp_path / "model" / name).write_text("mine")
+    with (
+        pytest.raises(InputError, match=r"holds 'weights.bin', which is not this program's"),
+        new_folder(tmp_path / "model", marker="config.json", others=("*.npz",), overwrite=True),
+    ):
+        pass
+    assert (tmp_path / "model" / "weights.bin").read_text() == "mine"
+
+
+def test_a_folder_is_not_replaced_by_what_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "run" / "dataset").mkdir(parents=True)
+    (tmp_path / "run" / "config.json").write_text("{}")
+    reads = tmp_path / "run" / "dataset"
+    with (
+        pytest.raises(InputError, match="is read, and lies in"),
+        new_folder(tmp_path / "run", marker="config.json", others=("dataset",), overwrite=True, reads=reads),
+    ):
+        pass
+    assert reads.exists()

@@ -1,5 +1,6 @@
 """Recording against a slow twin: plain loops over single environments."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -186,3 +187,29 @@ def test_what_is_not_json_is_refused_before_anything_is_played() -> None:
     entry = EnvEntry("settings", Settings.make, {"callback": print})
     with pytest.raises(InputError, match="cannot be written as JSON"):
         record(entry, RandomJointPolicy(entry.make()), episodes=10**9, seed=0)
+
+
+class Wrong(RandomJointPolicy):
+    """Plays what it is given, whatever the spaces are."""
+
+    played: Any = None
+
+    def act(self, observations: Any, *, episode: np.ndarray, step: np.ndarray) -> dict[str, Any]:
+        return self.played
+
+
+@pytest.mark.parametrize(
+    ("played", "message"),
+    [
+        ({"agent_0": np.zeros(2, int)}, "acts for ['agent_0']; expected the agents ['agent_0', 'agent_1']"),
+        ({"agent_0": np.zeros(2, int), "agent_1": 0}, "The actions of agent_1 have shape ()"),
+        ({"agent_0": np.zeros(2, int), "agent_1": np.array([0, 2])}, "The actions of agent_1 hold 2, which is not in"),
+        ({"agent_0": np.array([0.5, 0]), "agent_1": np.zeros(2, int)}, "The actions of agent_0 hold 0.5, which is not"),
+    ],
+)
+def test_actions_that_the_env_does_not_have_are_refused(played: Any, message: str) -> None:
+    entry = resolve("coordination_env:coordination/matching-v0")
+    policy = Wrong(entry.make())
+    policy.played = played
+    with pytest.raises(InputError, match=re.escape(message)):
+        record(entry, policy, episodes=2, seed=0)

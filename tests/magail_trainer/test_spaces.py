@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magail_trainer.errors import InputError
-from magail_trainer.spaces import describe_space, describe_spaces
+from magail_trainer.spaces import check_values, describe_space, describe_spaces
 from tests.magail_trainer.toy_envs import SignallingEnv
 
 bounds = st.sampled_from([-np.inf, -1.0, 0.1, 2.0, np.inf])
@@ -58,3 +58,22 @@ def test_agents_keep_their_order() -> None:
 def test_a_space_that_is_no_plain_array_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="Dict space cannot be recorded"):
         describe_space(spaces.Dict({"x": spaces.Discrete(2)}))
+
+
+@pytest.mark.parametrize(
+    ("space", "good", "bad"),
+    [
+        (spaces.Discrete(2, start=5), [5, 6], [5, 4]),
+        (spaces.Discrete(3), [0, 2], [0, 0.5]),
+        (spaces.Discrete(3), [0, 2], [3, 0]),
+        (spaces.MultiDiscrete([2, 3]), [[1, 2], [0, 0]], [[2, 0], [0, 0]]),
+        (spaces.MultiBinary(2), [[1, 0], [0, 0]], [[2, 0], [0, 0]]),
+        (spaces.Box(-1, 1, (1,)), [[0.5], [-1]], [[0.5], [np.nan]]),
+    ],
+)
+def test_values_outside_their_space_are_refused(space: spaces.Space, good: list, bad: list) -> None:
+    check_values(np.array(good), space, 2, "actions of a")
+    with pytest.raises(InputError, match=r"The actions of a hold .* which is not in"):
+        check_values(np.array(bad), space, 2, "actions of a")
+    with pytest.raises(InputError, match="The actions of a have shape"):
+        check_values(np.array(good), space, 3, "actions of a")
