@@ -6,7 +6,6 @@ python -m experiments.coordination --help
 import os
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,14 +19,14 @@ import torch
 from torch import Tensor
 
 from experiments.figures import coordination_figure, save_figure
-from experiments.metrics import (
-    best_product_js,
-    convention,
-    coordination_rate,
-    entropy,
-    js_distance,
-    mutual_information,
-    product_joint,
+from experiments.results import (
+    AGENTS,
+    Columns,
+    Results,
+    exact_columns,
+    joint_frequencies,
+    sampled_columns,
+    summary,
 )
 from magail_trainer.command_line import display_path, run_command, this_command
 from magail_trainer.config import MagailConfig, RewardStyle
@@ -43,11 +42,8 @@ from magail_trainer.trainer import Trainer, train_with_history
 from magail_trainer.trajectories import Trajectories, read_manifest
 
 ENV_ID = "coordination_env:coordination/matching-v0"
-JOINT_ACTIONS = ("aa", "ab", "ba", "bb")
-AGENTS = ("agent_0", "agent_1")
 
 ExpertType = Literal["mixed", "bimodal", "asymmetric", "noisy", "all_AA"]
-Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -98,22 +94,6 @@ class CoordinationConfig:
     """The folder to make; by default a new one under results/coordination."""
     overwrite: bool = False
     """Replace the results that --output already holds."""
-
-
-@dataclass(frozen=True)
-class Results:
-    """What an experiment leaves behind; the same as in its folder."""
-
-    folder: Path
-    runs: Columns
-    """`runs.csv`: `[R]` under each name."""
-    history: Columns
-    """`history.npz`: `epoch [K]`, and `[K, R]` under each name."""
-    expert_joint: np.ndarray
-    """`[2, 2]`: how often each joint action occurs in the demonstrations."""
-    eval_episodes: int
-    """Behind each row of the `sampled_` columns."""
-    training_cpu_seconds: float
 
 
 def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
@@ -175,84 +155,7 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
     return Results(Path(target), table, history, expert_joint, config.eval_episodes, training_cpu_seconds)
 
 
-def joint_frequencies(demonstrations: Trajectories) -> np.ndarray:
-    """How often each joint action of the 2×2 game occurs in a dataset, `[2, 2]`."""
-    counts = np.zeros((2, 2))
-    np.add.at(counts, tuple(demonstrations.actions[agent] for agent in AGENTS), 1)
-    return counts / counts.sum()
-
-
-def exact_columns(marginals: Mapping[str, np.ndarray], expert_joint: np.ndarray) -> Columns:
-    """What the learned policies do, worked out from their probabilities.
-
-    Args:
-        marginals: each agent's action probabilities, `[R, 2]`.
-        expert_joint: `[2, 2]`
-    """
-    both = [marginals[agent] for agent in AGENTS]
-    joint = product_joint(both)
-    return {
-        **{f"prob_a_{agent}": marginals[agent][:, 0] for agent in AGENTS},
-        **{f"entropy_{agent}": entropy(marginals[agent]) for agent in AGENTS},
-        **_joint_columns(joint, prefix=""),
-        "coordination_rate": coordination_rate(joint),
-        "js_distance": js_distance(joint, expert_joint),
-        "mutual_information": mutual_information(joint),
-        "convention": convention(both),
-    }
-
-
-def sampled_columns(joint: np.ndarray, expert_joint: np.ndarray) -> Columns:
-    """The same from the joint frequencies of the evaluation episodes, `[R, 2, 2]`."""
-    return {
-        **_joint_columns(joint, prefix="sampled_"),
-        "sampled_coordination_rate": coordination_rate(joint),
-        "sampled_js_distance": js_distance(joint, expert_joint),
-    }
-
-
-def summary(results: Results) -> list[str]:
-    """What the terminal shows: the lines of each β, and what independent policies could reach at best."""
-    limit = best_product_js(results.expert_joint).distance
-    expert = ", ".join(f"{name.upper()} {share:.3f}" for name, share in _joint_columns(results.expert_joint).items())
-    num_runs = len(results.runs["seed"])
-    work = f"{num_runs} {'run' if num_runs == 1 else 'runs'} for {results.history['epoch'][-1]} epochs"
-    lines = [
-        f"Trained {work} in {results.training_cpu_seconds:.1f} CPU-seconds.",
-        f"expert: {expert.replace('JOINT_', '')}",
-    ]
-    for beta in dict.fromkeys(results.runs["beta"].tolist()):
-        runs = {name: column[results.runs["beta"] == beta] for name, column in results.runs.items()}
-        lines += _summary_of_beta(beta, runs)
-    lines.append(f"Independent policies cannot come closer to this expert than a JS distance of {limit:.3f}.")
-    return lines
-
-
-def _summary_of_beta(beta: float, runs: Columns) -> list[str]:
-    seeds, rate = len(runs["seed"]), runs["coordination_rate"]
-    names, counts = np.unique(runs["convention"], return_counts=True)
-    seen = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    spread = "variance across seeds {:.4f}" if seeds > 1 else "one seed, no variance"
-    lines = [f"β={beta}: mean coordination = {rate.mean():.3f}, std = {_std(rate):.3f}"]
-    for agent in AGENTS:
-        prob_a = runs[f"prob_a_{agent}"]
-        variance = spread.format(prob_a.var(ddof=1) if seeds > 1 else np.nan)
-        lines.append(
-            f"    {agent}: entropy = {runs[f'entropy_{agent}'].mean():.3f} nats, P(A) = {prob_a.mean():.3f}, {variance}"
-        )
-    js = runs["js_distance"]
-    lines.append(f"    JS distance to the expert's joint = {js.mean():.3f}, std = {_std(js):.3f}")
-    shares = ", ".join(f"{name} {seen.get(name, 0)}" for name in ("AA", "BB", "neither"))
-    lines.append(f"    conventions of {seeds} seeds: {shares}")
-    return lines
-
-
 _EXPERT_FIELDS = ("expert_type", "expert_ratio", "expert_noise", "expert_episodes", "expert_seed")
-
-
-def _std(values: np.ndarray) -> float:
-    """Sample standard deviation across seeds; 0 for one seed."""
-    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
 def _check_dataset_stands_alone(config: CoordinationConfig) -> None:
@@ -296,11 +199,6 @@ def _play(trainer: Trainer, episodes: int) -> np.ndarray:
     rollouts = evaluation_rollouts(trainer.entry, trainer.codes, trainer.policies, trainer.runs, episodes=episodes)
     counts = sum(joint_action_counts(rollout, trainer.codes) for rollout in rollouts)
     return np.asarray(counts).reshape(-1, 2, 2) / episodes
-
-
-def _joint_columns(joint: np.ndarray, *, prefix: str = "") -> Columns:
-    flat = joint.reshape(*joint.shape[:-2], 4)
-    return {f"{prefix}joint_{name}": flat[..., index] for index, name in enumerate(JOINT_ACTIONS)}
 
 
 def _draw(file: Path, table: Columns, history: Columns, expert_joint: np.ndarray, config: CoordinationConfig) -> None:

@@ -15,7 +15,8 @@ import torch
 
 from coordination_env import matching_v0
 from experiments import coordination
-from experiments.coordination import CoordinationConfig, Results, exact_columns, run_experiment, summary
+from experiments.coordination import CoordinationConfig, run_experiment
+from experiments.results import Results, exact_columns, summary
 from magail_trainer.command_line import run_command
 from magail_trainer.env_ids import resolve
 from magail_trainer.errors import InputError

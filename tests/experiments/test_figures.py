@@ -11,8 +11,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from experiments.coordination import exact_columns
 from experiments.figures import coordination_figure, save_figure
+from experiments.results import exact_columns
 
 BIMODAL = np.array([[0.5, 0.0], [0.0, 0.5]])
 MIXED = np.full((2, 2), 0.25)

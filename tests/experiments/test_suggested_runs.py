@@ -10,7 +10,8 @@ import torch
 from scipy.stats import binomtest
 
 from experiments import suggested_runs
-from experiments.coordination import CoordinationConfig, Results, exact_columns
+from experiments.coordination import CoordinationConfig
+from experiments.results import Results, exact_columns
 from experiments.suggested_runs import (
     SUGGESTED_RUNS,
     Criterion,
