@@ -61,8 +61,9 @@ def _prepare_process() -> None:
             stream.reconfigure(errors="replace")
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), _end)
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored, and is heeded
+                signal.signal(number, _end)
 
 
 def _end(number: int, _: object) -> NoReturn:

@@ -1,8 +1,10 @@
 """Command lines of any program of the project: what is parsed, what is said, and with which status it exits."""
 
 import io
+import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +13,7 @@ import pytest
 
 from magail_trainer.command_line import display_path, key_values, parse, run_command, this_command
 from magail_trainer.errors import InputError
+from magail_trainer.folders import new_folder
 
 
 @dataclass(frozen=True)
@@ -197,3 +200,38 @@ def test_paths_below_the_working_directory_are_shown_relative_to_it(
     monkeypatch.chdir(tmp_path)
     assert display_path(tmp_path / "a" / "b") == "a/b"
     assert display_path("../other") == "../other"
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Takes no flags."""
+
+
+def ends_with(execute: Callable[[Nothing], None]) -> int | str | None:
+    with pytest.raises(SystemExit) as stop:
+        run_command(Nothing, execute, prog="prog", args=[])
+    return stop.value.code
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_command_that_is_told_to_end_leaves_no_unfinished_folder(name: str, status: int, tmp_path: Path) -> None:
+    number = getattr(signal, name)
+
+    def execute(_: Nothing) -> None:
+        with new_folder(tmp_path / "out", marker="marker"):
+            os.kill(os.getpid(), number)
+
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        assert ends_with(execute) == status
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_hang_up_that_nohup_has_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert ends_with(lambda _: os.kill(os.getpid(), signal.SIGHUP)) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
