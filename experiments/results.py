@@ -15,6 +15,7 @@ from experiments.metrics import (
     mutual_information,
     product_joint,
 )
+from experiments.statistics import variance_interval
 from magail_trainer.trajectories import Trajectories
 
 AGENTS = ("agent_0", "agent_1")
@@ -96,11 +97,12 @@ def _summary_of_beta(beta: float, runs: Columns) -> list[str]:
     seeds, rate = len(runs["seed"]), runs["coordination_rate"]
     names, counts = np.unique(runs["convention"], return_counts=True)
     seen = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    spread = "variance across seeds {:.4f}" if seeds > 1 else "one seed, no variance"
     lines = [f"β={beta}: mean coordination = {rate.mean():.3f}, std = {_std(rate):.3f}"]
     for agent in AGENTS:
         prob_a = runs[f"prob_a_{agent}"]
-        variance = spread.format(prob_a.var(ddof=1) if seeds > 1 else np.nan)
+        spread = variance_interval(prob_a)
+        variance = f"variance across seeds {spread.estimate:.4f} [{spread.low:.4f}, {spread.high:.4f}]"
+        variance = variance if seeds > 1 else "one seed, no variance"
         lines.append(
             f"    {agent}: entropy = {runs[f'entropy_{agent}'].mean():.3f} nats, P(A) = {prob_a.mean():.3f}, {variance}"
         )
