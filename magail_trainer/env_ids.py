@@ -1,22 +1,30 @@
-"""From the name of an environment to the environment: `module:namespace/name-v0`, `module.with.parallel_env`, …"""
+"""From the name of an environment to the environment: `module:namespace/name-v0`, `module.with.parallel_env`, …
+
+`vmas:simple_spread` and the like name the scenarios of VMAS; see `vmas_env`.
+"""
 
 import importlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 import pettingzoo
-from pettingzoo import ParallelEnv
+from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.env_registry.exceptions import PettingZooRegistryError
+from pettingzoo.utils import aec_to_parallel
 
 from magail_trainer.errors import InputError
+from magail_trainer.plain_env import plain
+from magail_trainer.process_env import ProcessVectorEnv
 from magail_trainer.vector_env import ParallelEnvCopies, VectorEnv
 
 EXPECTED = (
     "expected an id registered with PettingZoo, with its module in front where it must be imported first "
     "(coordination_env:coordination/matching-v0), a module with parallel_env (mpe2.simple_spread_v3), "
-    "or module:callable"
+    "module:callable, or vmas:scenario"
 )
 
 
@@ -26,36 +34,58 @@ class EnvEntry:
 
     id: str
     """The name under which datasets and runs remember it."""
-    make_parallel: Callable[..., ParallelEnv]
+    make_parallel: Callable[..., Any]
     kwargs: dict[str, Any] = field(default_factory=dict)
     module: ModuleType | None = None
     """The module of `make_parallel`; `vector_env` and `EXPERTS` are looked up there."""
+    make_native: Callable[..., VectorEnv] | None = None
+    """Called with the number of copies and `kwargs`, in place of the module's `vector_env`."""
 
     def make(self) -> ParallelEnv:
-        """One copy.
+        """One copy, with plain observations (`plain_env`). An AEC env that can be is made parallel.
 
         Raises:
-            InputError: the environment refuses the arguments, or is not a `ParallelEnv`.
+            InputError: the environment refuses the arguments, is turn-based, or is no PettingZoo env.
         """
         env = self._call(self.make_parallel)
+        if isinstance(env, AECEnv):
+            if not env.metadata.get("is_parallelizable"):
+                raise InputError(
+                    f"{self.id} is turn-based (its metadata does not say is_parallelizable); "
+                    "expected an env whose agents act at the same time."
+                )
+            env = aec_to_parallel(env)
         if not isinstance(env, ParallelEnv):
             raise InputError(f"{self.id} makes a {type(env).__name__}; expected a PettingZoo ParallelEnv.")
-        return env
+        return plain(env)
 
     @property
     def has_native_vector_env(self) -> bool:
-        """Whether the module offers `vector_env(num_envs, ...)` beside its `parallel_env(...)`."""
-        return (
-            self.module is not None
-            and hasattr(self.module, "vector_env")
-            and self.make_parallel is getattr(self.module, "parallel_env", None)
-        )
+        """Whether there is a `make_native`, or the module has `vector_env(num_envs, ...)` beside `parallel_env`."""
+        return self._native is not None
 
-    def make_vector(self, num_envs: int) -> VectorEnv:
-        """Many copies at once: the module's own vector env where it has one, else copies stepped one by one."""
-        if self.has_native_vector_env:
-            assert self.module is not None
-            return self._call(self.module.vector_env, num_envs)
+    @property
+    def _native(self) -> Callable[..., VectorEnv] | None:
+        beside = self.module is not None and self.make_parallel is getattr(self.module, "parallel_env", None)
+        return self.make_native or (getattr(self.module, "vector_env", None) if beside else None)
+
+    def make_vector(self, num_envs: int, *, processes: int = 1) -> VectorEnv:
+        """Many copies at once: the module's own vector env where it has one, else copies stepped one by one.
+
+        Args:
+            num_envs: how many copies.
+            processes: over how many worker processes to spread them, unless there is a native vector env. What is
+                played does not depend on it.
+
+        Raises:
+            InputError: the environment refuses the arguments, or `processes` is below 1.
+        """
+        if processes < 1:
+            raise InputError(f"The number of processes must be at least 1, not {processes}.")
+        if self._native is not None:
+            return self._call(self._native, num_envs)
+        if processes > 1 and num_envs > 1:
+            return ProcessVectorEnv(partial(ParallelEnvCopies, self.make), num_envs, processes)
         return ParallelEnvCopies(self.make, num_envs)
 
     def _call(self, factory: Callable[..., Any], *args: Any) -> Any:
@@ -75,7 +105,7 @@ def resolve(env_id: str, kwargs: dict[str, Any] | None = None) -> EnvEntry:
 
     Args:
         env_id: a PettingZoo registry id, with `module:` in front to import that first; a module that has
-            `parallel_env`; or `module:callable`.
+            `parallel_env` or else `env`; `module:callable`; or `vmas:scenario`.
         kwargs: the arguments to make it with.
 
     Raises:
@@ -83,6 +113,8 @@ def resolve(env_id: str, kwargs: dict[str, Any] | None = None) -> EnvEntry:
     """
     kwargs = kwargs or {}
     module_name, colon, name = env_id.rpartition(":")
+    if module_name == "vmas":
+        return _vmas(env_id, name, kwargs)
     if colon:
         module = _import(module_name, env_id)
         if callable(getattr(module, name, None)):
@@ -94,21 +126,35 @@ def resolve(env_id: str, kwargs: dict[str, Any] | None = None) -> EnvEntry:
         if "/" in env_id:
             raise
     module = _import(env_id, env_id)
-    if not hasattr(module, "parallel_env"):
-        raise InputError(f"The module {env_id!r} has no parallel_env: {EXPECTED}.")
-    return EnvEntry(env_id, module.parallel_env, kwargs, module)
+    make = getattr(module, "parallel_env", getattr(module, "env", None))
+    if not callable(make):
+        raise InputError(f"The module {env_id!r} has no parallel_env or env: {EXPECTED}.")
+    return EnvEntry(env_id, make, kwargs, module)
+
+
+def _vmas(env_id: str, scenario: str, kwargs: dict[str, Any]) -> EnvEntry:
+    vmas_env = importlib.import_module("magail_trainer.vmas_env")  # needs torch: 2 seconds that nobody else should pay
+    vmas_env.check_scenario(scenario)
+    return EnvEntry(
+        env_id,
+        partial(vmas_env.VmasParallelEnv, scenario),
+        {**vmas_env.DEFAULTS, **kwargs},
+        make_native=partial(vmas_env.VmasVectorEnv, scenario),
+    )
 
 
 def _import(module_name: str, env_id: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
+    except InputError:  # the module itself says what it lacks
+        raise
     except (ImportError, ValueError, TypeError) as error:
         raise InputError(f"{env_id!r} names no environment ({error}): {EXPECTED}.") from error
 
 
 def _registered(env_id: str, module_name: str, registry_id: str, kwargs: dict[str, Any]) -> EnvEntry:
     try:
-        spec = pettingzoo.spec("parallel", registry_id)
+        spec = _spec(registry_id)
     except PettingZooRegistryError as error:
         hint = str(error).partition(" Available environments")[0].strip().rstrip(".")  # there are dozens
         raise InputError(f"{env_id!r} names no environment ({hint}): {EXPECTED}.") from error
@@ -123,3 +169,17 @@ def _registered(env_id: str, module_name: str, registry_id: str, kwargs: dict[st
     cycles = {} if spec.max_cycles is None else {"max_cycles": spec.max_cycles}
     canonical = f"{module_name}:{spec.id}" if module_name else spec.id
     return EnvEntry(canonical, make, {**cycles, **spec.kwargs, **kwargs}, module)
+
+
+def _spec(registry_id: str) -> Any:
+    """The registry's entry for a parallel env, or else for an AEC env.
+
+    Raises:
+        PettingZooRegistryError: it has neither; what is said is about parallel envs.
+    """
+    try:
+        return pettingzoo.spec("parallel", registry_id)
+    except PettingZooRegistryError:
+        with suppress(PettingZooRegistryError):
+            return pettingzoo.spec("aec", registry_id)
+        raise

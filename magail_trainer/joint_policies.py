@@ -10,11 +10,16 @@ from pettingzoo import ParallelEnv
 
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
+from magail_trainer.vector_env import draw_allowed
 
 
 @runtime_checkable
 class JointPolicy(Protocol):
-    """Anything that has a name, parameters, and these two methods, can be recorded."""
+    """Anything that has a name, parameters, and these two methods, can be recorded.
+
+    A policy for envs that allow some actions only may also have the attribute `takes_action_masks = True`. Its `act` is
+    then called with the further keyword `action_masks`, int8 `[E, n]` by agent (1: allowed), wherever there are any.
+    """
 
     name: str
     parameters: dict[str, Any]
@@ -39,9 +44,13 @@ class JointPolicy(Protocol):
 
 
 class RandomJointPolicy:
-    """Every agent draws from its action space, uniformly and independently (Gymnasium's `Space.sample`)."""
+    """Every agent draws from its action space, uniformly and independently (Gymnasium's `Space.sample`).
+
+    Where the env allows some actions only, it draws from those.
+    """
 
     name = "random"
+    takes_action_masks = True
 
     def __init__(self, env: ParallelEnv) -> None:
         self._spaces = {agent: env.action_space(agent) for agent in env.possible_agents}
@@ -52,13 +61,23 @@ class RandomJointPolicy:
         """Take the seed of every agent's draws from `rng`."""
         self._rng, self._batched = rng, {}
 
-    def act(self, observations: dict[str, Any], *, episode: np.ndarray, step: np.ndarray) -> dict[str, Any]:
-        """Draw `[E, ...]` actions by agent."""
+    def act(
+        self,
+        observations: dict[str, Any],
+        *,
+        episode: np.ndarray,
+        step: np.ndarray,
+        action_masks: dict[str, np.ndarray] | None = None,
+    ) -> dict[str, Any]:
+        """Draw `[E, ...]` actions by agent, from those allowed by `action_masks`, `[E, n]` by agent."""
         if not self._batched:
             self._batched = {agent: batch_space(space, len(episode)) for agent, space in self._spaces.items()}
             for space in self._batched.values():
                 space.seed(int(self._rng.integers(2**31)))
-        return {agent: space.sample() for agent, space in self._batched.items()}
+        actions = {agent: space.sample() for agent, space in self._batched.items()}
+        for agent, mask in (action_masks or {}).items():
+            actions[agent] = draw_allowed(mask, self._spaces[agent], self._rng)
+        return actions
 
 
 def make_joint_policy(expert: str, entry: EnvEntry, arguments: dict[str, Any]) -> JointPolicy:

@@ -12,7 +12,7 @@ from magail_trainer.joint_policies import JointPolicy
 from magail_trainer.seeding import stream
 from magail_trainer.spaces import check_values, describe_spaces
 from magail_trainer.trajectories import FIELDS, Origin, Trajectories
-from magail_trainer.vector_env import VectorEnv
+from magail_trainer.vector_env import VectorEnv, episode_over
 
 _NATIVE_COPIES = 1024
 _MAX_EPISODE_STEPS = 100_000
@@ -26,14 +26,17 @@ def record(
 
     Args:
         env: the environment, or its name as in `env_ids.resolve`.
-        joint_policy: chooses the actions of all agents.
+        joint_policy: chooses the actions of all agents. If it has `takes_action_masks = True`, `act` is called with
+            `action_masks=...`, int8 `[E, n]` by agent, wherever the env allows some actions only.
         episodes: how many episodes.
         seed: decides the resets of the env and all that the policy draws.
         num_envs: copies played side by side; by default 1024 of a native vector env and one of any other. Copy e
             plays episodes e, e + num_envs, …, so that long episodes are not crowded out by short ones.
 
+    Agents that leave before the others stay in the arrays, see `Trajectories.active`.
+
     Raises:
-        InputError: a number out of range, a space that cannot be recorded, an agent that leaves before the others.
+        InputError: a number out of range, a space that cannot be recorded, an agent that joins late.
     """
     entry = resolve(env) if isinstance(env, str) else env
     if episodes < 1:
@@ -67,12 +70,12 @@ def _play(vector_env: VectorEnv, policy: JointPolicy, episodes: int, seed: int) 
     copies = vector_env.num_envs
     env_seeds = stream(seed, "env").integers(2**31, size=copies)
     episode, step = np.arange(copies), np.zeros(copies, dtype=np.int64)
-    observations, _ = vector_env.reset(seed=env_seeds.tolist())
+    observations, infos = vector_env.reset(seed=env_seeds.tolist())
     rows, last_observations = [], []
     with tqdm(total=episodes, desc="recording", unit="episode", delay=2, disable=None) as progress:
         while (episode < episodes).any():
             # A copy with nothing left to play steps on, as the last episode would; it is not kept.
-            actions = policy.act(observations, episode=np.minimum(episode, episodes - 1), step=step)
+            actions = _act(policy, observations, infos, episode=np.minimum(episode, episodes - 1), step=step)
             _check_actions(actions, vector_env, policy.name)
             if step.max() >= _MAX_EPISODE_STEPS:
                 raise InputError(f"An episode goes on after {_MAX_EPISODE_STEPS} steps; expected an env with an end.")
@@ -80,14 +83,24 @@ def _play(vector_env: VectorEnv, policy: JointPolicy, episodes: int, seed: int) 
             kept = np.flatnonzero(episode < episodes)
             values = (observations, actions, rewards, terminations, truncations)
             rows.append((episode[kept], [_take(value, kept) for value in values]))
-            agent = vector_env.possible_agents[0]
-            ended = (terminations[agent] | truncations[agent]) & (episode < episodes)
+            ended = episode_over(terminations, truncations) & (episode < episodes)
             final = {name: infos[name]["final_obs"] for name in vector_env.possible_agents}
             last_observations.append((episode[ended], _take(final, np.flatnonzero(ended))))
             episode, step = np.where(ended, episode + copies, episode), np.where(ended, 0, step + 1)
             observations = following
             progress.update(int(ended.sum()))
     return rows, last_observations
+
+
+def _act(
+    policy: JointPolicy, observations: dict[str, Any], infos: dict[str, dict[str, Any]], **where: np.ndarray
+) -> dict[str, Any]:
+    """The policy's actions; it is shown the action masks if there are any and it says that it takes them."""
+    masks = {agent: info["action_mask"] for agent, info in infos.items() if "action_mask" in info}
+    if masks and getattr(policy, "takes_action_masks", False):
+        act: Any = policy.act
+        return act(observations, action_masks=masks, **where)
+    return policy.act(observations, **where)
 
 
 def _check_actions(actions: dict[str, Any], vector_env: VectorEnv, policy: str) -> None:

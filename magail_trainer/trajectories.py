@@ -9,6 +9,10 @@ A dataset is a folder:
 Each shard holds, per agent, `observations/<agent>` (one more than actions in every episode: the last one is included),
 `actions/<agent>`, `rewards/<agent>`, `terminations/<agent>`, `truncations/<agent>`, and `episode_starts`, the index of
 the first transition of each episode. The same episodes always make the same bytes.
+
+An agent may leave before the others. Its termination or truncation is then True from the step at which it left to the
+end of the episode; the observation after that step is its last, and later ones, its rewards and its actions are there
+to fill the arrays: `active` tells them apart.
 """
 
 import hashlib
@@ -43,12 +47,17 @@ class Episode:
     rewards: dict[str, np.ndarray]
     """`[T]`"""
     terminations: dict[str, np.ndarray]
-    """`[T]`: the episode ended by the rules of the environment."""
+    """`[T]`: the agent's part ended by the rules of the environment, at this step or before."""
     truncations: dict[str, np.ndarray]
-    """`[T]`: the episode was cut short, by a time limit for instance."""
+    """`[T]`: its part was cut short, by a time limit for instance, at this step or before."""
 
     def __len__(self) -> int:
         return len(next(iter(self.rewards.values())))
+
+    @property
+    def active(self) -> dict[str, np.ndarray]:
+        """`[T]` bool by agent: whether it was still there to act; False once it is terminated or truncated."""
+        return _active(self.terminations, self.truncations, np.zeros(1, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,14 @@ class Trajectories:
         keep = np.ones(self.num_transitions + len(self), dtype=bool)
         keep[self.episode_starts + self.lengths + np.arange(len(self))] = False
         return {agent: array[keep] for agent, array in self.observations.items()}
+
+    @property
+    def active(self) -> dict[str, np.ndarray]:
+        """`[S]` bool by agent: whether it was still there to act at each step.
+
+        False after a step of the same episode at which it was terminated or truncated.
+        """
+        return _active(self.terminations, self.truncations, self.episode_starts)
 
     @property
     def returns(self) -> dict[str, np.ndarray]:
@@ -256,6 +273,18 @@ class Trajectories:
             for name in FIELDS
         }
         return {**cut, "episode_starts": self.episode_starts[first:last] - bounds[first]}
+
+
+def _active(
+    terminations: dict[str, np.ndarray], truncations: dict[str, np.ndarray], starts: np.ndarray
+) -> dict[str, np.ndarray]:
+    """`[S]` bool by agent, from the flags `[S]`: no flag was up earlier in the episode."""
+    active = {}
+    for agent, terminated in terminations.items():
+        ended = terminated | truncations[agent]
+        earlier = np.cumsum(ended) - ended  # flags up to now, without this step's
+        active[agent] = earlier == np.repeat(earlier[starts], np.diff(starts, append=len(ended)))
+    return active
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:

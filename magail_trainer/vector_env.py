@@ -1,8 +1,16 @@
 """Many copies of an environment behind PettingZoo's parallel API with one more axis.
 
 A `VectorEnv` takes and returns the dicts of a `ParallelEnv`, keyed by agent, with a leading axis E (copies) on every
-array. A copy whose episode ends is reset within the same step: the observation returned is then the first of the next
-episode, and `infos[agent]["final_obs"]` holds the one that the step led to.
+array. A copy's episode is over when every agent is terminated or truncated; the copy is then reset within the same
+step: the observation returned is the first of the next episode, and `infos[agent]["final_obs"]` holds the one that the
+step led to.
+
+Agents may leave before the others. The step at which one leaves still returns its last observation, in
+`infos[agent]["final_obs"]` as well. From then on, to the end of the episode, its termination or truncation stays True,
+its observations and rewards are zeros, and the actions passed for it are ignored.
+
+An env that allows some actions only says so in `infos[agent]["action_mask"]`, int8 `[E, n]`: 1 where the action is
+allowed in the observation returned. It is there from the first mask on; rows without a mask are all ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +18,7 @@ from copy import deepcopy
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from gymnasium.spaces import Space
+from gymnasium.spaces import Discrete, Space
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 from pettingzoo import ParallelEnv
 
@@ -39,7 +47,7 @@ class VectorEnv(Protocol):
         ...
 
     def reset(self, seed: Seeds = None) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        """Start a new episode in every copy: observations `[E, ...]` and infos, by agent.
+        """Start a new episode in every copy: observations `[E, ...]` and infos (action masks alone), by agent.
 
         Args:
             seed: one seed per copy; or one number s, for the seeds s, s+1, …; or None, to go on with the present
@@ -48,11 +56,12 @@ class VectorEnv(Protocol):
         ...
 
     def step(self, actions: dict[str, Any]) -> StepResult:
-        """Step every copy with the actions `[E, ...]` of each agent.
+        """Step every copy with the actions `[E, ...]` of each agent; those of agents that have left are ignored.
 
         Returns:
             observations `[E, ...]`, rewards `[E]`, terminations `[E]`, truncations `[E]`, infos; each by agent.
-            `infos[agent]["final_obs"]`, `[E, ...]`, is always there.
+            `infos[agent]["final_obs"]`, `[E, ...]`, is always there; `infos[agent]["action_mask"]`, `[E, n]`, is
+            there for agents that may not do everything.
         """
         ...
 
@@ -65,20 +74,26 @@ class ParallelEnvCopies:
     """A `VectorEnv` made of copies of any PettingZoo `ParallelEnv`, stepped one after another.
 
     Raises:
-        InputError: an agent leaves before the others, or joins late, which the trainer does not handle.
+        InputError: an agent joins late, or the env's `agents` are not those that are neither terminated nor truncated.
     """
 
     def __init__(self, make_env: Callable[[], ParallelEnv], num_envs: int) -> None:
         self._envs = [make_env() for _ in range(num_envs)]
         self.num_envs = num_envs
         self.possible_agents: list[str] = list(self._envs[0].possible_agents)
+        self._spaces = {agent: self._envs[0].observation_space(agent) for agent in self.possible_agents}
         self._batched_action_space = {
             agent: batch_space(self.action_space(agent), num_envs) for agent in self.possible_agents
         }
+        self._ended = {  # terminations and truncations of the present episodes
+            agent: (np.zeros(num_envs, dtype=np.bool_), np.zeros(num_envs, dtype=np.bool_))
+            for agent in self.possible_agents
+        }
+        self._masks: dict[str, np.ndarray] = {}
 
     def observation_space(self, agent: str) -> Space:
         """The space of one copy."""
-        return self._envs[0].observation_space(agent)
+        return self._spaces[agent]
 
     def action_space(self, agent: str) -> Space:
         """The space of one copy."""
@@ -86,105 +101,170 @@ class ParallelEnvCopies:
 
     def reset(self, seed: Seeds = None) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Start a new episode in every copy; see `VectorEnv.reset`."""
-        if seed is None:
-            seeds: list[int | None] = [None] * self.num_envs
-        elif isinstance(seed, int | np.integer):
-            seeds = [int(seed) + copy for copy in range(self.num_envs)]
-        else:
-            seeds = [int(number) for number in seed]
-        observations = [self._reset_copy(env, number) for env, number in zip(self._envs, seeds, strict=True)]
-        return self._batch(observations), {agent: {} for agent in self.possible_agents}
+        observations = [self._reset_copy(copy, number) for copy, number in enumerate(seeds_of(seed, self.num_envs))]
+        for flags in self._ended.values():
+            for flag in flags:
+                flag[:] = False
+        infos: dict[str, dict[str, Any]] = {agent: {} for agent in self.possible_agents}
+        return self._batch(observations), self._with_masks(infos)
 
     def step(self, actions: dict[str, Any]) -> StepResult:
-        """Step every copy; see `VectorEnv.step`. The copies' own infos are dropped."""
+        """Step every copy; see `VectorEnv.step`. Of the copies' own infos, the action masks alone are kept."""
         per_agent = {
             agent: list(iterate(self._batched_action_space[agent], actions[agent])) for agent in self.possible_agents
         }
-        observations, final = [], []
-        rewards, terminations, truncations = (
-            {agent: np.empty(self.num_envs, dtype=dtype) for agent in self.possible_agents}
-            for dtype in (np.float64, np.bool_, np.bool_)
-        )
+        rewards = {agent: np.zeros(self.num_envs) for agent in self.possible_agents}
+        following, final, over = [], [], []
         for copy, env in enumerate(self._envs):
-            step = env.step({agent: per_agent[agent][copy] for agent in self.possible_agents})
-            for target, values in zip((rewards, terminations, truncations), step[1:4], strict=True):
-                for agent in self.possible_agents:
-                    target[agent][copy] = values[agent]
-            goes_on = self._goes_on(env)
-            if any(
-                (terminations[agent][copy] or truncations[agent][copy]) == goes_on for agent in self.possible_agents
-            ):
-                raise InputError(
-                    f"The env ends an episode for some agents only, or leaves {env.agents} in its agents at the end; "
-                    "expected all agents to end together, and then none to be left."
-                )
-            final.append(step[0] if goes_on else deepcopy(step[0]))  # some envs reset their observations in place
-            observations.append(step[0] if goes_on else self._reset_copy(env, None))
+            acting = [agent for agent in self.possible_agents if not self._has_left(agent, copy)]
+            step = env.step({agent: per_agent[agent][copy] for agent in acting})
+            self._take_in(copy, acting, step, rewards)
+            seen = {agent: step[0][agent] for agent in acting if agent in step[0]}
+            if self._goes_on(copy):
+                final.append(seen)
+                following.append(seen)
+                self._keep_masks(copy, {agent: step[4].get(agent, {}) for agent in env.agents})
+            else:
+                final.append(deepcopy(seen))  # some envs reset their observations in place
+                following.append(self._reset_copy(copy, None))
+                over.append(copy)
+        terminations, truncations = (
+            {agent: flags[index].copy() for agent, flags in self._ended.items()} for index in range(2)
+        )
+        for flags in self._ended.values():
+            for flag in flags:
+                flag[over] = False
         final_batch = self._batch(final)
-        infos = {agent: {"final_obs": final_batch[agent]} for agent in self.possible_agents}
-        return self._batch(observations), rewards, terminations, truncations, infos
+        infos: dict[str, dict[str, Any]] = {agent: {"final_obs": final_batch[agent]} for agent in self.possible_agents}
+        return self._batch(following), rewards, terminations, truncations, self._with_masks(infos)
 
     def close(self) -> None:
         """Close every copy."""
         for env in self._envs:
             env.close()
 
-    def _reset_copy(self, env: ParallelEnv, seed: int | None) -> dict[str, Any]:
-        observations, _ = env.reset(seed=seed)
-        self._goes_on(env)
+    def _has_left(self, agent: str, copy: int) -> bool:
+        terminated, truncated = self._ended[agent]
+        return bool(terminated[copy] or truncated[copy])
+
+    def _take_in(self, copy: int, acting: list[str], step: tuple, rewards: dict[str, np.ndarray]) -> None:
+        """Keep the rewards and flags of the agents that acted."""
+        _, paid, terminated, truncated, _ = step
+        for agent in acting:
+            flags = self._ended[agent]
+            try:
+                rewards[agent][copy] = paid[agent]
+                flags[0][copy], flags[1][copy] = terminated[agent], truncated[agent]
+            except KeyError:
+                raise InputError(
+                    f"The env gives {agent} no reward, termination or truncation at a step that it acts in; "
+                    "expected all three."
+                ) from None
+            if agent not in step[0] and not self._has_left(agent, copy):
+                raise InputError(f"The env gives {agent} no observation while it plays on; expected one.")
+
+    def _goes_on(self, copy: int) -> bool:
+        """Whether the copy's episode goes on. Its `agents` must be the ones that have not left."""
+        listed = self._envs[copy].agents
+        staying = [agent for agent in self.possible_agents if not self._has_left(agent, copy)]
+        if set(listed) == set(staying):
+            return bool(staying)
+        if not staying:
+            raise InputError(
+                f"The env leaves {listed} in its agents at the end of an episode; expected none once every agent is "
+                "terminated or truncated."
+            )
+        if not listed:
+            raise InputError(
+                f"The env ends an episode without a termination or truncation of {staying[0]}; "
+                "expected one for every agent."
+            )
+        for agent in staying:
+            if agent not in listed:
+                raise InputError(
+                    f"{agent} is absent while {listed[0]} plays on, and was neither terminated nor truncated; "
+                    "expected agents that leave to be."
+                )
+        late = next(agent for agent in listed if agent not in staying)
+        raise InputError(f"{late} is among the env's agents after it has left; expected agents not to come back.")
+
+    def _reset_copy(self, copy: int, seed: int | None) -> dict[str, Any]:
+        env = self._envs[copy]
+        observations, infos = env.reset(seed=seed)
+        absent = [agent for agent in self.possible_agents if agent not in env.agents]
+        if absent:
+            raise InputError(
+                f"{absent[0]} is absent when an episode starts; expected agents that are there from the start."
+            )
+        self._keep_masks(copy, infos)
         return observations
 
-    def _goes_on(self, env: ParallelEnv) -> bool:
-        if env.agents and set(env.agents) != set(self.possible_agents):
-            absent = sorted(set(self.possible_agents) - set(env.agents))
-            raise InputError(
-                f"{absent[0]} is absent while {env.agents[0]} plays on; expected agents that start and end together."
-            )
-        return bool(env.agents)
+    def _keep_masks(self, copy: int, infos: dict[str, Any]) -> None:
+        for mask in self._masks.values():
+            mask[copy] = 1
+        for agent, info in infos.items():
+            given = info.get("action_mask") if agent in self._spaces else None
+            if given is None or not isinstance(space := self.action_space(agent), Discrete):
+                continue
+            shape = (int(space.n),)
+            if np.shape(given) != shape:
+                raise InputError(f"The action mask of {agent} has shape {np.shape(given)}; expected {shape}.")
+            if agent not in self._masks:
+                self._masks[agent] = np.ones((self.num_envs, *shape), dtype=np.int8)
+            self._masks[agent][copy] = np.asarray(given) != 0
+
+    def _with_masks(self, infos: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for agent, mask in self._masks.items():
+            infos[agent]["action_mask"] = mask.copy()
+        return infos
 
     def _batch(self, observations: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """`[E, ...]` by agent, with zeros for agents that were given none."""
         batch = {}
-        for agent in self.possible_agents:
-            space = self.observation_space(agent)
-            items = [observation[agent] for observation in observations]
+        for agent, space in self._spaces.items():
+            items = [observation.get(agent, _ABSENT) for observation in observations]
+            if any(item is _ABSENT for item in items):
+                zeros = next(iter(iterate(batch_space(space, 1), create_empty_array(space, 1, fn=np.zeros))))
+                items = [zeros if item is _ABSENT else item for item in items]
             batch[agent] = concatenate(space, items, create_empty_array(space, self.num_envs))
         return batch
 
 
-def check_vector_env(
-    vector_env: VectorEnv, make_env: Callable[[], ParallelEnv], *, steps: int = 50, seed: int = 0
-) -> None:
-    """Check that a vector env does what copies of the single env do, for the same seeds and random actions.
+_ABSENT = object()
+
+
+def episode_over(terminations: dict[str, np.ndarray], truncations: dict[str, np.ndarray]) -> np.ndarray:
+    """`[E]` bool: in which copies every agent is terminated or truncated.
+
+    Args:
+        terminations: `[E]` by agent, from `VectorEnv.step`.
+        truncations: `[E]` by agent.
+    """
+    return np.logical_and.reduce([terminations[agent] | truncations[agent] for agent in terminations])
+
+
+def seeds_of(seed: Seeds, num_envs: int) -> list[int | None]:
+    """One seed for each of `num_envs` copies, from what `VectorEnv.reset` takes.
 
     Raises:
-        AssertionError: it does not; the message says where.
+        ValueError: as many seeds were given as there are copies, more or less.
     """
-    copies = ParallelEnvCopies(make_env, vector_env.num_envs)
-    agents = copies.possible_agents
-    assert list(vector_env.possible_agents) == agents, f"agents {vector_env.possible_agents}, expected {agents}"
-    action_spaces = {}
-    for index, agent in enumerate(agents):
-        assert vector_env.observation_space(agent) == copies.observation_space(agent), f"observation space of {agent}"
-        assert vector_env.action_space(agent) == copies.action_space(agent), f"action space of {agent}"
-        action_spaces[agent] = batch_space(copies.action_space(agent), copies.num_envs)
-        action_spaces[agent].seed(seed + index)
-    _assert_same(vector_env.reset(seed=seed)[0], copies.reset(seed=seed)[0], "observations after reset")
-    names = ("observations", "rewards", "terminations", "truncations", "infos")
-    for step in range(steps):
-        actions = {agent: space.sample() for agent, space in action_spaces.items()}
-        for name, ours, theirs in zip(names, vector_env.step(actions), copies.step(actions), strict=True):
-            _assert_same(ours, theirs, f"{name} after step {step}")
-    copies.close()
+    if seed is None:
+        return [None] * num_envs
+    if isinstance(seed, int | np.integer):
+        return [int(seed) + copy for copy in range(num_envs)]
+    if len(seed) != num_envs:
+        raise ValueError(f"There are {len(seed)} seeds for {num_envs} copies; expected one for each.")
+    return [int(number) for number in seed]
 
 
-def _assert_same(ours: Any, theirs: Any, where: str) -> None:
-    if isinstance(theirs, dict):
-        for key, value in theirs.items():
-            assert key in ours, f"{where}: {key} is missing"
-            _assert_same(ours[key], value, f"{where}, {key}")
-    elif isinstance(theirs, tuple):
-        for index, value in enumerate(theirs):
-            _assert_same(ours[index], value, f"{where}, {index}")
-    else:
-        assert np.shape(ours) == np.shape(theirs), f"{where}: shape {np.shape(ours)}, expected {np.shape(theirs)}"
-        assert np.array_equal(ours, theirs), f"{where}: {ours}, expected {theirs}"
+def draw_allowed(mask: np.ndarray, space: Space, rng: np.random.Generator) -> np.ndarray:
+    """Draw one of the allowed actions for each copy, uniformly: `[E]`.
+
+    Args:
+        mask: `[E, n]`, not 0 where an action is allowed. A row without any allows the first action.
+        space: the action space of one copy, a Discrete.
+        rng: where the chance comes from.
+    """
+    assert isinstance(space, Discrete)
+    return space.start + np.argmax(np.where(mask, rng.random(mask.shape), -1.0), axis=1)

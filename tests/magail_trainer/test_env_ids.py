@@ -4,15 +4,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pettingzoo
 import pytest
-from gymnasium.spaces import Discrete
-from pettingzoo import ParallelEnv
+from gymnasium.spaces import Box, Discrete
+from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo.utils import AgentSelector
 
 from coordination_env import matching_v0
 from coordination_env.matrix_game import MatrixGameEnv
 from coordination_env.vector_env import MatrixGameVectorEnv
-from magail_trainer.env_ids import resolve
+from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
+from magail_trainer.plain_env import PlainEnv
 from magail_trainer.vector_env import ParallelEnvCopies
 from tests.magail_trainer import toy_envs
 
@@ -71,7 +75,7 @@ def test_a_module_written_a_moment_ago(tmp_path: Path, monkeypatch: pytest.Monke
 def test_arguments_reach_the_env_in_every_form() -> None:
     for env_id in (MATCHING, "coordination/matching-v0", "coordination_env.matching_v0"):
         assert len(made_by(env_id, num_agents=3).possible_agents) == 3
-    assert isinstance(made_by(f"{TOY}:RandomLengthEnv", nested=True), toy_envs.RandomLengthEnv)
+    assert isinstance(made_by(f"{TOY}:RandomLengthEnv", nested=True).unwrapped, toy_envs.RandomLengthEnv)
 
 
 def test_a_native_vector_env_is_used_for_its_own_parallel_env_only() -> None:
@@ -113,7 +117,7 @@ def one_sentence(error: pytest.ExceptionInfo[InputError]) -> str:
         ("coordination_env:nothing", "'nothing' not found in registry"),
         (f"{TOY}:nothing", "'nothing' not found in registry"),
         (f"{TOY}:not_an_env", "'not_an_env' not found in registry"),
-        ("json", "has no parallel_env"),
+        ("json", "has no parallel_env or env"),
     ],
 )
 def test_a_name_of_nothing_is_refused_in_one_sentence(env_id: str, reason: str) -> None:
@@ -127,8 +131,96 @@ def test_what_makes_no_parallel_env_is_refused() -> None:
     with pytest.raises(InputError, match="makes a str; expected a PettingZoo ParallelEnv") as error:
         resolve(f"{TOY}:no_env").make()
     one_sentence(error)
-    with pytest.raises(InputError, match="expected a PettingZoo ParallelEnv"):
-        resolve("coordination_env.matching_v0:raw_env").make()
+
+
+class Wave(AECEnv):
+    """Two agents that act in cycles; for one cycle. The second sees what the first did."""
+
+    def __init__(self, *, parallelizable: bool = True) -> None:
+        self.metadata = {"name": "wave_v0", "is_parallelizable": parallelizable}
+        self.possible_agents, self.agents, self.render_mode = ["agent_0", "agent_1"], [], None
+
+    def observation_space(self, agent: str) -> Discrete:
+        return Discrete(3)
+
+    def action_space(self, agent: str) -> Discrete:
+        return Discrete(2)
+
+    def observe(self, agent: str) -> int:
+        return self._played
+
+    def reset(self, seed: int | None = None, options: dict | None = None) -> None:
+        self.agents, self._played = self.possible_agents[:], 2
+        self.rewards, self._cumulative_rewards = (dict.fromkeys(self.agents, 0.0) for _ in range(2))
+        self.terminations, self.truncations = (dict.fromkeys(self.agents, False) for _ in range(2))
+        self.infos: dict[str, dict] = {agent: {} for agent in self.agents}
+        self._order = AgentSelector(self.agents)
+        self.agent_selection = self._order.next()
+
+    def step(self, action: Any) -> None:
+        if self.terminations[self.agent_selection]:
+            self._was_dead_step(action)
+            return
+        self._played = int(action)
+        self.rewards = {agent: float(action) for agent in self.agents}
+        last = self._order.is_last()
+        self.agent_selection = self._order.next()
+        if last:
+            self.terminations = dict.fromkeys(self.agents, True)
+
+
+def turn_based() -> AECEnv:
+    return Wave(parallelizable=False)
+
+
+def test_aec_envs_whose_agents_act_at_the_same_time_are_made_parallel() -> None:
+    assert isinstance(made_by("coordination_env.matching_v0:raw_env"), MatrixGameEnv)
+    env = EnvEntry("wave", Wave).make()
+    assert isinstance(env, ParallelEnv)
+    copies = EnvEntry("wave", Wave).make_vector(2)
+    assert copies.reset(seed=0)[0]["agent_1"].tolist() == [2, 2]
+    _, rewards, terminations, _, infos = copies.step({"agent_0": np.array([1, 0]), "agent_1": np.array([1, 1])})
+    assert rewards["agent_0"].tolist() == [2, 1]
+    assert terminations["agent_1"].tolist() == [True, True]
+    assert infos["agent_0"]["final_obs"].tolist() == [1, 1]
+
+
+def test_turn_based_envs_are_refused() -> None:
+    with pytest.raises(InputError, match=r"chess is turn-based .*expected an env whose agents") as error:
+        EnvEntry("chess", turn_based).make()
+    one_sentence(error)
+
+
+def test_a_module_with_env_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "only_aec.py").write_text("from coordination_env.matching_v0 import env\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = resolve("only_aec")
+    assert entry.id == "only_aec"
+    assert isinstance(entry.make().unwrapped, MatrixGameEnv)
+    del sys.modules["only_aec"]
+
+
+def test_an_id_that_is_registered_for_aec_alone() -> None:
+    pettingzoo.register("aec", "toy/turns-v0", turn_based)
+    with pytest.raises(InputError, match="toy/turns-v0 is turn-based"):
+        resolve("toy/turns-v0").make()
+
+
+def test_structured_observations_are_made_plain() -> None:
+    env = made_by(f"{TOY}:RandomLengthEnv", nested=True)
+    assert isinstance(env, PlainEnv)
+    assert env.observation_space("left") == Box(0, 10, (2,), np.float32)
+    assert isinstance(made_by(f"{TOY}:RandomLengthEnv"), toy_envs.RandomLengthEnv)
+
+
+@pytest.mark.parametrize("processes", [0, -1])
+def test_copies_need_a_process(processes: int) -> None:
+    with pytest.raises(InputError, match=f"at least 1, not {processes}"):
+        resolve(TOY).make_vector(2, processes=processes)
+
+
+def test_a_native_vector_env_needs_no_processes() -> None:
+    assert isinstance(resolve(MATCHING).make_vector(4, processes=2), MatrixGameVectorEnv)
 
 
 @pytest.mark.parametrize(

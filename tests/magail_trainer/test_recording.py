@@ -1,10 +1,12 @@
 """Recording against a slow twin: plain loops over single environments."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ from magail_trainer.joint_policies import JointPolicy, RandomJointPolicy, make_j
 from magail_trainer.recording import record
 from magail_trainer.seeding import stream
 from magail_trainer.trajectories import FIELDS, Trajectories
-from tests.magail_trainer.toy_envs import EarlyExitEnv, RandomLengthEnv, Signallers, SignallingEnv
+from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv, RandomLengthEnv, Signallers, SignallingEnv
 
 MATCHING = "coordination_env:coordination/matching-v0"
 RANDOM_LENGTH = EnvEntry("toy:RandomLengthEnv", RandomLengthEnv)
@@ -162,11 +164,114 @@ def test_numbers_out_of_range_are_refused(episodes: int, seed: int, reason: str)
         record(RANDOM_LENGTH, Counting(), episodes=episodes, seed=seed)
 
 
+class Typing(RandomLengthEnv):
+    """Observes texts."""
+
+    def observation_space(self, agent: str) -> Any:
+        return Text(3)
+
+
 def test_what_cannot_be_recorded_is_refused() -> None:
-    with pytest.raises(InputError, match="Dict space cannot be recorded"):
-        record(EnvEntry("toy", RandomLengthEnv, {"nested": True}), Counting(), episodes=1, seed=0)
-    with pytest.raises(InputError, match="right is absent while left plays on"):
-        record(EnvEntry("toy", EarlyExitEnv), Counting(), episodes=1, seed=0)
+    with pytest.raises(InputError, match="Text space cannot be recorded"):
+        record(EnvEntry("toy", Typing), Counting(), episodes=1, seed=0)
+
+
+def test_nested_observations_are_recorded_flat() -> None:
+    nested, flat = (
+        record(EnvEntry("toy", RandomLengthEnv, {"nested": nested}), Counting(), episodes=9, seed=0, num_envs=2)
+        for nested in (True, False)
+    )
+    assert nested.origin.spaces == flat.origin.spaces
+    np.testing.assert_array_equal(nested.observations["left"], flat.observations["left"])
+
+
+# Agents that leave early, and action masks
+
+
+def test_agents_that_leave_early_stay_in_the_arrays() -> None:
+    """DyingEnv: agent_0 leaves at step 2, agent_2 at step 3, agent_1 at step 4."""
+    entry = EnvEntry("toy:dying", DyingEnv)
+    recorded = record(entry, RandomJointPolicy(entry.make()), episodes=5, seed=0, num_envs=2)
+    assert recorded.lengths.tolist() == [4] * 5
+    for episode in recorded:
+        number = episode.observations["agent_1"][0, 2]
+        assert 1 < number < 2
+        assert episode.observations["agent_0"].tolist() == [
+            [1, 0, number],
+            [1, 1, number],
+            [1, 2, number],
+            *[[0] * 3] * 2,
+        ]
+        assert episode.observations["agent_1"].tolist() == [[2, step, number] for step in range(5)]
+        assert episode.observations["agent_2"].tolist() == [*([3, step, number] for step in range(4)), [0] * 3]
+        assert (episode.rewards["agent_0"] - episode.actions["agent_0"])[:2].tolist() == [1, 2]
+        assert episode.rewards["agent_0"][2:].tolist() == [0, 0]
+        assert (episode.rewards["agent_1"] - episode.actions["agent_1"]).tolist() == [11, 12, 13, 14]
+        assert episode.terminations["agent_0"].tolist() == [False, True, True, True]
+        assert episode.truncations["agent_1"].tolist() == [False, False, False, True]
+        assert episode.truncations["agent_2"].tolist() == [False, False, True, True]
+        assert not episode.terminations["agent_1"].any()
+        assert not episode.truncations["agent_0"].any()
+        assert {agent: active.tolist() for agent, active in episode.active.items()} == {
+            "agent_0": [True, True, False, False],
+            "agent_1": [True, True, True, True],
+            "agent_2": [True, True, True, False],
+        }
+    assert recorded.active["agent_0"].tolist() == [True, True, False, False] * 5
+    assert recorded[3:].active["agent_2"].tolist() == [True, True, True, False] * 2
+
+
+def test_who_is_active_is_read_back(tmp_path: Path) -> None:
+    entry = EnvEntry("toy:dying", DyingEnv, {"lengths": (1, 2)})
+    record(entry, RandomJointPolicy(entry.make()), episodes=2, seed=0).save(tmp_path / "data")
+    assert Trajectories.load(tmp_path / "data").active["agent_0"].tolist() == [True, False, True, False]
+
+
+def test_where_all_end_together_all_are_active() -> None:
+    recorded = record(RANDOM_LENGTH, Counting(), episodes=20, seed=0)
+    for active in recorded.active.values():
+        assert (active.dtype, active.all(), len(active)) == (np.bool_, True, recorded.num_transitions)
+
+
+@pytest.mark.parametrize("in_infos", [True, False])
+def test_a_random_policy_keeps_to_the_masks(in_infos: bool) -> None:  # noqa: FBT001
+    entry = EnvEntry("toy:masked", MaskedEnv, {"in_infos": in_infos})
+    recorded = record(entry, RandomJointPolicy(entry.make()), episodes=60, seed=0, num_envs=7)
+    steps = np.arange(recorded.num_transitions) % 3
+    played = recorded.actions["agent_0"]
+    assert {(int(step), int(action)) for step, action in zip(steps, played, strict=True)} == {
+        (step, action) for step in range(3) for action in range(4) if action != step
+    }
+    assert recorded.origin.spaces["agent_0"]["observation"]["shape"] == [2]
+    np.testing.assert_array_equal(recorded.acted_on["agent_0"][:, 0], steps)
+
+
+class Obedient:
+    """Plays the first action that is allowed, and knows no masks where it was given none."""
+
+    name = "obedient"
+    takes_action_masks = True
+
+    def __init__(self) -> None:
+        self.parameters: dict[str, Any] = {}
+
+    def begin(self, num_episodes: int, rng: np.random.Generator) -> None:
+        pass
+
+    def act(self, observations: Any, *, episode: Any, step: Any, action_masks: Any = None) -> dict[str, Any]:
+        assert list(action_masks) == ["agent_0"]
+        return {"agent_0": np.argmax(action_masks["agent_0"], axis=1), "agent_1": step % 2}
+
+
+def test_policies_are_shown_masks_only_if_they_take_them() -> None:
+    entry, obedient = EnvEntry("toy:masked", MaskedEnv), Obedient()
+    assert record(entry, obedient, episodes=2, seed=0, num_envs=2).actions["agent_0"].tolist() == [1, 0, 0] * 2
+    ignorant = Wrong(MaskedEnv())
+    ignorant.takes_action_masks = False
+    ignorant.played = {"agent_0": np.array([3]), "agent_1": np.array([1])}
+    assert (
+        record(EnvEntry("toy:masked", MaskedEnv), ignorant, episodes=1, seed=0).actions["agent_0"].tolist() == [3] * 3
+    )
 
 
 class Settings:
@@ -194,7 +299,7 @@ class Wrong(RandomJointPolicy):
 
     played: Any = None
 
-    def act(self, observations: Any, *, episode: np.ndarray, step: np.ndarray) -> dict[str, Any]:
+    def act(self, observations: Any, **_: Any) -> dict[str, Any]:
         return self.played
 
 

@@ -1,0 +1,249 @@
+"""What an environment is like, whether the trainer can use it, and whether a vector env of it is right."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Space
+from gymnasium.vector.utils import batch_space
+from pettingzoo import ParallelEnv
+
+from magail_trainer.env_ids import EnvEntry
+from magail_trainer.errors import InputError
+from magail_trainer.vector_env import ParallelEnvCopies, VectorEnv, draw_allowed, episode_over
+
+_FINITE = (Discrete, MultiDiscrete, MultiBinary)
+_ENOUGH_EPISODES = 20
+
+
+def unsupported(entry: EnvEntry) -> list[str]:
+    """Why the trainer cannot use the env: one sentence for each agent's space that it has no network for.
+
+    Observations may be Box (other than images), Discrete, MultiDiscrete or MultiBinary, and Dicts and Tuples of these;
+    actions Discrete, MultiDiscrete, MultiBinary, or Box with finite bounds.
+
+    Raises:
+        InputError: the env cannot be made.
+    """
+    env = entry.make()
+    try:
+        return _refusals(env)
+    finally:
+        env.close()
+
+
+def describe_env(entry: EnvEntry, *, steps: int = 200) -> list[str]:
+    """Lines that say what the env is like, from `steps` steps of random joint actions in one copy.
+
+    Args:
+        entry: the env.
+        steps: how many steps to play at most; 20 whole episodes are enough.
+
+    Raises:
+        InputError: the env cannot be made, or does not keep to PettingZoo's rules; or `steps` is below 1.
+    """
+    if steps < 1:
+        raise InputError(f"The number of steps must be at least 1, not {steps}.")
+    env = entry.make()
+    try:
+        agents = list(env.possible_agents)
+        lines = [f"{entry.id}: {len(agents)} agents, {', '.join(agents)}"]
+        for agent in agents:
+            observation, action = env.observation_space(agent), env.action_space(agent)
+            lines += [
+                f"{agent} observes {observation}",
+                f"{agent} acts in {action}",
+                f"{agent} can be trained with {_networks(agent, observation, action)}",
+            ]
+        refusals = _refusals(env)
+    finally:
+        env.close()
+    native = "the env's own" if entry.has_native_vector_env else "copies stepped one by one"
+    lines.append(f"vector env: {native}")
+    try:
+        lines += _play(entry, steps).lines(agents)
+    except NotImplementedError as error:  # a space that Gymnasium cannot put many values of in one array
+        lines.append(f"not played: {error or 'its values cannot be put in arrays'}")
+    return lines + refusals
+
+
+@dataclass
+class _Played:
+    """What was seen while the env was played."""
+
+    steps: int = 0
+    lengths: list[int] = field(default_factory=list)
+    terminated: dict[str, int] = field(default_factory=dict)
+    """Agent -> how many of the whole episodes it was terminated in."""
+    truncated: dict[str, int] = field(default_factory=dict)
+    leavers: list[str] = field(default_factory=list)
+    masked: list[str] = field(default_factory=list)
+    not_finite: list[str] = field(default_factory=list)
+
+    def lines(self, agents: list[str]) -> list[str]:
+        """Sentences about it."""
+        finite = f"not finite for {', '.join(self.not_finite)}" if self.not_finite else "finite"
+        return [
+            self._episodes(),
+            *([self._endings(agents)] if self.lengths else []),
+            f"agents that leave early: {', '.join(self.leavers) or 'none'}",
+            f"action masks: {', '.join(self.masked) or 'none'}",
+            f"rewards: {finite}",
+        ]
+
+    def _episodes(self) -> str:
+        if not self.lengths:
+            return f"episodes: none ended within {self.steps} steps"
+        shortest, longest = min(self.lengths), max(self.lengths)
+        many = f"episodes: {len(self.lengths)} played, "
+        if shortest < longest:
+            return f"{many}{shortest} to {longest} steps long"
+        if len(self.lengths) == 1:
+            return f"{many}{shortest} steps long"
+        return f"{many}each {shortest} step{'s' * (shortest != 1)} long (a fixed length)"
+
+    def _endings(self, agents: list[str]) -> str:
+        """One phrase where it is the same for all agents, else one for each."""
+        phrases = {
+            agent: f"termination in {self.terminated.get(agent, 0)} and truncation in {self.truncated.get(agent, 0)}"
+            for agent in agents
+        }
+        if len(set(phrases.values())) == 1:
+            return f"endings: {phrases[agents[0]]} of {len(self.lengths)} episodes"
+        each = "; ".join(f"{agent} {phrase}" for agent, phrase in phrases.items())
+        return f"endings of {len(self.lengths)} episodes: {each}"
+
+
+def _play(entry: EnvEntry, steps: int) -> _Played:
+    env = ParallelEnvCopies(entry.make, 1)
+    rng, seen, length = np.random.default_rng(0), _Played(), 0
+    spaces = {agent: batch_space(env.action_space(agent), 1) for agent in env.possible_agents}
+    for space in spaces.values():
+        space.seed(0)
+    _, infos = env.reset(seed=0)
+    try:
+        while seen.steps < steps and len(seen.lengths) < _ENOUGH_EPISODES:
+            _, rewards, terminations, truncations, infos = env.step(_draw(env, spaces, infos, rng))
+            seen.steps, length = seen.steps + 1, length + 1
+            over = bool(episode_over(terminations, truncations)[0])
+            for agent in env.possible_agents:
+                _note(seen.masked, agent, it="action_mask" in infos[agent])
+                _note(seen.not_finite, agent, it=not np.isfinite(rewards[agent][0]))
+                _note(seen.leavers, agent, it=not over and bool(terminations[agent][0] | truncations[agent][0]))
+                if over:
+                    seen.terminated[agent] = seen.terminated.get(agent, 0) + int(terminations[agent][0])
+                    seen.truncated[agent] = seen.truncated.get(agent, 0) + int(truncations[agent][0])
+            if over:
+                seen.lengths.append(length)
+                length = 0
+    finally:
+        env.close()
+    return seen
+
+
+def _note(names: list[str], agent: str, *, it: bool) -> None:
+    if it and agent not in names:
+        names.append(agent)
+
+
+def _draw(
+    env: VectorEnv, spaces: dict[str, Space], infos: dict[str, dict[str, Any]], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Random actions `[E, ...]` by agent; allowed ones where there are masks: an env may break down at others."""
+    actions = {agent: space.sample() for agent, space in spaces.items()}
+    for agent, info in infos.items():
+        if "action_mask" in info:
+            actions[agent] = draw_allowed(info["action_mask"], env.action_space(agent), rng)
+    return actions
+
+
+def _refusals(env: ParallelEnv) -> list[str]:
+    sentences = []
+    for agent in env.possible_agents:
+        sentences += _observation_refusal(agent, env.observation_space(agent))
+        sentences += _action_refusal(agent, env.action_space(agent))
+    return sentences
+
+
+def _observation_refusal(agent: str, space: Space) -> list[str]:
+    if isinstance(space, Box):
+        image = len(space.shape) == 3 and space.dtype == np.uint8
+        return [f"The observation space of {agent} is {space}; images need a network of your own."] if image else []
+    if isinstance(space, _FINITE):
+        return []
+    return [
+        f"The observation space of {agent} is {space}; "
+        "expected Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of these."
+    ]
+
+
+def _action_refusal(agent: str, space: Space) -> list[str]:
+    if isinstance(space, Box):
+        bounded = space.is_bounded("both")
+        return [] if bounded else [f"The action space of {agent} is {space}; expected finite bounds."]
+    if isinstance(space, _FINITE):
+        return []
+    return [
+        f"The action space of {agent} is {space}; expected Discrete, MultiDiscrete, MultiBinary, "
+        "or Box with finite bounds."
+    ]
+
+
+def _networks(agent: str, observation: Space, action: Space) -> str:
+    if _observation_refusal(agent, observation) or _action_refusal(agent, action):
+        return "neither tables nor MLPs (see below)"
+    if _is_finite(observation) and _is_finite(action):
+        return "tables or MLPs"
+    which = "actions" if _is_finite(observation) else "observations"
+    return f"MLPs (no tables: its {which} are not from a finite space)"
+
+
+def _is_finite(space: Space) -> bool:
+    constant = isinstance(space, Box) and np.array_equal(space.low, space.high)
+    return constant or isinstance(space, _FINITE)
+
+
+def check_vector_env(
+    vector_env: VectorEnv, make_env: Callable[[], ParallelEnv], *, steps: int = 50, seed: int = 0
+) -> None:
+    """Check that a vector env does what copies of the single env do, for the same seeds and random actions.
+
+    Raises:
+        AssertionError: it does not; the message says where.
+    """
+    copies = ParallelEnvCopies(make_env, vector_env.num_envs)
+    agents = copies.possible_agents
+    assert list(vector_env.possible_agents) == agents, f"agents {vector_env.possible_agents}, expected {agents}"
+    action_spaces = {}
+    for index, agent in enumerate(agents):
+        assert vector_env.observation_space(agent) == copies.observation_space(agent), f"observation space of {agent}"
+        assert vector_env.action_space(agent) == copies.action_space(agent), f"action space of {agent}"
+        action_spaces[agent] = batch_space(copies.action_space(agent), copies.num_envs)
+        action_spaces[agent].seed(seed + index)
+    observations, infos = copies.reset(seed=seed)
+    their_observations, their_infos = vector_env.reset(seed=seed)
+    _assert_same(their_observations, observations, "observations after reset")
+    _assert_same(their_infos, infos, "infos after reset")
+    names = ("observations", "rewards", "terminations", "truncations", "infos")
+    rng = np.random.default_rng(seed)
+    for step in range(steps):
+        actions = _draw(copies, action_spaces, infos, rng)
+        results = copies.step(actions)
+        infos = results[4]
+        for name, ours, theirs in zip(names, vector_env.step(actions), results, strict=True):
+            _assert_same(ours, theirs, f"{name} after step {step}")
+    copies.close()
+
+
+def _assert_same(ours: Any, theirs: Any, where: str) -> None:
+    if isinstance(theirs, dict):
+        for key, value in theirs.items():
+            assert key in ours, f"{where}: {key} is missing"
+            _assert_same(ours[key], value, f"{where}, {key}")
+    elif isinstance(theirs, tuple):
+        for index, value in enumerate(theirs):
+            _assert_same(ours[index], value, f"{where}, {index}")
+    else:
+        assert np.shape(ours) == np.shape(theirs), f"{where}: shape {np.shape(ours)}, expected {np.shape(theirs)}"
+        assert np.array_equal(ours, theirs), f"{where}: {ours}, expected {theirs}"
