@@ -20,7 +20,6 @@ from torch import Tensor
 
 from experiments.figures import coordination_figure, save_figure
 from experiments.results import (
-    AGENTS,
     Columns,
     Results,
     exact_columns,
@@ -35,6 +34,7 @@ from magail_trainer.errors import InputError
 from magail_trainer.evaluation import evaluation_rollouts, joint_action_counts
 from magail_trainer.folders import new_folder
 from magail_trainer.joint_policies import make_joint_policy
+from magail_trainer.policies import Categorical
 from magail_trainer.recording import record
 from magail_trainer.runs import Runs
 from magail_trainer.store import BESIDE_CONFIG, CONFIG, write_run
@@ -42,6 +42,10 @@ from magail_trainer.trainer import Trainer, train_with_history
 from magail_trainer.trajectories import Trajectories, read_manifest
 
 ENV_ID = "coordination_env:coordination/matching-v0"
+
+# With these an mlp's logits move about as fast, and the discriminator's as fast in relation, as those of tables: what
+# becomes of a run hangs on both. Found by trying; see the suggested runs with --network mlp.
+_MLP_LR_POLICY, _MLP_LR_DISC = 0.1, 0.03
 
 ExpertType = Literal["mixed", "bimodal", "asymmetric", "noisy", "all_AA"]
 
@@ -68,7 +72,11 @@ class CoordinationConfig:
     lr_disc: float = 0.01
     """Adam's learning rate for the discriminator."""
     reward_style: RewardStyle = "non_saturating"
-    """What the policies maximise: log D (non_saturating) or -log(1 - D) (gail)."""
+    """What the policies maximise: log D (non_saturating), -log(1 - D) (gail), log D - log(1 - D) (airl), or 2D - 1
+    (symmetric)."""
+    network: Literal["tabular", "mlp"] = "tabular"
+    """Tables, or perceptrons with a hidden layer of 128 in their place, trained in the same way. Their learning rates
+    are the given ones times 0.1 (policies) and 0.03 (discriminator), for an update moves an output by many weights."""
     policy_init_uniform: bool = False
     """Start both policies at exactly 0.5/0.5, not at logits of 0.1 times a standard normal."""
     no_plots: bool = False
@@ -106,16 +114,18 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
     Raises:
         InputError: a setting is out of range, or the output folder cannot be made.
     """
-    runs = Runs.grid(betas=config.betas, seeds=config.seeds)
+    runs, tabular = Runs.grid(betas=config.betas, seeds=config.seeds), config.network == "tabular"
     training = MagailConfig(
         epochs=config.epochs,
         rollout_episodes=config.rollout_episodes,
         batch_size=config.batch_size,
-        lr_policy=config.lr_policy,
-        lr_disc=config.lr_disc,
+        lr_policy=config.lr_policy * (1.0 if tabular else _MLP_LR_POLICY),
+        lr_disc=config.lr_disc * (1.0 if tabular else _MLP_LR_DISC),
+        hidden=(128,),
         reward_style=config.reward_style,
         policy_init_uniform=config.policy_init_uniform,
         exact=config.exact,
+        network=config.network,
     )
     _check_dataset_stands_alone(config)
     if config.eval_episodes < 1:
@@ -189,8 +199,13 @@ def _record_expert(config: CoordinationConfig, entry: EnvEntry, folder: Path) ->
 @torch.no_grad()
 def _marginals(trainer: Trainer) -> dict[str, Tensor]:
     """Each agent's action probabilities in the game's one observation, `[R, 2]`."""
-    observations = dict.fromkeys(AGENTS, torch.zeros(len(trainer.runs), 1, dtype=torch.int64, device=trainer.device))
-    probs = {agent: policy.probs[:, 0].double().cpu() for agent, policy in trainer.policies(observations).items()}
+    runs, one = len(trainer.runs), np.zeros(1, dtype=np.int64)
+    encoded = {agent: torch.from_numpy(code.encode(one)) for agent, code in trainer.codes.observations.items()}
+    observations = {agent: row.to(trainer.device).expand(runs, *row.shape) for agent, row in encoded.items()}
+    probs = {}
+    for agent, policy in trainer.policies(observations).items():
+        assert isinstance(policy, Categorical)
+        probs[agent] = policy.probs[:, 0].double().cpu()
     return {agent: values / values.sum(-1, keepdim=True) for agent, values in probs.items()}
 
 
@@ -203,7 +218,8 @@ def _play(trainer: Trainer, episodes: int) -> np.ndarray:
 
 def _draw(file: Path, table: Columns, history: Columns, expert_joint: np.ndarray, config: CoordinationConfig) -> None:
     expert = config.expert_type if config.dataset is None else "recorded"
-    reward = {"non_saturating": "log D", "gail": "−log(1 − D)"}[config.reward_style]
+    rewards = {"non_saturating": "log D", "gail": "−log(1 − D)", "airl": "log D − log(1 − D)", "symmetric": "2D − 1"}
+    reward = rewards[config.reward_style]
     title = f"MAGAIL in the 2×2 matching game: {expert} expert, reward {reward}, {len(config.seeds)} seeds for each β"
     save_figure(coordination_figure(table, history, expert_joint, title=title), file)
 

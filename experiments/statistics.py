@@ -4,22 +4,10 @@ A seed is the unit of resampling: `S` is the number of seeds, a value is one run
 in β share their noise; the bootstrap starts from the same stream on every call, so it draws the same seeds for each β.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest
 
-Array = NDArray[np.float64]
-
-
-class Interval(NamedTuple):
-    """An estimate and the ends of its confidence interval, in the unit of the values."""
-
-    estimate: float
-    low: float
-    high: float
+from magail_trainer.statistics import Array, Interval, bootstrap_interval
 
 
 def mean_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> Interval:
@@ -30,7 +18,7 @@ def mean_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0)
 
     Raises ValueError if there are no values or one of them is not finite.
     """
-    return _bootstrap_interval(values, np.mean, confidence=confidence, rng_seed=rng_seed)
+    return bootstrap_interval(values, np.mean, confidence=confidence, rng_seed=rng_seed)
 
 
 def variance_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> Interval:
@@ -42,7 +30,7 @@ def variance_interval(values: Array, *, confidence: float = 0.95, rng_seed: int 
     """
     if np.shape(values) == (1,):
         return Interval(np.nan, np.nan, np.nan)
-    return _bootstrap_interval(values, _sample_variance, confidence=confidence, rng_seed=rng_seed)
+    return bootstrap_interval(values, _sample_variance, confidence=confidence, rng_seed=rng_seed)
 
 
 def share_interval(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:
@@ -63,20 +51,6 @@ def fair_coin_p_value(successes: int, trials: int) -> float:
     """
     _require_trials(trials)
     return float(binomtest(successes, trials, p=0.5).pvalue)
-
-
-def _bootstrap_interval(
-    values: Array, statistic: Callable[..., Array], *, confidence: float, rng_seed: int
-) -> Interval:
-    """Percentile bootstrap of a statistic that takes `axis`."""
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
-        raise ValueError(f"expected one finite value per seed, got an array of shape {values.shape}: {values}")
-    estimate = float(statistic(values, axis=-1))
-    if np.ptp(values) == 0:  # resampling cannot change it, but rounding can
-        return Interval(estimate, estimate, estimate)
-    resampled = bootstrap((values,), statistic, method="percentile", confidence_level=confidence, rng=rng_seed)
-    return Interval(estimate, float(resampled.confidence_interval.low), float(resampled.confidence_interval.high))
 
 
 def _sample_variance(values: Array, axis: int = -1) -> Array:

@@ -190,6 +190,8 @@ class SuggestedRunsConfig:
     """Which of them."""
     num_seeds: int | None = None
     """Use the seeds 1 to this number in place of the seed's own."""
+    network: Literal["tabular", "mlp"] = "tabular"
+    """Train tables, or multi-layer perceptrons in their place and nothing else changed."""
     output: Path | None = None
     """The folder to make; by default a new one under results/suggested_runs."""
     overwrite: bool = False
@@ -214,10 +216,14 @@ class Outcome:
         return "reproduced" if self.reproduced else "NOT reproduced"
 
 
-def run_suggested(name: Name, folder: Path, *, num_seeds: int | None = None) -> Outcome:
+def run_suggested(
+    name: Name, folder: Path, *, num_seeds: int | None = None, network: Literal["tabular", "mlp"] = "tabular"
+) -> Outcome:
     """Do one of the runs, into the run folder `folder`, and judge it."""
     suggested, command = SUGGESTED_RUNS[name], f"python -m experiments.suggested_runs {name}"
-    config = replace(suggested.config, output=folder)
+    config = replace(suggested.config, output=folder, network=network)
+    if network != "tabular":
+        command += f" --network {network}"
     if num_seeds is not None:
         config, command = replace(config, seeds=tuple(range(1, num_seeds + 1))), f"{command} --num-seeds {num_seeds}"
     results = run_experiment(config, command=command)
@@ -266,7 +272,7 @@ def _main(config: SuggestedRunsConfig) -> int:
     outcomes = []
     with new_folder(target, marker=REPORT, others=tuple(SUGGESTED_RUNS), overwrite=config.overwrite) as folder:
         for name in config.names:
-            outcomes.append(run_suggested(name, folder / name, num_seeds=config.num_seeds))
+            outcomes.append(run_suggested(name, folder / name, num_seeds=config.num_seeds, network=config.network))
             print(f"Run {name}: {outcomes[-1].verdict()}", flush=True)
         command = this_command("python -m experiments.suggested_runs")
         (folder / REPORT).write_text(report(outcomes, command) + "\n", encoding="utf-8")

@@ -1,11 +1,14 @@
 """What every loss sees."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
+
+Encoded = Shaped[Tensor, "R B ..."]
 
 
 @dataclass(frozen=True)
@@ -16,19 +19,30 @@ class Batch:
     of one of E episodes stand next to each other, and what pads a shorter episode has weight 0.
     """
 
-    observations: Mapping[str, Int[Tensor, "R B"]]
-    """Encoded, by agent."""
-    actions: Mapping[str, Int[Tensor, "R B"]]
-    """Encoded, by agent."""
+    observations: Mapping[str, Encoded]
+    """By agent: row numbers `[R, B]`, or features `[R, B, O]`."""
+    actions: Mapping[str, Encoded]
+    """By agent: row numbers `[R, B]`, or numbers `[R, B, A]`."""
     weight: Float[Tensor, "R B"]
     """Sums to one in each run."""
     num_steps: int = 1
     """T"""
+    active: Mapping[str, Bool[Tensor, "R B"]] = field(default_factory=dict)
+    """Whether an agent was still there to act, by agent; empty where no agent leaves before the others."""
+    masks: Mapping[str, Bool[Tensor, "R B _"]] = field(default_factory=dict)
+    """Which actions were allowed, for the agents whose env says so."""
 
     @property
     def num_episodes(self) -> int:
         """E"""
         return self.weight.shape[1] // self.num_steps
+
+    def weight_of(self, agent: str) -> Float[Tensor, "R B"]:
+        """The weights of the samples in which an agent was there, which sum to one again."""
+        if agent not in self.active:
+            return self.weight
+        weight = self.weight * self.active[agent]
+        return weight / weight.sum(-1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
 
     def by_episode(self, values: Float[Tensor, "R B"]) -> Float[Tensor, "R E T"]:
         """Values of the batch with its episodes and steps apart, and 0 for padding."""
@@ -42,8 +56,7 @@ class Batch:
         steps = slice(first * self.num_steps, last * self.num_steps)
         whole = last - first == self.num_episodes
         return Batch(
-            observations={agent: values[:, steps] for agent, values in self.observations.items()},
-            actions={agent: values[:, steps] for agent, values in self.actions.items()},
+            **self._columns(lambda values: values[:, steps]),
             weight=self.weight if whole else equal_weights(self.weight[:, steps] > 0),
             num_steps=self.num_steps,
         )
@@ -55,11 +68,24 @@ class Batch:
             within = torch.arange(self.num_steps, device=episodes.device)
             steps = (episodes.unsqueeze(-1) * self.num_steps + within).flatten(1)
         return Batch(
-            observations={agent: values.gather(1, steps) for agent, values in self.observations.items()},
-            actions={agent: values.gather(1, steps) for agent, values in self.actions.items()},
+            **self._columns(lambda values: gather_samples(values, steps)),
             weight=equal_weights(self.weight.gather(1, steps) > 0),
             num_steps=self.num_steps,
         )
+
+    def _columns(self, cut: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+        return {
+            name: {agent: cut(values) for agent, values in getattr(self, name).items()}
+            for name in ("observations", "actions", "active", "masks")
+        }
+
+
+def gather_samples(values: Shaped[Tensor, "R B *rest"], samples: Int[Tensor, "R K"]) -> Shaped[Tensor, "R K *rest"]:
+    """Sample `samples[r, k]` of run r, for every r and k."""
+    if values.ndim == 2:
+        return values.gather(1, samples)
+    runs = torch.arange(len(samples), device=samples.device).unsqueeze(-1)
+    return values[runs, samples]
 
 
 def equal_weights(present: Bool[Tensor, "R B"]) -> Float[Tensor, "R B"]:

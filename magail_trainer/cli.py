@@ -1,20 +1,24 @@
-"""The command `magail`: record demonstrations, inspect them, train on them, evaluate what was trained.
+"""The command `magail`: check an env, record demonstrations, inspect them, train on them, evaluate what was trained.
 
 The commands are the dataclasses below; their fields are the flags. Torch is imported by those that need it.
 """
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
 
-from magail_trainer.command_line import display_path, key_values, run_command, this_command
+from magail_trainer.check_env import describe_env, unsupported
+from magail_trainer.cli_evaluate import Evaluate
+from magail_trainer.cli_train import Clone, Switch, Train
+from magail_trainer.command_line import display_path, key_values, parse, run_command
 from magail_trainer.config import MagailConfig
-from magail_trainer.env_ids import resolve
+from magail_trainer.env_ids import EnvEntry, resolve
+from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
 from magail_trainer.joint_policies import make_joint_policy
 from magail_trainer.recording import record
@@ -33,8 +37,8 @@ class Record:
     output: Path
     """The folder to make."""
     expert: str = "random"
-    """The joint policy: random; a name that the env's package offers; or module:callable, a factory of your own that
-    is called with the env."""
+    """The joint policy: random; a name that the env's package offers; a run folder that train or clone made; or
+    module:callable, a factory of your own that is called with the env."""
     episodes: int = 1000
     """How many episodes to play."""
     seed: int = 0
@@ -42,8 +46,9 @@ class Record:
     env_args: tuple[str, ...] = ()
     """NAME=VALUE pairs to make the env with."""
     expert_args: tuple[str, ...] = ()
-    """NAME=VALUE pairs to make the joint policy with, ratio=0.7 for instance."""
-    overwrite: bool = False
+    """NAME=VALUE pairs to make the joint policy with: ratio=0.7, for instance; run=2 and greedy=true of a run folder,
+    whose first run plays by default, with drawn actions."""
+    overwrite: Switch = False
     """Replace a dataset that is already there."""
 
     def __call__(self) -> None:
@@ -74,93 +79,46 @@ class Inspect:
 
 
 @dataclass(frozen=True)
-class Train:
-    """Train policies to imitate a dataset: one run for every pair of β and seed, all at once."""
+class CheckEnv:
+    """Say what an environment is like, and whether it can be trained in: exit status 0, or 1 if it cannot."""
 
-    env: str
+    env: tyro.conf.Positional[str]
     """The environment, as for record."""
-    dataset: Path
-    """A dataset that was recorded in the same environment."""
-    output: Path
-    """The folder to make."""
-    betas: tuple[float, ...] = (0.0,)
-    """Weights of the policies' entropy bonus."""
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """One run for each, and each β."""
-    config: MagailConfig = field(default_factory=MagailConfig)
     env_args: tuple[str, ...] = ()
     """NAME=VALUE pairs to make the env with."""
-    device: str = "cpu"
-    """Where the tensors live: cpu, cuda, cuda:1, ..."""
-    log_every: int = 10
-    """Epochs between two rows of the history."""
-    overwrite: bool = False
-    """Replace a run folder that is already there."""
 
-    def __call__(self) -> None:
-        """Train, save, and say how the runs ended."""
-        import torch
-
-        from magail_trainer.runs import Runs
-        from magail_trainer.store import BESIDE_CONFIG, CONFIG, write_run
-        from magail_trainer.trainer import Trainer, train_with_history
-
-        torch.set_num_threads(1)  # the fastest for small tensors
+    def __call__(self) -> int:
+        """Print a line for each fact; 0 if the env can be trained in, else 1."""
         entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
-        runs = Runs.grid(betas=self.betas, seeds=self.seeds)
-        dataset = Trajectories.load(self.dataset)
-        own = {"marker": CONFIG, "others": BESIDE_CONFIG, "overwrite": self.overwrite, "reads": self.dataset}
-        with new_folder(self.output, **own) as folder:
-            trainer = Trainer(entry, dataset, runs, self.config, device=self.device)
-            history = train_with_history(trainer, log_every=self.log_every)
-            final = {name.replace("/", "_"): values[-1] for name, values in history.items() if name != "epoch"}
-            write_run(
-                folder,
-                config={
-                    "command": this_command("magail"),
-                    **trainer.describe(),
-                    "dataset": describe_dataset(self.dataset),
-                },
-                table={"beta": runs.beta, "seed": runs.seed, **final},
-                history=history,
-                modules=trainer.modules,
-            )
-        print(f"Trained {len(runs)} runs for {self.config.epochs} epochs in {display_path(self.output)}.")
-        for name, values in final.items():
-            for beta in dict.fromkeys(runs.beta.tolist()):
-                of_beta = values[runs.beta == beta]
-                print(f"β={beta:<6g} {name:24} mean {of_beta.mean():9.4f}   std {of_beta.std():.4f}")
+        try:
+            entry.make().close()
+        except InputError as error:
+            if error.__cause__ is not None:  # it refuses its arguments, which says nothing of the env
+                raise
+            return _verdict(str(error))
+        try:
+            print("\n".join(describe_env(entry)))
+        except InputError as error:
+            return _verdict(str(error))
+        return _verdict("see above" if unsupported(entry) else _without_network(entry))
 
 
-@dataclass(frozen=True)
-class Evaluate:
-    """Play trained policies in their environment, each run by itself."""
-
-    run: tyro.conf.Positional[Path]
-    """The folder that train made."""
-    episodes: int = 1000
-    """Episodes of each run."""
-    seed: int = 0
-    """Decides all chance; runs of the same training seed share it."""
-
-    def __call__(self) -> None:
-        """Print each run's returns, and its joint actions where they are few."""
-        import torch
-
-        from magail_trainer.evaluation import evaluate_run
-
-        torch.set_num_threads(1)
-        columns = evaluate_run(self.run, episodes=self.episodes, seed=self.seed)
-        names = list(columns)
-        print("  ".join(f"{name:>16}" for name in names))
-        for row in zip(*columns.values(), strict=True):
-            print("  ".join(f"{value:16.4f}" if isinstance(value, float) else f"{value:>16}" for value in row))
+def _verdict(reason: str) -> int:
+    """Say that an env can be trained in, or why not; the exit status."""
+    print(f"can be trained: no ({reason.rstrip('.')})" if reason else "can be trained: yes")
+    return 1 if reason else 0
 
 
-def describe_dataset(path: Path) -> dict[str, Any]:
-    """Where a dataset is and what it is, for `config.json`."""
-    manifest = read_manifest(path)
-    return {"path": str(path), **{name: manifest[name] for name in ("sha256", "policy", "seed", "episodes")}}
+def _without_network(entry: EnvEntry) -> str:
+    """Why there is no network for an env whose spaces are of the right kinds; nothing if there is one."""
+    from magail_trainer.encoding import Codes
+    from magail_trainer.trainer import choose_network
+
+    try:
+        Codes.of(entry, network=choose_network(entry, MagailConfig(network="auto")).network)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def describe(trajectories: Trajectories) -> list[str]:
@@ -193,8 +151,21 @@ def main(args: Sequence[str] | None = None) -> None:
     """The entry point of `magail`; exits with 0, with 2 for a mistake in the input, with 130 for Ctrl-C."""
     if "" not in sys.path:
         sys.path.insert(0, "")  # as `python -m` has it, so that module:callable finds a module in the working directory
-    commands = {"record": Record, "inspect": Inspect, "train": Train, "evaluate": Evaluate}
-    run_command(commands, lambda command: command(), prog="magail", args=args)
+    commands: dict[str, type] = {
+        "check-env": CheckEnv,
+        "record": Record,
+        "inspect": Inspect,
+        "train": Train,
+        "clone": Clone,
+        "evaluate": Evaluate,
+    }
+
+    def execute(command: Any) -> int | None:
+        if isinstance(command, Train | Clone):  # now that the network is known, read the flags over its own defaults
+            command = parse(commands, prog="magail", args=args, default=command.with_preset(), flag_pairs=True)
+        return command()
+
+    run_command(commands, execute, prog="magail", args=args, flag_pairs=True)
 
 
 if __name__ == "__main__":

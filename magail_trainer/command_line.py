@@ -8,9 +8,9 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, Union
 
 import tyro
 
@@ -27,6 +27,7 @@ def run_command(
     *,
     prog: str,
     args: Sequence[str] | None = None,
+    flag_pairs: bool = False,
 ) -> NoReturn:
     """Parse the arguments, execute, and exit the process: 0 done, 2 a mistake in the input, 130 interrupted.
 
@@ -35,11 +36,12 @@ def run_command(
         execute: gets the parsed dataclass; an int that it returns is the exit status.
         prog: the program's name in help and messages.
         args: the arguments; those of the process by default.
+        flag_pairs: see `parse`.
     """
     message = ""
     _prepare_process()
     try:
-        status = execute(parse(commands, prog=prog, args=args)) or 0
+        status = execute(parse(commands, prog=prog, args=args, flag_pairs=flag_pairs)) or 0
     except InputError as error:
         status, message = 2, str(error)
     except KeyboardInterrupt:
@@ -70,23 +72,50 @@ def _end(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def parse(commands: type | dict[str, type], *, prog: str, args: Sequence[str] | None = None) -> Any:
+def parse(
+    commands: type | dict[str, type],
+    *,
+    prog: str,
+    args: Sequence[str] | None = None,
+    default: Any = None,
+    flag_pairs: bool = False,
+) -> Any:
     """Read the command line into a dataclass.
+
+    Args:
+        commands: see `run_command`.
+        prog: the program's name.
+        args: the arguments; those of the process by default.
+        default: an instance of one of the dataclasses, whose values are the defaults of its command.
+        flag_pairs: give a switch `--x` a `--no-x` beside it: needed where a `default` may have it on.
 
     Raises:
         InputError: tyro's complaint, folded from its box of several lines into one sentence.
     """
-    config = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
+    config = [tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes]
+    if not flag_pairs:
+        config.append(tyro.conf.FlagCreatePairsOff)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
             if isinstance(commands, dict):
-                return tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=args, config=config)
-            return tyro.cli(commands, prog=prog, args=args, config=config)
+                return tyro.cli(_subcommands(commands, default), prog=prog, args=args, config=config)
+            return tyro.cli(commands, prog=prog, args=args, config=config, default=default)
     except SystemExit as stop:
         if stop.code == 0:  # --help
             raise
         raise InputError(_sentence(complaint.getvalue())) from None
+
+
+def _subcommands(commands: dict[str, type], default: Any) -> Any:
+    """What `tyro.extras.subcommand_cli_from_dict` makes of them, with a default for one."""
+    options: list[Any] = [Annotated[None, tyro.conf.Suppress]]  # tyro wants two at least
+    for name, command in reversed(commands.items()):
+        if isinstance(default, command):
+            options.insert(0, Annotated[command, tyro.conf.subcommand(name, default=default)])
+        else:
+            options.insert(0, Annotated[Any, tyro.conf.subcommand(name, constructor=command)])
+    return Union[tuple(options)]  # noqa: UP007
 
 
 def key_values(pairs: Sequence[str], *, flag: str) -> dict[str, Any]:
@@ -116,6 +145,22 @@ def display_path(path: str | Path) -> str:
     """`path` as a message shows it: relative to the working directory where it lies below it."""
     resolved = Path(path).resolve()
     return str(resolved.relative_to(Path.cwd())) if resolved.is_relative_to(Path.cwd()) else str(path)
+
+
+def aligned(columns: Mapping[str, Iterable[Any]]) -> list[str]:
+    """A table as lines: the names, then the rows; texts to the left, numbers to the right, with four decimals.
+
+    Args:
+        columns: name -> values, of one length.
+    """
+    lines: list[list[str]] = []
+    for name, values in columns.items():
+        values = list(values)
+        cells = [name, *(f"{value:z.4f}" if isinstance(value, float) else str(value) for value in values)]
+        width = max(len(cell) for cell in cells)
+        texts = bool(values) and isinstance(values[0], str)
+        lines.append([cell.ljust(width) if texts else cell.rjust(width) for cell in cells])
+    return ["  ".join(row).rstrip() for row in zip(*lines, strict=True)]
 
 
 def _sentence(box: str) -> str:

@@ -1,47 +1,178 @@
 """The settings of MAGAIL. No torch here, so that a command line can read them quickly."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from magail_trainer.errors import InputError
 
-RewardStyle = Literal["non_saturating", "gail"]
+Network = Literal["auto", "tabular", "mlp"]
+RewardStyle = Literal["non_saturating", "gail", "airl", "symmetric"]
+DiscriminatorStyle = Literal["joint", "per_agent", "own_view_joint_action"]
+Critic = Literal["none", "centralised", "decentralised"]
+Schedule = Literal["constant", "linear"]
+
+_AT_LEAST_ONE = ("epochs", "rollout_episodes", "batch_size", "policy_epochs", "policy_minibatches", "disc_updates")
+_POSITIVE = ("lr_policy", "lr_disc", "lr_critic", "lr_cloning")
+_NOT_NEGATIVE = (
+    "clip", "value_clip", "max_grad_norm", "gradient_penalty", "disc_weight_decay", "cloning", "warm_start",
+    "warm_critic",
+)  # fmt: skip
+_SHARES = ("discount", "gae_lambda")
 
 
 @dataclass(frozen=True)
 class MagailConfig:
-    """What is the same for all runs of a sweep. β and the seed are in the run table."""
+    """What is the same for all runs of a sweep. β and the seed are in the run table.
 
+    The defaults are REINFORCE on tables, as for the matching game; `PRESETS` has those of each network.
+    """
+
+    network: Network = "tabular"
+    """What policies and discriminators are: tables, or multi-layer perceptrons; auto takes tables where all spaces are
+    finite and small. The other settings' defaults depend on it; those shown are of tables where they differ."""
     epochs: int = 4000
-    """Training epochs: one rollout, one discriminator step and one policy step each."""
+    """Training epochs: one rollout, the discriminator's updates, and the policies'."""
     rollout_episodes: int = 200
     """Episodes that each run plays per epoch."""
     batch_size: int = 32
-    """Episodes of the expert and of the learner in a discriminator step, and of the learner in a policy step; all
+    """Episodes of the expert and of the learner in a discriminator update, and of the learner in a policy update; all
     where there are fewer."""
     lr_policy: float = 0.01
     """Adam's learning rate for the policies."""
     lr_disc: float = 0.01
     """Adam's learning rate for the discriminator."""
+    lr_critic: float = 7e-4
+    """Adam's learning rate for the critic."""
+    lr_schedule: Schedule = "constant"
+    """What the learning rates of policies and critic do: stay, or fall to 0 in a line."""
+    beta_schedule: Schedule = "constant"
+    """What the weight of the entropy bonus does: stay, or fall to 0 in a line."""
     reward_style: RewardStyle = "non_saturating"
-    """What the policies maximise: log D (non_saturating) or -log(1 - D) (gail)."""
+    """What the policies maximise: log D (non_saturating), -log(1 - D) (gail), log D - log(1 - D) (airl), or 2D - 1
+    (symmetric)."""
     policy_init_uniform: bool = False
-    """Start every policy at equal probabilities, not at logits of 0.1 times a standard normal."""
+    """Start every policy at equal probabilities, not at logits of 0.1 times a standard normal. For tables."""
     discount: float = 0.99
     """How much a reward one step later counts; without effect in one-step episodes."""
     exact: bool = False
     """Train with expectations over every joint action in place of samples, for one-step envs; then neither
     rollout_episodes nor batch_size matters."""
+    allow_variable_horizon: bool = False
+    """Train although episodes differ in length. The sign of a reward then tells the policies to live longer or shorter,
+    whatever the expert does."""
+
+    hidden: tuple[int, ...] = (128, 128)
+    """Widths of an mlp's hidden layers."""
+    share_parameters: str = "auto"
+    """Which agents share a network, told apart by a one-hot: those of the same spaces (auto, all), none, or groups such
+    as agent_0,agent_1:agent_2,agent_3."""
+
+    critic: Critic = "none"
+    """What the advantage is measured against: nothing, a network that sees all observations, or one for each agent."""
+    policy_epochs: int = 1
+    """Passes over the rollout in a policy step."""
+    policy_minibatches: int = 1
+    """Updates in each pass, each on batch_size other episodes."""
+    clip: float = 0.0
+    """PPO's bound on the change of a probability; 0 for REINFORCE's objective."""
+    value_clip: float = 0.0
+    """The same for the critic's values; 0 for no bound."""
+    gae_lambda: float = 1.0
+    """λ of generalised advantage estimation."""
+    normalize_advantages: bool = False
+    """Scale the advantages of each run to mean 0 and deviation 1."""
+    normalize_rewards: bool = False
+    """Scale the rewards of each run to mean 0, and the returns to deviation 1."""
+    max_grad_norm: float = 0.0
+    """Bound on the norm of each run's gradient for policies and critic; 0 for none."""
+
+    discriminator: DiscriminatorStyle = "joint"
+    """Who judges: one that sees all observations and actions (joint); one for each agent that sees its own (per_agent);
+    or one for each agent that sees its own observation and all actions (own_view_joint_action)."""
+    disc_updates: int = 1
+    """Discriminator updates per epoch."""
+    gradient_penalty: float = 0.0
+    """Weight of (|gradient| - 1)² of an mlp discriminator's logit, between the expert's inputs and the learner's."""
+    disc_weight_decay: float = 0.0
+    """Decoupled weight decay of the discriminator."""
+    label_smoothing: float = 0.0
+    """Share taken from the right label and given to the wrong one."""
+
+    warm_start: int = 0
+    """Updates of behavioural cloning before the first epoch."""
+    warm_critic: int = 0
+    """Epochs after a warm start in which the discriminator and the critic learn alone."""
+    lr_cloning: float = 0.01
+    """Adam's learning rate for cloning."""
+    cloning: float = 0.0
+    """Weight of the cloning loss during MAGAIL, falling to 0 in a line."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "rollout_episodes", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name} must be at least 1, not {getattr(self, name)}.")
-        for name in ("lr_policy", "lr_disc"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"--{name} must be a positive number, not {getattr(self, name)}.")
-        if not 0 <= self.discount <= 1:
-            raise InputError(f"--discount must be between 0 and 1, not {self.discount}.")
-        styles = get_args(RewardStyle)
-        if self.reward_style not in styles:
-            raise InputError(f"--reward_style must be one of {', '.join(styles)}, not {self.reward_style!r}.")
+        for name in _AT_LEAST_ONE:
+            self._check(name, getattr(self, name) >= 1, "at least 1")
+        for name in _POSITIVE:
+            self._check(name, 0 < getattr(self, name) < float("inf"), "a positive number")
+        for name in _NOT_NEGATIVE:
+            self._check(name, 0 <= getattr(self, name) < float("inf"), "0 or a positive number")
+        for name in _SHARES:
+            self._check(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
+        self._check("label_smoothing", 0 <= self.label_smoothing < 0.5, "from 0 to below 0.5")
+        self._check("hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
+        if self.exact and self.policy_minibatches > 1:
+            raise InputError(
+                f"--exact has one batch of everything; expected --policy_minibatches 1, not {self.policy_minibatches}."
+            )
+        for name, kind in get_type_hints(MagailConfig).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                choices = ", ".join(get_args(kind))
+                raise InputError(f"--{name} must be one of {choices}, not {getattr(self, name)!r}.")
+
+    def _check(self, name: str, holds: bool, expected: str) -> None:  # noqa: FBT001
+        if not holds:
+            raise InputError(f"--{name} must be {expected}, not {getattr(self, name)}.")
+
+    @classmethod
+    def read(cls, settings: Mapping[str, Any]) -> "MagailConfig":
+        """The settings that `dataclasses.asdict` wrote; what an older version did not write has its default."""
+        known = {field.name for field in fields(cls)}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+        }
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+
+PRESETS: Mapping[str, MagailConfig] = {
+    "tabular": MagailConfig(),
+    "mlp": MagailConfig(
+        network="mlp",
+        epochs=300,
+        rollout_episodes=128,
+        batch_size=32,
+        lr_policy=4e-4,
+        lr_disc=1e-3,
+        lr_critic=7e-4,
+        lr_schedule="linear",
+        beta_schedule="linear",
+        reward_style="airl",
+        discount=0.95,
+        critic="centralised",
+        policy_epochs=2,
+        policy_minibatches=4,
+        clip=0.2,
+        gae_lambda=0.95,
+        normalize_advantages=True,
+        normalize_rewards=True,
+        max_grad_norm=0.5,
+        disc_updates=5,
+        gradient_penalty=0.02,
+        warm_start=2000,
+        warm_critic=5,
+        lr_cloning=1e-3,
+        cloning=0.5,
+    ),
+}
+"""The defaults of `magail train` for each network."""
+
+PRESET_BETA: Mapping[str, float] = {"tabular": 0.0, "mlp": 0.003}
+"""The weight of the entropy bonus that goes with them."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
 
 from magail_trainer.batch import Batch, equal_weights
-from magail_trainer.encoding import Codes, FiniteSpace
+from magail_trainer.encoding import ActionCode, Codes, FiniteSpace, ObservationCode
 from magail_trainer.errors import InputError
 from magail_trainer.seeding import RunNoise
 from magail_trainer.trajectories import Trajectories
@@ -35,6 +35,11 @@ class Demonstrations:
         self._noise = RunNoise(seeds, "demonstrations")
         self._order = np.empty((len(seeds), 0), dtype=np.int64)
 
+    @property
+    def all(self) -> Batch:
+        """Every episode."""
+        return self._all
+
     def minibatch(self) -> Batch:
         """The next episodes of each run's pass."""
         if self._order.shape[1] < self._size:
@@ -49,15 +54,19 @@ class ExactDemonstrations:
 
     def __init__(self, trajectories: Trajectories, codes: Codes, *, num_runs: int, device: torch.device) -> None:
         observations, actions = _encode(trajectories, codes)
-        columns = np.stack([*observations.values(), *actions.values()])
-        different, count = np.unique(columns, axis=1, return_counts=True)
-        rows = [_for_runs(row, num_runs, device) for row in different]
-        agents = trajectories.agents
-        self._batch = Batch(
-            observations=dict(zip(agents, rows[: len(agents)], strict=True)),
-            actions=dict(zip(agents, rows[len(agents) :], strict=True)),
-            weight=torch.tensor(count / count.sum(), dtype=torch.float32, device=device).expand(num_runs, -1),
+        columns = [column.reshape(len(column), -1) for column in (*observations.values(), *actions.values())]
+        _, first, count = np.unique(np.concatenate(columns, axis=1), axis=0, return_index=True, return_counts=True)
+        observations, actions = (
+            {agent: _for_runs(column[first], num_runs, device) for agent, column in encoded.items()}
+            for encoded in (observations, actions)
         )
+        share = torch.tensor(count / count.sum(), dtype=torch.float32, device=device)
+        self._batch = Batch(observations, actions, share.expand(num_runs, -1))
+
+    @property
+    def all(self) -> Batch:
+        """The distribution."""
+        return self._batch
 
     def minibatch(self) -> Batch:
         """All of the distribution, each time."""
@@ -70,32 +79,43 @@ def _padded(trajectories: Trajectories, codes: Codes, num_runs: int, device: tor
     within = np.arange(lengths.max())
     present = within < lengths[:, np.newaxis]
     steps = np.where(present, trajectories.episode_starts[:, np.newaxis] + within, 0).ravel()
-    observations, actions = (
-        {agent: _for_runs(rows[steps], num_runs, device) for agent, rows in columns.items()}
-        for columns in _encode(trajectories, codes)
+    columns = [*_encode(trajectories, codes), _active(trajectories)]
+    observations, actions, active = (
+        {agent: _for_runs(values[steps], num_runs, device) for agent, values in column.items()} for column in columns
     )
     weight = equal_weights(_for_runs(present.ravel(), num_runs, device))
-    return Batch(observations, actions, weight, num_steps=len(within))
+    return Batch(observations, actions, weight, num_steps=len(within), active=active)
+
+
+def _active(trajectories: Trajectories) -> Rows:
+    """Whether each agent was there to act, `[S]` by agent; nothing if none left before the others."""
+    active = trajectories.active
+    return {} if all(there.all() for there in active.values()) else active
 
 
 def _encode(trajectories: Trajectories, codes: Codes) -> tuple[Rows, Rows]:
-    """The observations acted on and the actions, as row numbers `[S]` by agent."""
+    """The observations acted on and the actions, encoded, `[S, ...]` by agent."""
     observations, actions = (
-        {agent: _rows(code, values[agent], agent) for agent, code in codes_of.items()}
+        {agent: _encoded(code, values[agent], agent) for agent, code in codes_of.items()}
         for codes_of, values in ((codes.observations, trajectories.acted_on), (codes.actions, trajectories.actions))
     )
     return observations, actions
 
 
-def _rows(code: FiniteSpace, values: np.ndarray, agent: str) -> Int[np.ndarray, " S"]:
+def _encoded(code: ObservationCode | ActionCode, values: np.ndarray, agent: str) -> Shaped[np.ndarray, "S *rest"]:
     try:
-        rows = code.encode(values)
-    except ValueError:  # one of several numbers is outside
-        rows = np.array([-1])
-    if rows.min() < 0 or rows.max() >= code.size:
+        encoded = code.encode(values)
+    except (ValueError, IndexError):  # one of several numbers is outside
+        encoded = np.array([-1])
+    inside = np.isfinite(encoded).all()
+    if isinstance(code, FiniteSpace):
+        inside = encoded.min() >= 0 and encoded.max() < code.size
+    if not inside:
         raise InputError(f"The dataset has a value of {agent} outside its space.")
-    return rows
+    return encoded
 
 
-def _for_runs(row: Shaped[np.ndarray, " D"], num_runs: int, device: torch.device) -> Shaped[Tensor, "R D"]:
-    return torch.from_numpy(row.copy()).to(device).expand(num_runs, -1)
+def _for_runs(
+    values: Shaped[np.ndarray, "D *rest"], num_runs: int, device: torch.device
+) -> Shaped[Tensor, "R D *rest"]:
+    return torch.from_numpy(values.copy()).to(device).expand(num_runs, *values.shape)

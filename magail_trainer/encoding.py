@@ -1,17 +1,20 @@
-"""Values of finite spaces as row numbers of a table."""
+"""Values of spaces as what networks take: row numbers of a table, features of a perceptron, continuous actions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
+
+MAX_ACTIONS = 4096
+"""Of one agent, where a perceptron has one output for each."""
 
 
 class FiniteSpace:
@@ -60,29 +63,135 @@ class FiniteSpace:
         digits = np.stack(np.unravel_index(rows, tuple(self._sizes)), axis=-1)
         return (digits + self._start).reshape(*rows.shape, *self._shape)
 
+    def features(self, rows: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch size"]:
+        """The numbers one-hot, for a network that takes features."""
+        return torch.nn.functional.one_hot(rows, self.size).float()
+
+
+class FeatureSpace:
+    """Observations as `size` numbers: a Box flattened, a Discrete one-hot, and so on (Gymnasium's `flatten`).
+
+    Args:
+        space: Box, Discrete, MultiDiscrete or MultiBinary.
+        where: what to call the space in messages.
+
+    Raises:
+        InputError: the space is another, or holds images.
+    """
+
+    def __init__(self, space: spaces.Space, where: str) -> None:
+        if isinstance(space, spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8:
+            raise InputError(f"The {where} is {space}, an image; expected numbers: images need a network of your own.")
+        match space:
+            case spaces.Discrete():
+                self._sizes, self._start = np.array([space.n]), np.array([space.start])
+            case spaces.MultiDiscrete():
+                self._sizes, self._start = space.nvec.ravel(), space.start.ravel()
+            case spaces.Box() | spaces.MultiBinary():
+                self._sizes = self._start = None
+            case _:
+                raise InputError(f"The {where} is {space}; expected Box, Discrete, MultiDiscrete or MultiBinary.")
+        self._dims = len(space.shape or ())
+        self.size = math.prod(space.shape or ()) if self._sizes is None else int(self._sizes.sum())
+
+    def encode(self, values: np.ndarray) -> Float[np.ndarray, "*batch size"]:
+        """The features of the values `[*batch, *space.shape]`."""
+        values = np.asarray(values)
+        batch = values.shape[: values.ndim - self._dims]
+        flat = values.reshape(*batch, -1)
+        if self._sizes is None or self._start is None:
+            return flat.astype(np.float32)
+        digits = (flat - self._start).astype(np.int64)
+        if (digits < 0).any() or (digits >= self._sizes).any():
+            raise ValueError("A value lies outside the space.")
+        first = np.concatenate([[0], np.cumsum(self._sizes)[:-1]])
+        features = np.zeros((*batch, self.size), dtype=np.float32)
+        np.put_along_axis(features, digits + first, 1, axis=-1)
+        return features
+
+
+class ContinuousSpace:
+    """Actions in a Box, scaled so that its bounds are -1 and 1; what lies outside them is clipped when played.
+
+    Args:
+        space: a Box with finite bounds.
+        where: what to call the space in messages.
+
+    Raises:
+        InputError: it has no such bounds.
+    """
+
+    def __init__(self, space: spaces.Box, where: str) -> None:
+        if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+            raise InputError(f"The {where} is {space}; expected finite bounds.")
+        # In double precision: the spread of small integers, or of large numbers, overflows in their own.
+        self._low, self._high = space.low.astype(np.float64), space.high.astype(np.float64)
+        self._dims, self._dtype = len(space.shape), space.dtype
+        self.size = int(np.prod(space.shape))
+
+    def encode(self, values: np.ndarray) -> Float[np.ndarray, "*batch size"]:
+        """The values `[*batch, *space.shape]`, scaled and flat."""
+        values = np.asarray(values, dtype=np.float32)
+        spread = np.where(self._high > self._low, self._high - self._low, 1)
+        scaled = 2 * (values - self._low) / spread - 1
+        return scaled.reshape(*values.shape[: values.ndim - self._dims], -1).astype(np.float32)
+
+    def decode(self, scaled: Float[np.ndarray, "*batch size"]) -> np.ndarray:
+        """The values `[*batch, *space.shape]` to play; the inverse of `encode` within the bounds."""
+        share = (np.clip(scaled, -1, 1) + 1) / 2
+        values = self._low + share.reshape(*scaled.shape[:-1], *self._low.shape) * (self._high - self._low)
+        if np.issubdtype(self._dtype, np.integer):
+            values = np.rint(values)
+        return np.clip(values, self._low, self._high).astype(self._dtype)
+
+    def features(self, scaled: Float[Tensor, "*batch size"]) -> Float[Tensor, "*batch size"]:
+        """What was played: the same, clipped."""
+        return scaled.clamp(-1, 1)
+
+
+ObservationCode = FiniteSpace | FeatureSpace
+ActionCode = FiniteSpace | ContinuousSpace
+
 
 @dataclass(frozen=True)
 class Codes:
-    """How the values of an env's spaces are numbered, by agent."""
+    """How the values of an env's spaces are encoded, by agent."""
 
-    observations: dict[str, FiniteSpace]
-    actions: dict[str, FiniteSpace]
+    observations: Mapping[str, ObservationCode]
+    actions: Mapping[str, ActionCode]
 
     @classmethod
-    def of(cls, entry: EnvEntry) -> "Codes":
-        """Number the spaces of every agent.
+    def of(cls, entry: EnvEntry, *, network: str = "tabular") -> "Codes":
+        """Encode the spaces of every agent for tables, or for an `mlp`.
 
         Raises:
-            InputError: a space is not finite; the message names the agent and the space.
+            InputError: a space does not suit the network; the message names the agent and the space.
         """
         env = entry.make()
+        observe, act = (FiniteSpace, FiniteSpace) if network == "tabular" else (FeatureSpace, _action_code)
         agents = env.possible_agents
         codes = cls(
-            {agent: FiniteSpace(env.observation_space(agent), f"observation space of {agent}") for agent in agents},
-            {agent: FiniteSpace(env.action_space(agent), f"action space of {agent}") for agent in agents},
+            {agent: observe(env.observation_space(agent), f"observation space of {agent}") for agent in agents},
+            {agent: act(env.action_space(agent), f"action space of {agent}") for agent in agents},
         )
         env.close()
         return codes
+
+    @property
+    def finite_actions(self) -> dict[str, FiniteSpace]:
+        """The agents' actions, if all are finite; else nothing."""
+        finite = {agent: code for agent, code in self.actions.items() if isinstance(code, FiniteSpace)}
+        return finite if len(finite) == len(self.actions) else {}
+
+
+def suits_tables(entry: EnvEntry, *, max_rows: int = 10_000) -> bool:
+    """Whether all spaces are finite, and so small that a table of every joint value is no burden."""
+    try:
+        codes = Codes.of(entry)
+    except InputError:
+        return False
+    rows = (code.size for code in (*codes.observations.values(), *codes.actions.values()))
+    return math.prod(rows) <= max_rows
 
 
 def joint_row(rows: Sequence[Int[Tensor, "*batch"]], sizes: Sequence[int]) -> Int[Tensor, "*batch"]:
@@ -95,3 +204,15 @@ def joint_row(rows: Sequence[Int[Tensor, "*batch"]], sizes: Sequence[int]) -> In
         if size > 1:  # a constant adds nothing
             joint = row if joint is None else torch.add(row, joint, alpha=size)
     return torch.zeros_like(rows[0]) if joint is None else joint
+
+
+def _action_code(space: spaces.Space, where: str) -> ActionCode:
+    if isinstance(space, spaces.Box):
+        return ContinuousSpace(space, where)
+    try:
+        code = FiniteSpace(space, where)
+    except InputError as error:
+        raise InputError(f"The {where} is {space}; expected Discrete, MultiDiscrete, MultiBinary or Box.") from error
+    if code.size > MAX_ACTIONS:
+        raise InputError(f"The {where} has {code.size:,} values; expected at most {MAX_ACTIONS:,}.")
+    return code

@@ -1,7 +1,8 @@
 """Joint policies: what `record` plays. One policy chooses the actions of all agents, and may see all observations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,6 +11,7 @@ from pettingzoo import ParallelEnv
 
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
+from magail_trainer.trained_policy import TrainedJointPolicy
 from magail_trainer.vector_env import draw_allowed
 
 
@@ -80,18 +82,72 @@ class RandomJointPolicy:
         return actions
 
 
+class Sides:
+    """Two joint policies at one table: the first plays for some agents, the second for all others.
+
+    Both see all observations and choose for all agents; of each, the actions of its own side are played.
+
+    Args:
+        first: plays for `side`.
+        second: plays for the others.
+        side: agents of the env.
+    """
+
+    name = "sides"
+    takes_action_masks = True
+
+    def __init__(self, first: JointPolicy, second: JointPolicy, side: Collection[str]) -> None:
+        self._first, self._second, self._side = first, second, tuple(side)
+        described = [{"name": policy.name, "parameters": policy.parameters} for policy in (first, second)]
+        self.parameters: dict[str, Any] = {"side": list(side), "first": described[0], "second": described[1]}
+
+    def begin(self, num_episodes: int, rng: np.random.Generator) -> None:
+        """Give each of the two a stream of its own."""
+        for policy, stream in zip((self._first, self._second), rng.spawn(2), strict=True):
+            policy.begin(num_episodes, stream)
+
+    def act(
+        self,
+        observations: dict[str, Any],
+        *,
+        episode: np.ndarray,
+        step: np.ndarray,
+        action_masks: dict[str, np.ndarray] | None = None,
+    ) -> dict[str, Any]:
+        """Actions `[E, ...]` by agent; each policy is shown the masks if it takes them."""
+        first, second = (
+            ask(policy, observations, action_masks or {}, episode=episode, step=step)
+            for policy in (self._first, self._second)
+        )
+        return {agent: (first if agent in self._side else second)[agent] for agent in second}
+
+
+def ask(
+    policy: JointPolicy, observations: dict[str, Any], action_masks: dict[str, np.ndarray], **where: np.ndarray
+) -> dict[str, Any]:
+    """The policy's actions; it is shown the action masks if there are any and it says that it takes them."""
+    if action_masks and getattr(policy, "takes_action_masks", False):
+        act: Any = policy.act
+        return act(observations, action_masks=action_masks, **where)
+    return policy.act(observations, **where)
+
+
 def make_joint_policy(expert: str, entry: EnvEntry, arguments: dict[str, Any]) -> JointPolicy:
     """Make a joint policy from its name.
 
     Args:
-        expert: `random`; a name in the `EXPERTS` of the env's module; or `module:callable`, a factory of your own.
+        expert: `random`; a name in the `EXPERTS` of the env's module; a run folder; or `module:callable`, a factory of
+            your own.
         entry: the env. A factory is called with one copy of it, and with `arguments` as keywords.
-        arguments: what is set about the policy.
+        arguments: what is set about the policy; of a run folder, `run` and `greedy`, see `TrainedJointPolicy`.
 
     Raises:
         InputError: there is no such policy, or it refuses the arguments.
     """
-    factory = _find_factory(expert, entry)
+    offered: dict[str, Callable[..., Any]] = {"random": RandomJointPolicy, **entry.experts}
+    if expert not in offered and Path(expert).is_dir():
+        return _trained(expert, entry, arguments)
+    factory = _find_factory(expert, entry, offered)
     env = entry.make()
     try:
         policy = factory(env, **arguments)
@@ -105,14 +161,26 @@ def make_joint_policy(expert: str, entry: EnvEntry, arguments: dict[str, Any]) -
     return policy
 
 
-def _find_factory(expert: str, entry: EnvEntry) -> Callable[..., Any]:
-    offered: dict[str, Callable[..., JointPolicy]] = {"random": RandomJointPolicy, **entry.experts}
+def _trained(folder: str, entry: EnvEntry, arguments: dict[str, Any]) -> JointPolicy:
+    for name in arguments:
+        if name not in ("run", "greedy"):
+            raise InputError(f"A run folder takes the arguments run and greedy, not {name!r}.")
+    run, greedy = arguments.get("run", 0), arguments.get("greedy", False)
+    if not isinstance(run, int) or isinstance(run, bool):
+        raise InputError(f"A run is named by its row in runs.csv, from 0, not run={run!r}.")
+    if not isinstance(greedy, bool):
+        raise InputError(f"A run folder takes greedy=true or greedy=false, not {greedy!r}.")
+    return TrainedJointPolicy(entry, folder, **arguments)
+
+
+def _find_factory(expert: str, entry: EnvEntry, offered: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
     if expert in offered:
         return offered[expert]
     module_name, colon, attribute = expert.partition(":")
     if not colon:
         raise InputError(
-            f"{entry.id} has no expert {expert!r}; expected one of {', '.join(offered)}, or module:callable."
+            f"{entry.id} has no expert {expert!r}; expected one of {', '.join(offered)}, module:callable, "
+            "or a run folder."
         )
     try:
         factory = getattr(import_module(module_name), attribute)

@@ -9,20 +9,21 @@ logit is a high reward. (The paper's D is high for the learner, and its policies
 All R runs of a sweep train at once, along the leading axis of every tensor; they share nothing but the clock.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from magail_trainer.batch import Batch
 from magail_trainer.config import MagailConfig
 from magail_trainer.discriminators import Discriminator
-from magail_trainer.losses import REWARDS, discriminator_loss, expected, policy_objective, reward_to_go
+from magail_trainer.losses import REWARDS, discriminator_loss, expected
 from magail_trainer.optimizers import RunAdam
 from magail_trainer.policies import IndependentPolicies
+from magail_trainer.policy_step import ExpertBatches, PolicyStep
 from magail_trainer.rollout import Rollout
 
 
@@ -35,37 +36,27 @@ class Rollouts(Protocol):
         ...
 
 
-@runtime_checkable
-class ExpertBatches(Protocol):
-    """Where the expert's batches come from."""
-
-    def minibatch(self) -> Batch:
-        """Some recorded episodes, or their whole distribution."""
-        ...
-
-
 @dataclass(frozen=True)
 class EpochRecord:
     """What one epoch measured, on the device, not yet read back."""
 
     epoch: int
-    """From 1; the parameters have had this many updates."""
+    """From 1; the parameters have had this many epochs of updates."""
     rollout: Rollout
     """What was played before the updates of this epoch."""
-    discriminator_loss: Float[Tensor, " R"]
-    policy_loss: Float[Tensor, " R"]
+    losses: Mapping[str, Float[Tensor, " R"]]
+    """Of the discriminator's last update and of the policies' first, by name."""
     entropy: Mapping[str, Float[Tensor, "R B"]]
-    """Of the policy in each sample of its step's batch, in nats, by agent."""
-    weight: Float[Tensor, "R B"]
+    """Of the policy in each sample of that update, in nats, by agent."""
+    weight: Mapping[str, Float[Tensor, "R B"]]
     """Of these samples."""
 
     @property
     def metrics(self) -> dict[str, Float[Tensor, " R"]]:
         """One number per run under each name. Worked out when asked for, since few epochs are logged."""
         return {
-            "discriminator_loss": self.discriminator_loss,
-            "policy_loss": self.policy_loss,
-            **{f"entropy/{agent}": expected(values, self.weight) for agent, values in self.entropy.items()},
+            **self.losses,
+            **{f"entropy/{agent}": expected(values, self.weight[agent]) for agent, values in self.entropy.items()},
             **{f"return/{agent}": value for agent, value in self.rollout.mean_return.items()},
         }
 
@@ -73,6 +64,7 @@ class EpochRecord:
 def magail(
     policies: IndependentPolicies,
     discriminator: Discriminator,
+    critic: nn.Module | None,
     rollouts: Rollouts,
     demonstrations: ExpertBatches,
     beta: Float[Tensor, " R"],
@@ -83,56 +75,82 @@ def magail(
     Args:
         policies: π_i for each agent.
         discriminator: its judges.
+        critic: what the advantages are measured against, where they are.
         rollouts: plays the policies.
         demonstrations: the expert's steps.
         beta: weight of the policies' entropy, one per run.
         config: everything else.
     """
-    policy_optimizer = RunAdam(policies.parameters(), lr=torch.full_like(beta, config.lr_policy))
-    discriminator_optimizer = RunAdam(discriminator.parameters(), lr=torch.full_like(beta, config.lr_disc))
-    reward_of = REWARDS[config.reward_style]
+    lr_disc, decay = torch.full_like(beta, config.lr_disc), config.disc_weight_decay
+    discriminator_optimizer = RunAdam(discriminator.parameters(), lr=lr_disc, weight_decay=decay)
+    policy_step = PolicyStep(policies, critic, beta, config)
+    penalised = config.gradient_penalty > 0
+    cloning = demonstrations if config.cloning > 0 else None
 
-    # Each update sees some of a run's episodes. Which ones does not matter, for they are alike; the first and the last,
-    # so that D and the policies learn from different ones where there are enough. An exact batch is used whole.
-    size = None if config.exact else config.batch_size
-    for_discriminator, for_policies = slice(size), slice(None if size is None else -size, None)
-
+    loss_d = torch.zeros_like(beta)
     for epoch in range(1, config.epochs + 1):
         # Play the policies.
         rollout = rollouts.collect(policies)
 
         # Discriminator: up on the expert, down on the learner.
-        expert, learner = demonstrations.minibatch(), rollout.batch.part(for_discriminator)
-        expert_logit, learner_logit = discriminator(expert), discriminator(learner)
-        loss_d = torch.zeros_like(beta)
-        for judge, logit in expert_logit.items():
-            loss_d = loss_d + discriminator_loss(logit, expert.weight, learner_logit[judge], learner.weight)
-        discriminator_optimizer.descend(loss_d)
+        for learner in _minibatches(rollout.batch, config):
+            expert = demonstrations.minibatch()
+            expert_logit, learner_logit = discriminator(expert), discriminator(learner)
+            loss_d = torch.zeros_like(beta)
+            for judge, logit in expert_logit.items():
+                weights = expert.weight_of(judge), learner.weight_of(judge)  # an agent's judge is named after it
+                loss_d = loss_d + discriminator_loss(
+                    logit, weights[0], learner_logit[judge], weights[1], label_smoothing=config.label_smoothing
+                )
+            penalty = config.gradient_penalty * discriminator.gradient_penalty(expert, learner) if penalised else 0
+            discriminator_optimizer.descend(loss_d + penalty)
 
         # Reward: what the new discriminator says of each (observation, action) that was played.
-        batch = rollout.batch.part(for_policies)
-        returns = _discriminator_returns(discriminator, batch, reward_of, config.discount)
+        learnt_from = rollout.part(policy_step.episodes)
+        rewards = discriminator_rewards(discriminator, learnt_from.batch, config)
 
-        # Policies: REINFORCE on that reward, plus β times the entropy.
-        entropy, objective = {}, torch.zeros_like(batch.weight)
-        for agent, policy in policies(batch.observations).items():
-            entropy[agent] = policy.entropy()
-            log_prob = policy.log_prob(batch.actions[agent])
-            to_go = returns[discriminator.judge_of[agent]]
-            objective = objective + policy_objective(log_prob, to_go, entropy[agent], beta)
-        loss_pi = -expected(objective, batch.weight)
-        policy_optimizer.descend(loss_pi)
+        # Policies: REINFORCE or PPO on that reward, plus β times the entropy.
+        statistics = policy_step.update(learnt_from, rewards, epoch=epoch, demonstrations=cloning)
 
-        entropy = {agent: values.detach() for agent, values in entropy.items()}
-        yield EpochRecord(epoch, rollout, loss_d.detach(), loss_pi.detach(), entropy, batch.weight)
+        losses = {"discriminator_loss": loss_d.detach(), "policy_loss": statistics.loss}
+        yield EpochRecord(epoch, rollout, losses, statistics.entropy, statistics.weight)
 
 
 @torch.no_grad()
-def _discriminator_returns(
-    discriminator: Discriminator, batch: Batch, reward_of: Callable[[Tensor], Tensor], discount: float
+def discriminator_rewards(
+    discriminator: Discriminator, batch: Batch, config: MagailConfig
 ) -> dict[str, Float[Tensor, "R B"]]:
-    """The discounted sum of a judge's rewards from each step of an episode on, by judge."""
-    return {
-        judge: reward_to_go(batch.by_episode(reward_of(logit)), discount=discount).flatten(1)
-        for judge, logit in discriminator(batch).items()
-    }
+    """The reward of each step, by agent: a function of its judge's logit."""
+    reward_of = REWARDS[config.reward_style]
+    rewards = {judge: reward_of(logit) for judge, logit in discriminator(batch).items()}
+    return {agent: rewards[judge] for agent, judge in discriminator.judge_of.items()}
+
+
+def _minibatches(batch: Batch, config: MagailConfig) -> Iterator[Batch]:
+    """The learner's side of each discriminator update: consecutive episodes, which are alike, from the first on.
+
+    The policies learn from the last ones: where there are enough, D and the policies learn from different ones. An
+    exact batch is used whole.
+    """
+    size = batch.num_episodes if config.exact else min(config.batch_size, batch.num_episodes)
+    fit = batch.num_episodes // size
+    for update in range(config.disc_updates):
+        first = update % fit * size
+        yield batch.part(slice(first, first + size))
+
+
+def reinforcement_learning(
+    policies: IndependentPolicies,
+    critic: nn.Module | None,
+    rollouts: Rollouts,
+    beta: Float[Tensor, " R"],
+    config: MagailConfig,
+) -> Iterator[EpochRecord]:
+    """The same policy step on the env's own rewards: what makes an expert where nobody has scripted one."""
+    policy_step = PolicyStep(policies, critic, beta, config)
+    for epoch in range(1, config.epochs + 1):
+        rollout = rollouts.collect(policies)
+        learnt_from = rollout.part(policy_step.episodes)
+        statistics = policy_step.update(learnt_from, learnt_from.env_rewards, epoch=epoch)
+        losses = {"policy_loss": statistics.loss}
+        yield EpochRecord(epoch, rollout, losses, statistics.entropy, statistics.weight)

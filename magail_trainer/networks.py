@@ -1,5 +1,9 @@
 """Run-stacked networks: every parameter has the runs R as its leading axis, so that R networks train as one."""
 
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -18,3 +22,103 @@ class Table(nn.Module):
     def forward(self, rows: Int[Tensor, "R B"]) -> Float[Tensor, "R B"]:
         """Look up `rows`."""
         return self.values.gather(1, rows)
+
+
+class Perceptron(nn.Module):
+    """R multi-layer perceptrons with rectifiers: `[R, B, I]` features to `[R, B, O]` outputs.
+
+    Weights start orthogonal (Saxe et al. 2014), scaled by √2 before a rectifier and by `last_scale` at the end, biases
+    at zero.
+
+    Args:
+        sizes: I, the widths of the hidden layers, O.
+        streams: the random stream of each run.
+        last_scale: small for a policy, which then starts near uniform.
+    """
+
+    def __init__(self, sizes: Sequence[int], streams: Sequence[np.random.Generator], *, last_scale: float) -> None:
+        super().__init__()
+        scales = [2**0.5] * (len(sizes) - 2) + [last_scale]
+        layers = list(zip(sizes[:-1], sizes[1:], scales, strict=True))
+        self.weights = nn.ParameterList(
+            torch.from_numpy(np.stack([scale * _orthogonal(rng, rows, columns) for rng in streams]))
+            for rows, columns, scale in layers
+        )
+        self.biases = nn.ParameterList(torch.zeros(len(streams), 1, columns) for _, columns, _ in layers)
+
+    def forward(self, features: Float[Tensor, "R B I"]) -> Float[Tensor, "R B O"]:
+        """Apply each run's network to its samples."""
+        values = features
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            values = torch.baddbmm(bias, values if layer == 0 else values.relu(), weight)
+        return values
+
+
+class StackedModules(nn.Module):
+    """A user's own network, one copy per run: `[R, B, ...]` to `[R, B, ...]` through plain modules `[B, ...]`.
+
+    The parameters are stacked along the runs and the module is called functionally (`torch.func`), so that the
+    optimizer and the losses see what they see of `Perceptron`. Modules with buffers or dropout do not fit.
+
+    Args:
+        make: makes one module; called once per run.
+        num_runs: R
+    """
+
+    def __init__(self, make: Callable[[], nn.Module], num_runs: int) -> None:
+        super().__init__()
+        modules = [make() for _ in range(num_runs)]
+        if list(modules[0].buffers()):
+            raise ValueError("A module with buffers cannot be stacked along the runs; expected parameters alone.")
+        self._names = [name for name, _ in modules[0].named_parameters()]
+        stacked = torch.func.stack_module_state(modules)[0]  # type: ignore[arg-type]
+        self.stacked = nn.ParameterList(stacked[name].detach() for name in self._names)
+        self._one = [modules[0]]  # in a list, so that its own parameters are not registered here
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Apply each run's module to its samples."""
+        parameters = dict(zip(self._names, self.stacked, strict=True))
+        return torch.func.vmap(lambda one, batch: torch.func.functional_call(self._one[0], one, (batch,)))(
+            parameters, features
+        )
+
+
+class Normalizer(nn.Module):
+    """Features less their mean, over their deviation, per run; the identity until it is fitted.
+
+    The statistics are those of the demonstrations, or of the first rollout where there are none, and then stay: a
+    policy does not change because its inputs are counted anew.
+
+    Args:
+        num_runs: R
+        size: O
+    """
+
+    def __init__(self, num_runs: int, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(num_runs, 1, size))
+        self.register_buffer("scale", torch.ones(num_runs, 1, size))
+        self.mean: Tensor
+        self.scale: Tensor
+
+    @torch.no_grad()
+    def fit(self, features: Float[Tensor, "R B O"], weight: Float[Tensor, "R B"]) -> None:
+        """Take the weighted mean and deviation of each feature; one that does not vary is left in its unit."""
+        weight = weight.unsqueeze(-1)
+        self.mean = (weight * features).sum(1, keepdim=True)
+        deviation = (weight * (features - self.mean).square()).sum(1, keepdim=True).sqrt()
+        self.scale = torch.where(deviation < _CONSTANT, torch.ones_like(deviation), 1 / deviation.clamp(min=_CONSTANT))
+
+    def forward(self, features: Float[Tensor, "R B O"]) -> Float[Tensor, "R B O"]:
+        """Normalise, and cut off at ten deviations."""
+        return ((features - self.mean) * self.scale).clamp(-10, 10)
+
+
+_CONSTANT = 1e-3
+
+
+def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> Float[np.ndarray, "{rows} {columns}"]:
+    normal = rng.standard_normal((max(rows, columns), min(rows, columns)))
+    basis, triangle = np.linalg.qr(normal)
+    basis = basis * np.sign(np.diag(triangle))  # makes it uniform over the orthogonal matrices
+    return np.ascontiguousarray(basis if rows >= columns else basis.T, dtype=np.float32)

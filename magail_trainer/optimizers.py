@@ -1,6 +1,6 @@
 """Adam with the runs as an axis."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,8 @@ class RunAdam:
         lr: the learning rate of each run, `[R]`.
         betas: decay of the running mean of the gradient and of its square.
         eps: added to the root of the latter.
+        weight_decay: share of each parameter that is taken off per unit of learning rate (Loshchilov & Hutter 2019).
+        max_norm: a run's gradient is scaled down to this Euclidean norm, over all its parameters; 0 for any norm.
     """
 
     def __init__(
@@ -27,21 +29,27 @@ class RunAdam:
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        max_norm: float = 0.0,
     ) -> None:
         self._parameters = list(parameters)
         self._means = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._lr, self._betas, self._eps, self._steps = lr, betas, eps, 0
+        self._weight_decay, self._max_norm = weight_decay, max_norm
 
-    def descend(self, loss: Float[Tensor, " R"]) -> None:
-        """One step down the gradient of each run's own loss."""
+    def descend(self, loss: Float[Tensor, " R"], *, lr_scale: float = 1.0) -> None:
+        """One step down the gradient of each run's own loss, at `lr_scale` times its learning rate."""
         # The sum over runs keeps them apart: no parameter of one run is in the loss of another.
         gradients = torch.autograd.grad(loss.sum(), self._parameters)
+        if self._max_norm > 0:
+            gradients = clip_per_run(gradients, self._max_norm)
         decay_mean, decay_square = self._betas
         self._steps += 1
         # Both running means start at zero; dividing by 1 - decay^t corrects for that.
         correct_mean, correct_root = 1 - decay_mean**self._steps, (1 - decay_square**self._steps) ** 0.5
-        step_size = self._lr * (correct_root / correct_mean)
+        lr = self._lr if lr_scale == 1 else self._lr * lr_scale
+        step_size = lr * (correct_root / correct_mean)
         with torch.no_grad():
             for parameter, gradient, mean, square in zip(
                 self._parameters, gradients, self._means, self._squares, strict=True
@@ -49,4 +57,20 @@ class RunAdam:
                 mean.lerp_(gradient, 1 - decay_mean)
                 square.mul_(decay_square).addcmul_(gradient, gradient, value=1 - decay_square)
                 direction = mean / square.sqrt().add_(self._eps * correct_root)
-                parameter.sub_(direction.mul_(step_size.view(-1, *[1] * (parameter.ndim - 1))))
+                if self._weight_decay > 0:
+                    parameter.mul_(1 - self._weight_decay * _per_run(lr, parameter))
+                parameter.sub_(direction.mul_(_per_run(step_size, parameter)))
+
+
+def clip_per_run(gradients: Sequence[Tensor], max_norm: float) -> tuple[Tensor, ...]:
+    """Scale each run's gradient, over all tensors `[R, ...]`, to a norm of at most `max_norm`.
+
+    One norm for all runs would couple them, and spread a NaN of one run to all.
+    """
+    square = torch.stack([gradient.square().reshape(len(gradient), -1).sum(1) for gradient in gradients]).sum(0)
+    scale = (max_norm / (square.sqrt() + 1e-6)).clamp(max=1.0)
+    return tuple(gradient * _per_run(scale, gradient) for gradient in gradients)
+
+
+def _per_run(values: Float[Tensor, " R"], tensor: Float[Tensor, "R *rest"]) -> Float[Tensor, "R *ones"]:
+    return values.view(-1, *[1] * (tensor.ndim - 1))

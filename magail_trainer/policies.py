@@ -1,50 +1,118 @@
 """Policies: a dict of observations in, a dict of action distributions out."""
 
+import math
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float, Int
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
+
+from magail_trainer.networks import Normalizer
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """Of one agent's actions in each of `[R, B]` samples."""
+
+    def sample(self, uniform: Float[Tensor, "R B K"]) -> Shaped[Tensor, "R B *action"]:
+        """Actions drawn from `uniform`, K numbers in [0, 1) each."""
+        ...
+
+    def mode(self) -> Shaped[Tensor, "R B *action"]:
+        """The likeliest actions."""
+        ...
+
+    def log_prob(self, actions: Shaped[Tensor, "R B *action"]) -> Float[Tensor, "R B"]:
+        """log π(a|o)"""
+        ...
+
+    def entropy(self) -> Float[Tensor, "R B"]:
+        """In nats."""
+        ...
 
 
 class Categorical:
     """A distribution over A actions for each of `[R, B]` samples.
 
     Unlike torch's own, it draws from noise that the caller provides, so that every run has its own stream and the
-    draws are the same on every device. And it is told which samples share a distribution: a batch of thousands may
+    draws are the same on every device. And it may be told which samples share a distribution: a batch of thousands may
     have a few different observations, and what needs a distribution alone is computed once for each of those.
 
     Args:
         log_probs: the normalised log-probabilities of S different distributions, `[R, S, A]`.
-        rows: which of them each sample has, `[R, B]`.
+        rows: which of them each sample has, `[R, B]`; by default each has its own, S = B.
     """
 
-    def __init__(self, log_probs: Float[Tensor, "R S A"], rows: Int[Tensor, "R B"]) -> None:
+    def __init__(self, log_probs: Float[Tensor, "R S A"], rows: Int[Tensor, "R B"] | None = None) -> None:
         self._log_probs, self._rows = log_probs, rows
 
     @property
     def probs(self) -> Float[Tensor, "R B A"]:
         """The probability of each action."""
-        return _look_up(self._log_probs.exp(), self._rows)
+        return self._look_up(self._log_probs.exp())
 
-    def sample(self, uniform: Float[Tensor, "R B"]) -> Int[Tensor, "R B"]:
+    def sample(self, uniform: Float[Tensor, "R B 1"]) -> Int[Tensor, "R B"]:
         """The actions at which the cumulative distribution passes `uniform`, numbers in [0, 1)."""
-        cumulative = self._log_probs[..., :-1].exp().cumsum(-1)
-        return (uniform.unsqueeze(-1) >= _look_up(cumulative, self._rows)).sum(-1)
+        probs = self._log_probs.exp()
+        cumulative = probs[..., :-1].cumsum(-1)
+        if self._rows is None:  # rounding may leave the sum short of 1 before actions that have probability 0
+            later = probs.flip(-1).cumsum(-1).flip(-1)[..., 1:]
+            cumulative = cumulative.masked_fill(later == 0, 1.0)
+        return (uniform >= self._look_up(cumulative)).sum(-1)
+
+    def mode(self) -> Int[Tensor, "R B"]:
+        """The likeliest action; of several, the first."""
+        return self._look_up(self._log_probs).argmax(-1)
 
     def log_prob(self, actions: Int[Tensor, "R B"]) -> Float[Tensor, "R B"]:
         """log π(a|o)"""
+        if self._rows is None:
+            return self._log_probs.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
         num_actions = self._log_probs.shape[-1]
         return self._log_probs.flatten(1).gather(1, self._rows * num_actions + actions)
 
     def entropy(self) -> Float[Tensor, "R B"]:
         """Σ −π log π, in nats."""
         entropy = -(self._log_probs.exp() * self._log_probs).sum(-1)
-        return entropy.gather(1, self._rows)
+        return entropy if self._rows is None else entropy.gather(1, self._rows)
+
+    def _look_up(self, values: Float[Tensor, "R S C"]) -> Float[Tensor, "R B C"]:
+        """Row `rows[r, b]` of run r's values, for every r and b."""
+        if self._rows is None:
+            return values
+        return values.gather(1, self._rows.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
 
 
-def _look_up(values: Float[Tensor, "R S C"], rows: Int[Tensor, "R B"]) -> Float[Tensor, "R B C"]:
-    """Row `rows[r, b]` of run r's values, for every r and b."""
-    return values.gather(1, rows.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+class DiagonalGaussian:
+    """Independent normal distributions of K numbers; what lies outside [-1, 1] is clipped when it is played.
+
+    Args:
+        mean: `[R, B, K]`
+        log_std: `[R, 1, K]`, the same in every observation.
+    """
+
+    def __init__(self, mean: Float[Tensor, "R B K"], log_std: Float[Tensor, "R 1 K"]) -> None:
+        self._mean, self._log_std = mean, log_std
+
+    def sample(self, uniform: Float[Tensor, "R B K"]) -> Float[Tensor, "R B K"]:
+        """The quantiles of `uniform`, numbers in [0, 1)."""
+        normal = torch.special.ndtri(uniform.double().clamp(1e-7, 1 - 1e-7)).float()
+        return self._mean + self._log_std.exp() * normal
+
+    def mode(self) -> Float[Tensor, "R B K"]:
+        """The mean."""
+        return self._mean
+
+    def log_prob(self, actions: Float[Tensor, "R B K"]) -> Float[Tensor, "R B"]:
+        """The log-density, before clipping."""
+        standard = (actions - self._mean) * (-self._log_std).exp()
+        return (-0.5 * standard.square() - self._log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def entropy(self) -> Float[Tensor, "R B"]:
+        """The differential entropy, in nats, before clipping."""
+        entropy = (self._log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+        return entropy.expand(self._mean.shape[:2])
 
 
 class TabularPolicy(nn.Module):
@@ -54,13 +122,53 @@ class TabularPolicy(nn.Module):
         initial_logits: `[R, S, A]`
     """
 
+    noise_size = 1
+
     def __init__(self, initial_logits: Float[Tensor, "R S A"]) -> None:
         super().__init__()
         self.logits = nn.Parameter(initial_logits.clone())
 
-    def forward(self, rows: Int[Tensor, "R B"]) -> Categorical:
+    def forward(self, rows: Int[Tensor, "R B"], mask: Bool[Tensor, "R B A"] | None = None) -> Categorical:
         """The distribution of actions in the observations with these row numbers."""
+        if mask is not None:
+            logits = self.logits.gather(1, rows.unsqueeze(-1).expand(-1, -1, self.logits.shape[-1]))
+            return Categorical(_allowed(logits, mask).log_softmax(-1))
         return Categorical(self.logits.log_softmax(-1), rows)
+
+
+class NeuralPolicy(nn.Module):
+    """One agent's policy as a network of its features; the network may be shared with other agents.
+
+    Args:
+        network: `[R, B, O (+ G)]` to `[R, B, A]`: logits, or the mean of a Gaussian.
+        normalizer: of the features.
+        identity: `[G]`, the agent among the G that share the network, one-hot; appended to the features.
+        log_std: `[R, 1, A]` for continuous actions.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        normalizer: Normalizer,
+        *,
+        identity: Float[Tensor, " G"] | None = None,
+        log_std: nn.Parameter | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.normalizer, self.log_std = network, normalizer, log_std
+        self.register_buffer("identity", identity, persistent=False)
+        self.identity: Tensor | None
+        self.noise_size = 1 if log_std is None else log_std.shape[-1]
+
+    def forward(self, features: Float[Tensor, "R B O"], mask: Bool[Tensor, "R B A"] | None = None) -> Distribution:
+        """The distribution of actions in the observations with these features."""
+        features = self.normalizer(features)
+        if self.identity is not None:
+            features = torch.cat([features, self.identity.expand(*features.shape[:2], -1)], dim=-1)
+        outputs = self.network(features)
+        if self.log_std is not None:
+            return DiagonalGaussian(outputs, self.log_std)
+        return Categorical((outputs if mask is None else _allowed(outputs, mask)).log_softmax(-1))
 
 
 class IndependentPolicies(nn.Module):
@@ -74,7 +182,29 @@ class IndependentPolicies(nn.Module):
         super().__init__()
         self.policies = nn.ModuleDict(policies)
         self.agents = list(policies)
+        self.noise_sizes: list[int] = [policy.noise_size for policy in policies.values()]  # type: ignore[misc]
+        """How many uniform numbers each agent's action is drawn from."""
 
-    def forward(self, observations: Mapping[str, Tensor]) -> dict[str, Categorical]:
-        """The action distributions of every agent for `[R, B]` observations each."""
-        return {agent: policy(observations[agent]) for agent, policy in self.policies.items()}
+    def forward(
+        self, observations: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Distribution]:
+        """The action distributions of every agent for `[R, B, ...]` observations each."""
+        masks = masks or {}
+        return {
+            agent: policy(observations[agent], masks[agent]) if agent in masks else policy(observations[agent])
+            for agent, policy in self.policies.items()
+        }
+
+    def fit_normalizers(self, observations: Mapping[str, Tensor], weight: Float[Tensor, "R B"]) -> None:
+        """Fit each normaliser to what the agents that share it observe; tables have none."""
+        sharing: dict[Normalizer, list[Tensor]] = {}
+        for agent, policy in self.policies.items():
+            if isinstance(policy, NeuralPolicy):
+                sharing.setdefault(policy.normalizer, []).append(observations[agent])
+        for normalizer, features in sharing.items():
+            normalizer.fit(torch.cat(features, dim=1), torch.cat([weight / len(features)] * len(features), dim=1))
+
+
+def _allowed(logits: Float[Tensor, "R B A"], mask: Bool[Tensor, "R B A"]) -> Float[Tensor, "R B A"]:
+    """Logits at which a forbidden action has probability 0 and adds nothing to the entropy."""
+    return logits.masked_fill(~mask, -1e9)

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
-from magail_trainer.joint_policies import JointPolicy
+from magail_trainer.joint_policies import JointPolicy, ask
 from magail_trainer.seeding import stream
 from magail_trainer.spaces import check_values, describe_spaces
 from magail_trainer.trajectories import FIELDS, Origin, Trajectories
@@ -75,7 +75,8 @@ def _play(vector_env: VectorEnv, policy: JointPolicy, episodes: int, seed: int) 
     with tqdm(total=episodes, desc="recording", unit="episode", delay=2, disable=None) as progress:
         while (episode < episodes).any():
             # A copy with nothing left to play steps on, as the last episode would; it is not kept.
-            actions = _act(policy, observations, infos, episode=np.minimum(episode, episodes - 1), step=step)
+            masks = {agent: info["action_mask"] for agent, info in infos.items() if "action_mask" in info}
+            actions = ask(policy, observations, masks, episode=np.minimum(episode, episodes - 1), step=step)
             _check_actions(actions, vector_env, policy.name)
             if step.max() >= _MAX_EPISODE_STEPS:
                 raise InputError(f"An episode goes on after {_MAX_EPISODE_STEPS} steps; expected an env with an end.")
@@ -90,17 +91,6 @@ def _play(vector_env: VectorEnv, policy: JointPolicy, episodes: int, seed: int) 
             observations = following
             progress.update(int(ended.sum()))
     return rows, last_observations
-
-
-def _act(
-    policy: JointPolicy, observations: dict[str, Any], infos: dict[str, dict[str, Any]], **where: np.ndarray
-) -> dict[str, Any]:
-    """The policy's actions; it is shown the action masks if there are any and it says that it takes them."""
-    masks = {agent: info["action_mask"] for agent, info in infos.items() if "action_mask" in info}
-    if masks and getattr(policy, "takes_action_masks", False):
-        act: Any = policy.act
-        return act(observations, action_masks=masks, **where)
-    return policy.act(observations, **where)
 
 
 def _check_actions(actions: dict[str, Any], vector_env: VectorEnv, policy: str) -> None:

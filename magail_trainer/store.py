@@ -2,7 +2,7 @@
 
 config.json    every setting, and the command that repeats the run
 runs.csv       one row per run: beta, seed, and its final measurements
-history.npz    `epoch [K]`, and `[K, R]` for every metric
+history.npz    `epoch [K]`, and `[K, R]` for every metric; where policies were cloned, an epoch is one update
 checkpoint/    the parameters: one npz file per module, `[R, ...]` for every parameter
 """
 

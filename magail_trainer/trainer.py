@@ -1,7 +1,9 @@
 """Puts the parts together: env, dataset, run table and settings in; a trainer out."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -10,84 +12,153 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from magail_trainer.batch import Batch
+from magail_trainer.behavioural_cloning import behavioural_cloning
 from magail_trainer.config import MagailConfig
 from magail_trainer.demonstrations import Demonstrations, ExactDemonstrations
-from magail_trainer.discriminators import JointDiscriminator
-from magail_trainer.encoding import Codes
+from magail_trainer.encoding import Codes, suits_tables
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
-from magail_trainer.magail import EpochRecord, magail
-from magail_trainer.networks import Table
-from magail_trainer.policies import IndependentPolicies, TabularPolicy
+from magail_trainer.magail import EpochRecord, Rollouts, magail, reinforcement_learning
+from magail_trainer.models import fit_normalizers, make_critic, make_discriminator, make_policies
 from magail_trainer.rollout import EnumeratedRollouts, SampledRollouts
 from magail_trainer.runs import Runs
-from magail_trainer.seeding import stream
 from magail_trainer.spaces import describe_spaces
 from magail_trainer.store import History
 from magail_trainer.trajectories import Trajectories
 
-_MAX_TABLE_ROWS = 10_000_000
-
 
 class Trainer:
-    """MAGAIL for all runs of a table, on any env whose spaces are finite.
+    """MAGAIL, or a relative of it, for all runs of a table.
 
     Args:
         entry: the env to play in.
-        trajectories: the expert's episodes, recorded in the same env.
+        trajectories: the expert's episodes, recorded in the same env; None to learn from the env's own rewards.
         runs: one row per run.
         config: what is the same for all of them.
         device: where the tensors live.
+        processes: how many step the copies of an env that has no vectorised form of its own.
 
     Raises:
-        InputError: the dataset is of another env or of other spaces, or a space is not supported.
+        InputError: the dataset is of another env or of other spaces, or a space is not supported, or the episodes
+            differ in length.
     """
 
     def __init__(
-        self, entry: EnvEntry, trajectories: Trajectories, runs: Runs, config: MagailConfig, *, device: str = "cpu"
+        self,
+        entry: EnvEntry,
+        trajectories: Trajectories | None,
+        runs: Runs,
+        config: MagailConfig,
+        *,
+        device: str = "cpu",
+        processes: int = 1,
     ) -> None:
-        check_same_env(entry, trajectories)
-        self.entry, self.runs, self.config = entry, runs, config
-        self.device = find_device(device)
-        self.codes = Codes.of(entry)
-        self.policies = make_policies(self.codes, runs, uniform=config.policy_init_uniform).to(self.device)
-        self.discriminator = make_discriminator(self.codes, len(runs)).to(self.device)
+        if trajectories is not None:
+            check_same_env(entry, trajectories)
+            check_horizon(trajectories, config)
+        self.entry, self.runs = entry, runs
+        self.config = config = choose_network(entry, config)
+        self.device, self._processes = find_device(device), processes
+        self.codes = Codes.of(entry, network=config.network)
+        self.policies = make_policies(self.codes, runs, config).to(self.device)
+        self.critic = make_critic(self.codes, runs, config)
+        self.discriminator = make_discriminator(self.codes, runs, config).to(self.device)
+        if self.critic is not None:
+            self.critic.to(self.device)
         self._trajectories = trajectories
 
     def train(self) -> Iterator[EpochRecord]:
         """Train in place, one epoch per item; see `magail`."""
-        seeds, codes, config = self.runs.seed.tolist(), self.codes, self.config
-        if config.exact:
-            vector_env = self.entry.make_vector(int(np.prod([code.size for code in codes.actions.values()])))
-            rollouts = EnumeratedRollouts(vector_env, codes, num_runs=len(seeds), device=self.device)
-            demonstrations = ExactDemonstrations(self._trajectories, codes, num_runs=len(seeds), device=self.device)
-        else:
-            vector_env = self.entry.make_vector(len(seeds) * config.rollout_episodes)
-            rollouts = SampledRollouts(
-                vector_env, codes, seeds=seeds, episodes=config.rollout_episodes, device=self.device
-            )
-            demonstrations = Demonstrations(
-                self._trajectories, codes, seeds=seeds, batch_size=config.batch_size, device=self.device
-            )
+        config = self.config
         beta = torch.tensor(self.runs.beta, dtype=torch.float32, device=self.device)
+        with self._rollouts() as rollouts:
+            if self._trajectories is None:
+                self._fit_normalizers(rollouts.collect(self.policies).batch)
+                yield from reinforcement_learning(self.policies, self.critic, rollouts, beta, config)
+                return
+            demonstrations = self._demonstrations(self._trajectories)
+            self._fit_normalizers(demonstrations.all)
+            for _ in self._clone(demonstrations, config.warm_start):
+                pass
+            parts = (self.policies, self.discriminator, self.critic, rollouts, demonstrations, beta, config)
+            for record in magail(*parts):
+                self._check_horizon(record)
+                yield record
+
+    def clone(self, updates: int) -> Iterator[Tensor]:
+        """Behavioural cloning alone, in place: the losses `[R]` of one update per item."""
+        assert self._trajectories is not None
+        demonstrations = self._demonstrations(self._trajectories)
+        self._fit_normalizers(demonstrations.all)
+        return self._clone(demonstrations, updates)
+
+    def _clone(self, demonstrations: Demonstrations | ExactDemonstrations, updates: int) -> Iterator[Tensor]:
+        losses = behavioural_cloning(
+            self.policies, demonstrations, self.config, updates=updates, num_runs=len(self.runs)
+        )
+        return iter(tqdm(losses, total=updates, desc="cloning", unit="update", delay=1, disable=None, leave=False))
+
+    @contextmanager
+    def _rollouts(self) -> Iterator[Rollouts]:
+        config, num_runs = self.config, len(self.runs)
+        if config.exact:
+            copies = math.prod(code.size for code in self.codes.finite_actions.values())
+            vector_env = self.entry.make_vector(copies)
+            rollouts = EnumeratedRollouts(vector_env, self.codes, num_runs=num_runs, device=self.device)
+        else:
+            vector_env = self.entry.make_vector(num_runs * config.rollout_episodes, processes=self._processes)
+            rollouts = SampledRollouts(
+                vector_env,
+                self.codes,
+                seeds=self.runs.seed.tolist(),
+                episodes=config.rollout_episodes,
+                device=self.device,
+                for_critic=self.critic is not None,
+            )
         try:
-            yield from magail(self.policies, self.discriminator, rollouts, demonstrations, beta, config)
+            yield rollouts
         finally:
             vector_env.close()
+
+    def _demonstrations(self, trajectories: Trajectories) -> Demonstrations | ExactDemonstrations:
+        if self.config.exact:
+            return ExactDemonstrations(trajectories, self.codes, num_runs=len(self.runs), device=self.device)
+        seeds, size = self.runs.seed.tolist(), self.config.batch_size
+        return Demonstrations(trajectories, self.codes, seeds=seeds, batch_size=size, device=self.device)
+
+    def _fit_normalizers(self, batch: Batch) -> None:
+        self.policies.fit_normalizers(batch.observations, batch.weight)
+        for module in (self.discriminator, self.critic):
+            if module is not None:
+                fit_normalizers(module, batch.observations, batch.weight)
+
+    def _check_horizon(self, record: EpochRecord) -> None:
+        """Refuse the first rollout with episodes of unequal length."""
+        batch = record.rollout.batch
+        if record.epoch == 1 and batch.num_steps > 1 and not self.config.allow_variable_horizon:
+            lengths = (batch.weight > 0).unflatten(1, (-1, batch.num_steps)).sum(-1)
+            _refuse_variable_horizon("The learner's", int(lengths.min()), int(lengths.max()))
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """What a checkpoint holds."""
-        return {"policies": self.policies, "discriminator": self.discriminator}
+        modules = {"policies": self.policies, "discriminator": self.discriminator, "critic": self.critic}
+        if self._trajectories is None:
+            del modules["discriminator"]
+        return {name: module for name, module in modules.items() if module is not None}
 
     def describe(self) -> dict[str, Any]:
         """What a run folder's `config.json` says of the training; plain JSON."""
-        origin = self._trajectories.origin
+        dataset = {}
+        if self._trajectories is not None:
+            origin = self._trajectories.origin
+            dataset = {"policy": origin.policy, "seed": origin.seed, "episodes": len(self._trajectories)}
         return {
             "env": {"id": self.entry.id, "kwargs": plain_json(self.entry.kwargs)},
-            "dataset": {"policy": origin.policy, "seed": origin.seed, "episodes": len(self._trajectories)},
-            "training": asdict(self.config),
+            "dataset": dataset,
+            "training": plain_json(asdict(self.config)),
             "device": str(self.device),
             "versions": {package: version(package) for package in ("gymnasium", "numpy", "pettingzoo", "torch")},
         }
@@ -119,37 +190,30 @@ def train_with_history(
     return history.stack()
 
 
-def make_policies(codes: Codes, runs: Runs, *, uniform: bool) -> IndependentPolicies:
-    """One table of logits per agent: 0.1 times a standard normal, from each run's own stream, or all zero."""
-    policies = {}
-    for agent, observation in codes.observations.items():
-        shape = (observation.size, codes.actions[agent].size)
-        if uniform:
-            initial = np.zeros((len(runs), *shape), dtype=np.float32)
-        else:
-            streams = [stream(seed, "initial policy", agent) for seed in runs.seed.tolist()]
-            initial = np.stack([0.1 * rng.standard_normal(shape, dtype=np.float32) for rng in streams])
-        policies[agent] = TabularPolicy(torch.from_numpy(initial))
-    return IndependentPolicies(policies)
+def choose_network(entry: EnvEntry, config: MagailConfig) -> MagailConfig:
+    """`config` with its network settled, if that is `auto`: tables where they suit the env."""
+    if config.network != "auto":
+        return config
+    return replace(config, network="tabular" if suits_tables(entry) else "mlp")
 
 
-def make_discriminator(codes: Codes, num_runs: int) -> JointDiscriminator:
-    """A table with one logit for each joint observation and action, all zero: no opinion.
+def check_horizon(trajectories: Trajectories, config: MagailConfig) -> None:
+    """Refuse demonstrations of unequal length, unless they are allowed.
 
     Raises:
-        InputError: the table would be too large.
+        InputError: they are of unequal length.
     """
-    observation_sizes = {agent: code.size for agent, code in codes.observations.items()}
-    action_sizes = {agent: code.size for agent, code in codes.actions.items()}
-    rows = 1
-    for size in [*observation_sizes.values(), *action_sizes.values()]:
-        rows *= size
-    if rows * num_runs > _MAX_TABLE_ROWS:
+    if not config.allow_variable_horizon:
+        _refuse_variable_horizon("The expert's", int(trajectories.lengths.min()), int(trajectories.lengths.max()))
+
+
+def _refuse_variable_horizon(whose: str, shortest: int, longest: int) -> None:
+    if shortest < longest:
         raise InputError(
-            f"A joint discriminator table for this env needs {rows:,} rows in each of {num_runs} runs; "
-            f"expected at most {_MAX_TABLE_ROWS:,} in all."
+            f"{whose} episodes have from {shortest} to {longest} steps. Adversarial imitation then rewards the length "
+            "by itself: a reward that is always positive tells the policies to live long, a negative one to end soon. "
+            "Make the env's episodes equally long, or add --allow_variable_horizon."
         )
-    return JointDiscriminator(Table(torch.zeros(num_runs, rows)), observation_sizes, action_sizes)
 
 
 def check_same_env(entry: EnvEntry, trajectories: Trajectories) -> None:

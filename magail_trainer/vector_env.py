@@ -7,7 +7,8 @@ step led to.
 
 Agents may leave before the others. The step at which one leaves still returns its last observation, in
 `infos[agent]["final_obs"]` as well. From then on, to the end of the episode, its termination or truncation stays True,
-its observations and rewards are zeros, and the actions passed for it are ignored.
+its rewards are zeros, its observations too (or the space's lowest value, where that has no zero), and the actions
+passed for it are ignored.
 
 An env that allows some actions only says so in `infos[agent]["action_mask"]`, int8 `[E, n]`: 1 where the action is
 allowed in the observation returned. It is there from the first mask on; rows without a mask are all ones.
@@ -18,7 +19,7 @@ from copy import deepcopy
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from gymnasium.spaces import Discrete, Space
+from gymnasium.spaces import Discrete, MultiDiscrete, Space
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 from pettingzoo import ParallelEnv
 
@@ -219,13 +220,15 @@ class ParallelEnvCopies:
         return infos
 
     def _batch(self, observations: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """`[E, ...]` by agent, with zeros for agents that were given none."""
+        """`[E, ...]` by agent; for agents that were given none zeros, or the space's lowest value if it has no 0."""
         batch = {}
         for agent, space in self._spaces.items():
             items = [observation.get(agent, _ABSENT) for observation in observations]
             if any(item is _ABSENT for item in items):
-                zeros = next(iter(iterate(batch_space(space, 1), create_empty_array(space, 1, fn=np.zeros))))
-                items = [zeros if item is _ABSENT else item for item in items]
+                filler = next(iter(iterate(batch_space(space, 1), create_empty_array(space, 1, fn=np.zeros))))
+                if not space.contains(filler) and isinstance(space, Discrete | MultiDiscrete):
+                    filler = filler + space.start
+                items = [filler if item is _ABSENT else item for item in items]
             batch[agent] = concatenate(space, items, create_empty_array(space, self.num_envs))
         return batch
 

@@ -196,6 +196,7 @@ CHANGES: dict[str, Any] = {
     "lr_policy": 0.02,
     "lr_disc": 0.02,
     "reward_style": "gail",
+    "network": "mlp",
     "policy_init_uniform": True,
     "batch_size": 31,
     "exact": True,
@@ -334,7 +335,7 @@ def test_runs_as_a_module_and_as_a_script_with_the_same_result(tmp_path: Path) -
     [
         (["--epochs", "0"], ["--epochs", "0"]),
         (["--expert_type", "trimodal"], ["trimodal"]),
-        (["--reward_style", "airl"], ["airl"]),
+        (["--reward_style", "wgan"], ["wgan"]),
         (["--betas", "-1"], ["-1"]),
         (["--seeds", "one"], ["one"]),
         (["--lr_policy", "-0.1"], ["--lr_policy", "-0.1"]),

@@ -16,21 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magail_trainer.cli import main
 from magail_trainer.files import read_arrays
 from magail_trainer.store import read_config, read_table
 from magail_trainer.trajectories import Trajectories
+from tests.magail_trainer.commands import magail, refused
 
 MATCHING = "coordination_env:coordination/matching-v0"
 TOY = "tests.magail_trainer.toy_envs"
 Capture = pytest.CaptureFixture[str]
-
-
-def magail(*args: object) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main([str(arg) for arg in args])
-    assert isinstance(stop.value.code, int)
-    return stop.value.code
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
@@ -125,22 +118,19 @@ def test_the_same_training_gives_the_same_table_and_parameters(made: Path, tmp_p
         assert (tmp_path / "run" / name).read_bytes() == (made / "run" / name).read_bytes(), name
 
 
-def test_evaluate_counts_what_the_policies_play(made: Path, capsys: Capture) -> None:
+def test_evaluate_counts_what_the_policies_play(made: Path, tmp_path: Path) -> None:
     before = contents(made)
-    assert magail("evaluate", made / "run", "--episodes", 450) == 0
-    header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split() == [
-        "beta", "seed", "return_agent_0", "return_agent_1", "P(0,", "0)", "P(0,", "1)", "P(1,", "0)", "P(1,", "1)"
-    ]  # fmt: skip
-    table = np.array([row.split() for row in rows], dtype=float)
-    assert table[:, 0].tolist() == [0, 0, 0.5, 0.5]
+    assert magail("evaluate", made / "run", "--episodes", 450, "--output", tmp_path / "table.csv") == 0
+    table = read_table(tmp_path / "table.csv")
+    assert table["beta"].tolist() == [0, 0, 0.5, 0.5]
     # Matching pays when both play the same.
-    np.testing.assert_allclose(table[:, 2], table[:, 4] + table[:, 7], atol=2e-4)
-    np.testing.assert_array_equal(table[:, 2], table[:, 3])
+    np.testing.assert_allclose(table["return_agent_0"], table["P(0, 0)"] + table["P(1, 1)"], atol=1e-6)
+    np.testing.assert_array_equal(table["return_agent_0"], table["return_agent_1"])
     logits = read_arrays(made / "run" / "checkpoint" / "policies.npz")
     probs = [np.exp(array[:, 0]) / np.exp(array[:, 0]).sum(-1, keepdims=True) for array in logits.values()]
     exact = np.einsum("ri,rj->rij", *probs).reshape(4, 4)
-    np.testing.assert_allclose(table[:, 4:], exact, atol=4 * np.sqrt(0.25 / 450))
+    shares = np.stack([table[f"P{cell}"] for cell in np.ndindex(2, 2)], axis=1)
+    np.testing.assert_allclose(shares, exact, atol=4 * np.sqrt(0.25 / 450))
     assert contents(made) == before
 
 
@@ -181,26 +171,12 @@ def test_overwrite_replaces_a_dataset_and_nothing_else(tmp_path: Path, capsys: C
 # Mistakes
 
 
-def refused(capsys: Capture, *args: object) -> str:
-    """Run a command that has to be refused; return its one line on stderr."""
-    capsys.readouterr()
-    assert magail(*args) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("magail: ")
-    assert err.count("\n") == 1
-    assert err.endswith("\n")
-    assert "Traceback" not in err
-    return err
-
-
 RECORD_MISTAKES: list[tuple[list[object], str]] = [
     (["--env", "nowhere"], "'nowhere' names no environment"),
     (["--env", "coordination_env:coordination/nothing-v0"], "not found in registry"),
     (["--env", "json:nothing"], "names no environment"),
     (["--env", "json"], "has no parallel_env"),
-    (["--env", f"{TOY}:EarlyExitEnv"], "right is absent while left plays on"),
-    (["--env", f"{TOY}:RandomLengthEnv", "--env-args", "nested=true"], "Dict space cannot be recorded"),
+    (["--env", f"{TOY}:EarlyExitEnv"], "The env leaves ['left'] in its agents"),
     (["--env-args", "players=3"], "cannot be made with {'players': 3}"),
     (["--env-args", "render_mode=ansi"], "cannot be made with {'render_mode': 'ansi'}"),
     (["--env-args", "horizon"], "--env-args takes NAME=VALUE pairs, not 'horizon'"),
@@ -247,6 +223,11 @@ TRAIN_MISTAKES: list[tuple[list[object], str]] = [
     (["--device", "abacus"], "--device abacus cannot be used"),
     (["--bogus"], "Unrecognized options: --bogus"),
     (["--dataset", "nowhere"], "'nowhere' is no dataset"),
+    (["--dataset", "None"], "--dataset is missing: name a recorded one to imitate, or learn without (--reward env)"),
+    (["--reward", "env"], "reads no dataset; leave out --dataset"),
+    (["--processes", 0], "The number of processes must be at least 1, not 0"),
+    (["--network", "tree"], "invalid choice 'tree' for argument '--network'"),
+    (["--critic", "centralised"], "--critic centralised needs --network mlp"),
 ]  # fmt: skip
 
 
@@ -361,10 +342,10 @@ def test_evaluate_refuses(mistake: list[object], reason: str, made: Path, capsys
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        ([], "Expected one of {record, inspect, train, evaluate}"),
-        (["frobnicate"], "available subcommands: record, inspect, train, evaluate"),
+        ([], "Expected one of {check-env, record, inspect, train, clone, evaluate}"),
+        (["frobnicate"], "available subcommands: check-env, record, inspect, train, clone, evaluate"),
         (["record"], "Missing from magail record: --env STR --output PATH"),
-        (["train"], "Missing from magail train: --env STR --dataset PATH --output PATH"),
+        (["train"], "Missing from magail train: --env STR --output PATH"),
         (["inspect"], "Missing from magail inspect: PATH"),
         (["inspect", "nowhere"], "'nowhere' is no dataset"),
         (["inspect", "one", "two"], "Unrecognized options: two"),

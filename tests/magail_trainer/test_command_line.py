@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
-from magail_trainer.command_line import display_path, key_values, parse, run_command, this_command
+from magail_trainer.command_line import aligned, display_path, key_values, parse, run_command, this_command
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
 
@@ -67,6 +67,23 @@ def test_flags_subcommands_and_nested_settings_are_read() -> None:
     assert parse(COMMANDS, prog="toy", args=args) == Play("go", Path("x"), "fast", (5,), Inner(2.0), quiet=True)
     assert parse(COMMANDS, prog="toy", args=["stop"]) == Stop()
     assert parse(Play, prog="toy", args=GOOD[1:]) == Play("go", Path("x"))
+
+
+def test_what_is_not_given_is_as_in_the_default_and_what_is_given_is_not() -> None:
+    default = Play("go", Path("x"), "fast", (5,), Inner(2.0), quiet=True)
+    for commands, command in ((COMMANDS, ["play"]), (Play, [])):
+        assert parse(commands, prog="toy", args=command, default=default, flag_pairs=True) == default
+        args = [*command, "--style", "slow", "--rate", "0.5", "--no-quiet", "--seeds"]
+        parsed = parse(commands, prog="toy", args=args, default=default, flag_pairs=True)
+        assert parsed == Play("go", Path("x"), "slow", (), Inner(0.5))
+    assert parse(COMMANDS, prog="toy", args=["stop"], default=default) == Stop()
+
+
+def test_a_switch_has_its_opposite_only_where_it_is_asked_for() -> None:
+    assert parse(COMMANDS, prog="toy", args=[*GOOD, "--no-quiet"], flag_pairs=True).quiet is False
+    assert parse(COMMANDS, prog="toy", args=[*GOOD, "--quiet"], flag_pairs=True).quiet is True
+    with pytest.raises(InputError, match="Unrecognized options: --no-quiet"):
+        parse(COMMANDS, prog="toy", args=[*GOOD, "--no-quiet"])
 
 
 @pytest.mark.parametrize("terminal", [None, "utf-8", "ascii"])
@@ -200,6 +217,16 @@ def test_paths_below_the_working_directory_are_shown_relative_to_it(
     monkeypatch.chdir(tmp_path)
     assert display_path(tmp_path / "a" / "b") == "a/b"
     assert display_path("../other") == "../other"
+
+
+def test_a_table_is_aligned() -> None:
+    table = {"name": ["a", "longer"], "n": [1, 10], "value": [-0.00001, 12.5], "t": ["x", ""]}
+    assert aligned(table) == [
+        "name     n    value  t",
+        "a        1   0.0000  x",
+        "longer  10  12.5000",
+    ]
+    assert aligned({"a": [], "b": []}) == ["a  b"]
 
 
 @dataclass(frozen=True)

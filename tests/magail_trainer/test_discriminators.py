@@ -3,7 +3,7 @@
 import torch
 
 from magail_trainer.batch import Batch
-from magail_trainer.discriminators import JointDiscriminator
+from magail_trainer.discriminators import Discriminators, TableJudge, View
 from magail_trainer.losses import discriminator_loss
 from magail_trainer.networks import Table
 from magail_trainer.optimizers import RunAdam
@@ -21,14 +21,17 @@ def joint_batch(weight: torch.Tensor) -> Batch:
     return Batch({agent: torch.zeros_like(values) for agent, values in actions.items()}, actions, weight)
 
 
-def make(runs: int) -> JointDiscriminator:
-    return JointDiscriminator(Table(torch.zeros(runs, 4)), dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2))
+def make(runs: int) -> Discriminators:
+    table, view = Table(torch.zeros(runs, 4)), View(AGENTS, AGENTS)
+    judge = TableJudge(table, view, dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2))
+    return Discriminators({"joint": judge}, dict.fromkeys(AGENTS, "joint"))
 
 
 def test_has_a_row_of_its_own_for_each_joint_observation_and_action() -> None:
     sizes = {"a": 2, "b": 3}, {"a": 2, "b": 2}
     table = torch.arange(2 * 3 * 2 * 2, dtype=torch.float32).view(1, -1)
-    discriminator = JointDiscriminator(Table(table), *sizes)
+    judge = TableJudge(Table(table), View(("a", "b"), ("a", "b")), *sizes)
+    discriminator = Discriminators({"joint": judge}, {"a": "joint", "b": "joint"})
     grid = torch.cartesian_prod(torch.arange(2), torch.arange(3), torch.arange(2), torch.arange(2)).T.unsqueeze(1)
     # The order of the dicts that come in does not matter; the order of the agents does.
     batch = Batch({"b": grid[1], "a": grid[0]}, {"b": grid[3], "a": grid[2]}, torch.full((1, 24), 1 / 24))

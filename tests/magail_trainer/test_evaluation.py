@@ -58,6 +58,10 @@ def test_the_checkpoint_plays_with_the_probabilities_of_the_policies(tmp_path: P
         "seed",
         "return_agent_0",
         "return_agent_1",
+        "return_team",
+        "greedy_return_agent_0",
+        "greedy_return_agent_1",
+        "greedy_return_team",
         "P(0, 0)",
         "P(0, 1)",
         "P(1, 0)",
@@ -70,6 +74,9 @@ def test_the_checkpoint_plays_with_the_probabilities_of_the_policies(tmp_path: P
     np.testing.assert_allclose(shares * episodes, np.round(shares * episodes), atol=1e-6)
     np.testing.assert_allclose(table["return_agent_0"], shares[:, 0] + shares[:, 3], atol=1e-6)
     assert table["return_agent_1"] == table["return_agent_0"]
+    assert table["return_team"] == [2 * value for value in table["return_agent_0"]]
+    # Both play A, 0 at the tie, or B.
+    np.testing.assert_allclose(table["greedy_return_agent_0"], 1)
 
 
 def test_longer_episodes_add_up_to_their_return_and_count_every_step(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_random_is_offered_for_every_env() -> None:
 @pytest.mark.parametrize(
     ("expert", "arguments", "reason"),
     [
-        ("nobody", {}, "no expert 'nobody'; expected one of random, signallers, or module:callable"),
+        ("nobody", {}, "no expert 'nobody'; expected one of random, signallers, module:callable, or a run folder"),
         ("nowhere:x", {}, "cannot be imported: No module named 'nowhere'"),
         (f"{TOY}:nobody", {}, "cannot be imported: .*no attribute 'nobody'"),
         (".relative:x", {}, "cannot be imported"),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from magail_trainer.batch import Batch
 from magail_trainer.config import MagailConfig, RewardStyle
-from magail_trainer.discriminators import JointDiscriminator
+from magail_trainer.discriminators import Discriminators, TableJudge, View
 from magail_trainer.encoding import Codes
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.joint_policies import make_joint_policy
@@ -57,13 +57,15 @@ def train_exactly(config: MagailConfig) -> tuple[dict[str, np.ndarray], np.ndarr
         agent: TabularPolicy(torch.tensor(start, dtype=torch.float32).unsqueeze(1)) for agent, start in START.items()
     }
     policies = IndependentPolicies(tables)
-    discriminator = JointDiscriminator(Table(torch.zeros(runs, 4)), dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2))
+    table, view = Table(torch.zeros(runs, 4)), View(AGENTS, AGENTS)
+    judge = TableJudge(table, view, dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2))
+    discriminator = Discriminators({"joint": judge}, dict.fromkeys(AGENTS, "joint"))
     env = matching().make_vector(4)
     rollouts = EnumeratedRollouts(env, codes, num_runs=runs, device=torch.device("cpu"))
     beta = torch.tensor(BETAS)
-    records = list(magail(policies, discriminator, rollouts, Whole(EXPERT, runs), beta, config))
+    records = list(magail(policies, discriminator, None, rollouts, Whole(EXPERT, runs), beta, config))
     logits = {agent: table.logits.detach().numpy()[:, 0] for agent, table in tables.items()}  # type: ignore[union-attr]
-    return logits, discriminator.network.values.detach().numpy(), records  # type: ignore[union-attr]
+    return logits, table.values.detach().numpy(), records
 
 
 class SlowAdam:
@@ -116,7 +118,7 @@ def test_the_first_update_by_hand() -> None:
     # Run 0 plays A with probabilities 0.5987 and 0.3543: AA .212, AB .387, BA .142, BB .259 against the expert's
     # .55, .05, .15, .25.
     np.testing.assert_allclose(judge[0], [0.03, -0.03, 0.03, -0.03], atol=1e-6)
-    np.testing.assert_allclose(first.discriminator_loss.detach(), 2 * math.log(2), rtol=1e-6)
+    np.testing.assert_allclose(first.losses["discriminator_loss"], 2 * math.log(2), rtol=1e-6)
     # So AA and BA earn more than AB and BB, whatever agent_0 does: agent_1 turns to A by one learning rate.
     np.testing.assert_allclose(logits["agent_1"][0], [-0.2 + 0.02, 0.4 - 0.02], atol=1e-6)
     # With β = 3 the entropy decides: both agents step towards equal logits.
@@ -137,8 +139,8 @@ def test_the_whole_algorithm_equals_its_slow_twin(reward_style: RewardStyle, epo
             np.testing.assert_allclose(logits[agent][run], expected, atol=2e-5)
         np.testing.assert_allclose(judge[run], slow_judge, atol=2e-5)
         for epoch, (loss_d, loss_pi) in zip(records, slow_losses, strict=True):
-            assert epoch.discriminator_loss[run].item() == pytest.approx(loss_d, abs=1e-5)
-            assert epoch.policy_loss[run].item() == pytest.approx(loss_pi, abs=1e-5)
+            assert epoch.losses["discriminator_loss"][run].item() == pytest.approx(loss_d, abs=1e-5)
+            assert epoch.losses["policy_loss"][run].item() == pytest.approx(loss_pi, abs=1e-5)
     assert [epoch.epoch for epoch in records] == list(range(1, epochs + 1))
 
 
@@ -163,11 +165,12 @@ class GradientRecorder:
 
     made: list["GradientRecorder"]
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: Tensor) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: Tensor, **settings: float) -> None:
+        assert not any(settings.values())  # no decay, no clipping
         self.parameters, self.gradients = list(parameters), []
         self.made.append(self)
 
-    def descend(self, loss: Tensor) -> None:
+    def descend(self, loss: Tensor, *, lr_scale: float = 1.0) -> None:
         gradients = torch.autograd.grad(loss.sum(), self.parameters)
         self.gradients.append(torch.cat([gradient.flatten(1) for gradient in gradients], dim=1).double())
 
@@ -177,7 +180,8 @@ def test_the_mean_sampled_gradient_is_the_exact_one(reward_style: RewardStyle, m
     entry = matching()
     expert = make_joint_policy("joint", entry, {"joint": [[0.55, 0.05], [0.15, 0.25]]})
     dataset = record(entry, expert, episodes=1000, seed=0)
-    monkeypatch.setattr("magail_trainer.magail.RunAdam", GradientRecorder)
+    for module in ("magail", "policy_step"):
+        monkeypatch.setattr(f"magail_trainer.{module}.RunAdam", GradientRecorder)
 
     def gradients(config: MagailConfig, num_runs: int) -> list[Tensor]:
         """Means over the epochs of the policies' and of the discriminator's gradients, `[R, parameters]`."""
@@ -187,7 +191,7 @@ def test_the_mean_sampled_gradient_is_the_exact_one(reward_style: RewardStyle, m
             for agent, policy in trainer.policies.policies.items():
                 policy.logits.copy_(torch.tensor(START[agent][:1]))  # type: ignore[operator, union-attr]
             judge = torch.tensor([0.8, -1.1, 0.3, -0.4]).view(1, 4)
-            trainer.discriminator.network.values.copy_(judge)  # type: ignore[operator, union-attr]
+            trainer.discriminator.judges["joint"].network.values.copy_(judge)  # type: ignore[operator, union-attr]
         for _ in trainer.train():
             pass
         return [torch.stack(recorder.gradients).mean(0) for recorder in GradientRecorder.made]

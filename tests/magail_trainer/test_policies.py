@@ -40,7 +40,7 @@ def test_agrees_with_torchs_categorical_in_every_sample(shape: tuple[int, int, i
 
 def test_draws_where_the_cumulative_distribution_passes_the_noise() -> None:
     log_probs = torch.tensor([[[0.25, 0.5, 0.25], [0.0, 1.0, 0.0]]]).log()
-    noise = torch.tensor([[0.0, 0.2499, 0.25, 0.7499, 0.75, 0.9999, 0.0, 0.9999]])
+    noise = torch.tensor([[0.0, 0.2499, 0.25, 0.7499, 0.75, 0.9999, 0.0, 0.9999]]).unsqueeze(-1)
     rows = torch.tensor([[0, 0, 0, 0, 0, 0, 1, 1]])
     assert Categorical(log_probs, rows).sample(noise).tolist() == [[0, 0, 1, 1, 2, 2, 1, 1]]
 
@@ -49,7 +49,7 @@ def test_draws_each_action_as_often_as_its_probability_says() -> None:
     size = 40_000
     probs = torch.tensor([[[0.1, 0.2, 0.7]], [[0.5, 0.0, 0.5]]])
     rows = torch.zeros(2, size, dtype=torch.int64)
-    drawn = Categorical(probs.log(), rows).sample(torch.rand(2, size, generator=torch.Generator().manual_seed(0)))
+    drawn = Categorical(probs.log(), rows).sample(torch.rand(2, size, 1, generator=torch.Generator().manual_seed(0)))
     frequencies = torch.stack([(drawn == action).double().mean(-1) for action in range(3)], dim=-1)
     standard_error = (probs * (1 - probs) / size).sqrt().squeeze(1)
     assert ((frequencies - probs.squeeze(1)).abs() <= 4 * standard_error).all()
@@ -57,7 +57,7 @@ def test_draws_each_action_as_often_as_its_probability_says() -> None:
 
 def test_every_run_has_its_own_distributions() -> None:
     log_probs = torch.tensor([[[1.0, 1e-9]], [[1e-9, 1.0]]]).log()
-    assert Categorical(log_probs, torch.zeros(2, 1, dtype=torch.int64)).sample(torch.full((2, 1), 0.5)).tolist() == [
+    assert Categorical(log_probs, torch.zeros(2, 1, dtype=torch.int64)).sample(torch.full((2, 1, 1), 0.5)).tolist() == [
         [0],
         [1],
     ]

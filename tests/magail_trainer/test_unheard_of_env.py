@@ -9,19 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from magail_trainer.cli import main
 from magail_trainer.files import read_arrays
+from magail_trainer.store import read_table
 from magail_trainer.trajectories import Trajectories
 from tests.magail_trainer import toy_envs
+from tests.magail_trainer.commands import magail
 
 SHIFT = 2
 SEEDS = (0, 3)
-
-
-def magail(*args: object) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main([str(arg) for arg in args])
-    assert stop.value.code == 0
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +28,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         expert = ("--expert", "signalling_game:Signallers", "--expert-args", f"shift={SHIFT}")
-        magail("record", *env, *expert, "--episodes", 300, "--output", folder / "data")
+        assert magail("record", *env, *expert, "--episodes", 300, "--output", folder / "data") == 0
         rates = ("--lr-policy", 0.05, "--lr-disc", 0.05, "--rollout-episodes", 32, "--epochs", 300)
-        magail(
-            "train", *env, *rates, "--dataset", folder / "data", "--seeds", *SEEDS, "--output", folder / "run"
-        )  # fmt: skip
+        data = ("--dataset", folder / "data", "--seeds", *SEEDS)
+        assert magail("train", *env, *rates, *data, "--output", folder / "run") == 0
     return folder
 
 
@@ -65,20 +59,19 @@ def test_the_policies_learn_what_the_expert_says_and_understands(folder: Path) -
 
 
 def test_evaluate_finds_that_they_understand_each_other(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "signalling_game")
-    magail("evaluate", folder / "run", "--episodes", 250)
-    header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split()[:4] == ["beta", "seed", "return_speaker", "return_listener"]
-    table = np.array([row.split() for row in rows], dtype=float)
-    assert table[:, :2].tolist() == [[0, seed] for seed in SEEDS]
-    assert (table[:, 2:4] > 0.9).all()  # chance is 1/4
-    np.testing.assert_array_equal(table[:, 2], table[:, 3])
-    np.testing.assert_allclose(table[:, 4:].sum(axis=1), 1, atol=1e-3)
+    assert magail("evaluate", folder / "run", "--episodes", 250, "--output", tmp_path / "table.csv") == 0
+    table = read_table(tmp_path / "table.csv")
+    assert list(zip(table["beta"], table["seed"], strict=True)) == [(0, seed) for seed in SEEDS]
+    assert (table["return_speaker"] > 0.9).all()  # chance is 1/4
+    np.testing.assert_array_equal(table["return_speaker"], table["return_listener"])
+    np.testing.assert_allclose(table["greedy_return_team"], 2)
+    assert (table["score_team"] > 0.85).all()
+    shares = {name: values for name, values in table.items() if name.startswith("P(")}
+    np.testing.assert_allclose(sum(shares.values()), 1)
     # Half the steps are the speaker's, who says each message to a third of the states: P(1, 0) and P(2, 0).
-    shares = dict(zip(header.split("P(")[1:], table[:, 4:].T, strict=True))
-    for message in ("1, 0)", "2, 0)"):
-        share = next(values for name, values in shares.items() if name.strip() == message)
-        np.testing.assert_allclose(share, 1 / 6, atol=0.06)
+    for message in ("P(1, 0)", "P(2, 0)"):
+        np.testing.assert_allclose(shares[message], 1 / 6, atol=0.06)

@@ -1,0 +1,180 @@
+"""Makes policies, discriminator and critic for an env's spaces, as tables or as perceptrons."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from magail_trainer.config import MagailConfig
+from magail_trainer.critics import CentralisedCritic, DecentralisedCritics
+from magail_trainer.discriminators import (
+    Discriminators,
+    NeuralJudge,
+    TableJudge,
+    View,
+    view_size,
+    views,
+)
+from magail_trainer.encoding import Codes, ContinuousSpace
+from magail_trainer.errors import InputError
+from magail_trainer.networks import Normalizer, Perceptron, Table
+from magail_trainer.policies import IndependentPolicies, NeuralPolicy, TabularPolicy
+from magail_trainer.runs import Runs
+from magail_trainer.seeding import stream
+
+_MAX_TABLE_ROWS = 10_000_000
+_INITIAL_LOG_STD = -0.5  # of a continuous action, whose bounds are -1 and 1
+
+
+def make_policies(codes: Codes, runs: Runs, config: MagailConfig) -> IndependentPolicies:
+    """One policy per agent, from each run's own random stream.
+
+    Tables of logits start at 0.1 times a standard normal, or all zero; perceptrons start near uniform.
+
+    Raises:
+        InputError: `share_parameters` names agents that there are not, or that differ in their spaces.
+    """
+    if config.network == "tabular":
+        return IndependentPolicies({agent: _table_policy(agent, codes, runs, config) for agent in codes.actions})
+    policies = {}
+    for group in sharing_groups(codes, config.share_parameters):
+        policies |= _neural_policies(group, codes, runs, config)
+    return IndependentPolicies({agent: policies[agent] for agent in codes.actions})
+
+
+def make_discriminator(codes: Codes, runs: Runs, config: MagailConfig) -> Discriminators:
+    """The judges of a style; tables start at zero: no opinion.
+
+    Raises:
+        InputError: a table would be too large, or is to have a gradient penalty.
+    """
+    seen, judge_of = views(config.discriminator, list(codes.actions))
+    if config.network == "tabular":
+        if config.gradient_penalty > 0:
+            raise InputError(
+                f"--gradient_penalty {config.gradient_penalty:g} needs --network mlp; a table has no gradient."
+            )
+        return Discriminators({name: _table_judge(view, codes, len(runs)) for name, view in seen.items()}, judge_of)
+    normalizers = _normalizers(codes, runs)
+    judges = {}
+    for name, view in seen.items():
+        sizes = (view_size(view, codes), *config.hidden, 1)
+        network = Perceptron(sizes, _streams(runs, "initial discriminator", name), last_scale=0.1)
+        judges[name] = NeuralJudge(network, view, codes, normalizers)
+    return Discriminators(judges, judge_of)
+
+
+def make_critic(codes: Codes, runs: Runs, config: MagailConfig) -> nn.Module | None:
+    """The critic, a perceptron, or none."""
+    if config.critic == "none":
+        return None
+    if config.network == "tabular":
+        raise InputError(f"--critic {config.critic} needs --network mlp; tables train without a critic.")
+    normalizers = _normalizers(codes, runs)
+    widths = {agent: code.size for agent, code in codes.observations.items()}
+    if config.critic == "centralised":
+        sizes = (sum(widths.values()), *config.hidden, len(widths))
+        return CentralisedCritic(Perceptron(sizes, _streams(runs, "initial critic"), last_scale=1.0), normalizers)
+    networks = {
+        agent: Perceptron((width, *config.hidden, 1), _streams(runs, "initial critic", agent), last_scale=1.0)
+        for agent, width in widths.items()
+    }
+    return DecentralisedCritics(networks, normalizers)
+
+
+def fit_normalizers(module: nn.Module, observations: Mapping[str, Tensor], weight: Tensor) -> None:
+    """Fit the normalisers of a discriminator or a critic to what each agent observes; see `Normalizer`."""
+    for part in module.modules():
+        if isinstance(part, CentralisedCritic | DecentralisedCritics | NeuralJudge):
+            for agent, normalizer in part.normalizers.items():
+                assert isinstance(normalizer, Normalizer)
+                normalizer.fit(observations[agent], weight)
+
+
+def sharing_groups(codes: Codes, share: str) -> list[list[str]]:
+    """Which agents share a network; see `MagailConfig.share_parameters`.
+
+    Raises:
+        InputError: an agent that there is not, or is named twice, or whose spaces differ from its group's.
+    """
+    agents = list(codes.actions)
+    kinds = {agent: _kind(agent, codes) for agent in agents}
+    match share:
+        case "none":
+            groups = [[agent] for agent in agents]
+        case "auto":
+            groups = [[agent for agent in agents if kinds[agent] == kind] for kind in dict.fromkeys(kinds.values())]
+        case "all":
+            groups = [agents]
+        case _:
+            groups = [part.split(",") for part in share.split(":")]
+            named = [agent for group in groups for agent in group]
+            for agent in named:
+                if agent not in agents or named.count(agent) > 1:
+                    raise InputError(
+                        f"--share_parameters names {agent!r}; expected auto, none, all, or each of "
+                        f"{', '.join(agents)} at most once, such as {','.join(agents[:2])}."
+                    )
+            groups += [[agent] for agent in agents if agent not in named]
+    for group in groups:
+        for agent in group:
+            if kinds[agent] != kinds[group[0]]:
+                raise InputError(f"{group[0]} and {agent} cannot share parameters: their spaces differ.")
+    return groups
+
+
+def _kind(agent: str, codes: Codes) -> tuple:
+    observation, action = codes.observations[agent], codes.actions[agent]
+    return observation.size, action.size, type(observation), type(action)
+
+
+def _table_policy(agent: str, codes: Codes, runs: Runs, config: MagailConfig) -> TabularPolicy:
+    shape = (codes.observations[agent].size, codes.actions[agent].size)
+    if config.policy_init_uniform:
+        initial = np.zeros((len(runs), *shape), dtype=np.float32)
+    else:
+        normal = [rng.standard_normal(shape, dtype=np.float32) for rng in _streams(runs, "initial policy", agent)]
+        initial = np.stack([0.1 * values for values in normal])
+    return TabularPolicy(torch.from_numpy(initial))
+
+
+def _neural_policies(group: Sequence[str], codes: Codes, runs: Runs, config: MagailConfig) -> dict[str, NeuralPolicy]:
+    """One network for a group of agents with the same spaces, told apart by a one-hot where there are several."""
+    width, code = codes.observations[group[0]].size, codes.actions[group[0]]
+    identities = torch.eye(len(group)) if len(group) > 1 else None
+    sizes = (width + (0 if identities is None else len(group)), *config.hidden, code.size)
+    scale = 0.0 if config.policy_init_uniform else 0.01
+    network = Perceptron(sizes, _streams(runs, "initial policy", group[0]), last_scale=scale)
+    normalizer, log_std = Normalizer(len(runs), width), None
+    if isinstance(code, ContinuousSpace):
+        log_std = nn.Parameter(torch.full((len(runs), 1, code.size), _INITIAL_LOG_STD))
+    return {
+        agent: NeuralPolicy(
+            network, normalizer, identity=None if identities is None else identities[index], log_std=log_std
+        )
+        for index, agent in enumerate(group)
+    }
+
+
+def _table_judge(view: View, codes: Codes, num_runs: int) -> TableJudge:
+    observation_sizes = {agent: code.size for agent, code in codes.observations.items()}
+    action_sizes = {agent: code.size for agent, code in codes.actions.items()}
+    rows = math.prod(
+        [*(observation_sizes[agent] for agent in view.observations_of), *(action_sizes[a] for a in view.actions_of)]
+    )
+    if rows * num_runs > _MAX_TABLE_ROWS:
+        raise InputError(
+            f"A joint discriminator table for this env needs {rows:,} rows in each of {num_runs} runs; "
+            f"expected at most {_MAX_TABLE_ROWS:,} in all."
+        )
+    return TableJudge(Table(torch.zeros(num_runs, rows)), view, observation_sizes, action_sizes)
+
+
+def _normalizers(codes: Codes, runs: Runs) -> dict[str, Normalizer]:
+    return {agent: Normalizer(len(runs), code.size) for agent, code in codes.observations.items()}
+
+
+def _streams(runs: Runs, *purpose: str) -> list[np.random.Generator]:
+    return [stream(seed, *purpose) for seed in runs.seed.tolist()]

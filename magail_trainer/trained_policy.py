@@ -1,0 +1,90 @@
+"""Trained policies as a joint policy: to be recorded, or to play against others. Torch is imported when one is made."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from magail_trainer.env_ids import EnvEntry
+from magail_trainer.errors import InputError
+from magail_trainer.files import plain_json, read_bytes
+from magail_trainer.store import read_config
+
+
+class TrainedJointPolicy:
+    """One run of a run folder plays all agents.
+
+    Args:
+        entry: the env to play in; the one that the run was trained in.
+        path: the run folder.
+        run: which of its runs, from 0, in the order of `runs.csv`.
+        greedy: play the likeliest action of each agent in place of a drawn one.
+
+    Raises:
+        InputError: there is no such folder or run, or it was trained in another env.
+    """
+
+    name = "trained"
+    takes_action_masks = True
+
+    def __init__(self, entry: EnvEntry, path: str | Path, *, run: int = 0, greedy: bool = False) -> None:
+        _check_env(entry, path)
+        from magail_trainer.trained_runs import load_runs
+
+        trained = load_runs(path)
+        if not 0 <= run < len(trained.runs):
+            raise InputError(f"{str(path)!r} has runs 0 to {len(trained.runs) - 1}, and no run {run}.")
+        self._codes, self._policies, self._greedy = trained.codes, trained.alone(run), greedy
+        self.parameters: dict[str, Any] = {
+            "env": {"id": entry.id, "kwargs": plain_json(entry.kwargs)},
+            "run": run,
+            "seed": int(trained.runs.seed[run]),
+            "beta": float(trained.runs.beta[run]),
+            "greedy": greedy,
+            "checkpoint_sha256": hashlib.sha256(read_bytes(Path(path) / "checkpoint" / "policies.npz")).hexdigest(),
+        }
+
+    def begin(self, num_episodes: int, rng: np.random.Generator) -> None:
+        """Draw all actions from `rng`."""
+        self._rng = rng
+
+    def act(
+        self,
+        observations: dict[str, Any],
+        *,
+        episode: np.ndarray,
+        step: np.ndarray,
+        action_masks: dict[str, np.ndarray] | None = None,
+    ) -> dict[str, Any]:
+        """Actions `[E, ...]` by agent, of those allowed by `action_masks`, `[E, n]` by agent."""
+        import torch
+
+        encoded = {
+            agent: torch.from_numpy(code.encode(observations[agent])).unsqueeze(0)
+            for agent, code in self._codes.observations.items()
+        }
+        masks = {
+            agent: torch.from_numpy(mask.astype(bool)).unsqueeze(0) for agent, mask in (action_masks or {}).items()
+        }
+        actions = {}
+        with torch.no_grad():
+            distributions = self._policies(encoded, masks)
+            for agent, noise_size in zip(self._policies.agents, self._policies.noise_sizes, strict=True):
+                if self._greedy:
+                    drawn = distributions[agent].mode()
+                else:
+                    uniform = self._rng.random((1, len(episode), noise_size), dtype=np.float32)
+                    drawn = distributions[agent].sample(torch.from_numpy(uniform))
+                actions[agent] = self._codes.actions[agent].decode(drawn.squeeze(0).numpy())
+        return actions
+
+
+def _check_env(entry: EnvEntry, path: str | Path) -> None:
+    trained_in = read_config(path).get("env")
+    if trained_in != {"id": entry.id, "kwargs": plain_json(entry.kwargs)}:
+        trained, present = (
+            f"{env.get('id')} {env.get('kwargs') or ''}".strip()
+            for env in (trained_in or {}, {"id": entry.id, "kwargs": entry.kwargs})
+        )
+        raise InputError(f"{str(path)!r} was trained in {trained}, not in {present}; it can play in its own env alone.")
