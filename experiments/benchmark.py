@@ -9,7 +9,7 @@ other programs can only make a measurement slower.
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from experiments.coordination import ENV_ID, CoordinationConfig
 from magail_trainer.command_line import run_command
-from magail_trainer.config import MagailConfig
+from magail_trainer.config import PRESETS, MagailConfig
 from magail_trainer.env_ids import resolve
 from magail_trainer.errors import InputError
 from magail_trainer.joint_policies import make_joint_policy
@@ -45,6 +45,8 @@ class BenchmarkConfig:
     """Episodes to record and load."""
     repetitions: int = 3
     """How often each measurement is taken; the best one counts."""
+    mlp_epochs: int = 3
+    """Epochs to time of MAGAIL with perceptrons and PPO on the particle envs, one run; 0 to leave these out."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,47 @@ def saving(episodes: int, folder: Path) -> Callable[[], int]:
     return work
 
 
+def raw_steps(env_id: str, steps: int) -> Callable[[], int]:
+    """Work: one copy of an env stepped with drawn actions, and nothing else."""
+    env = resolve(env_id).make()
+    env.reset(seed=0)
+    actions = [{agent: env.action_space(agent).sample() for agent in env.possible_agents} for _ in range(steps)]
+
+    def work() -> int:
+        for joint_action in actions:
+            if not env.agents:
+                env.reset()
+            env.step(joint_action)
+        return steps
+
+    return work
+
+
+def magail_steps(env_id: str, copies: int, epochs: int) -> Callable[[], int]:
+    """Work: the whole loop of MAGAIL with the settings of `magail train`, playing included, in env steps of one run."""
+    entry = resolve(env_id)
+    config = replace(PRESETS["mlp"], epochs=10**6, rollout_episodes=copies, batch_size=copies // 4, warm_start=0)
+    demonstrations = record(entry, make_joint_policy("random", entry, {}), episodes=50, seed=0)
+    records = Trainer(entry, demonstrations, Runs.grid(betas=(0.003,), seeds=(0,)), config).train()
+    next(records)
+    return lambda: sum(record.rollout.batch.weight.numel() for record in islice(records, epochs))
+
+
+def measure_particles(config: BenchmarkConfig) -> list[Row]:
+    """The whole training loop on the particle envs beside the envs alone."""
+    spread, twin, epochs = "mpe2.simple_spread_v3", "experiments.mpe_envs.simple_spread", config.mlp_epochs
+    measurements: list[tuple[str, Callable[[], Callable[[], int]]]] = [
+        ("mpe2 spread, the env alone", lambda: raw_steps(spread, max(1, config.steps // 10))),
+        ("MAGAIL on mpe2 spread, 128 copies", lambda: magail_steps(spread, 128, epochs)),
+        ("MAGAIL on its twin, 128 copies", lambda: magail_steps(twin, 128, epochs)),
+        ("MAGAIL on vmas spread, 256 copies", lambda: magail_steps("vmas:simple_spread", 256, epochs)),
+    ]
+    progress = tqdm(measurements, desc="measuring", delay=1, disable=None, leave=False)
+    return [Row(what, rate(prepare(), config.repetitions), "env steps") for what, prepare in progress]
+
+
 def measure(config: BenchmarkConfig) -> list[Row]:
-    """Take every measurement."""
+    """Take every measurement on the game."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "dataset"
         vector = max(1, config.steps // 20)
@@ -162,11 +203,14 @@ def _main(config: BenchmarkConfig) -> None:
             raise InputError(f"--{name} must be at least 1, not {getattr(config, name)}.")
     torch.set_num_threads(1)  # the fastest for small tensors
     rows = measure(config)
-    for row in rows:
+    particles = measure_particles(config) if config.mlp_epochs > 0 else []
+    for row in rows + particles:
         print(f"{row.what:36} {row.rate:>14,.0f} {row.unit} per CPU-second")
     default = CoordinationConfig()
     run_epochs = len(default.betas) * len(default.seeds) * default.epochs
     print(f"The default sweep, {run_epochs:,} run-epochs, trains in {run_epochs / rows[0].rate:.1f} CPU-seconds here.")
+    if particles:
+        print(f"MAGAIL runs at {particles[1].rate / particles[0].rate:.0%} of the step rate of mpe2's spread alone.")
     print(f"(The single-script program: {SINGLE_SCRIPT_RUN_EPOCHS} run-epochs per CPU-second.)")
 
 

@@ -106,7 +106,8 @@ class MagailConfig:
     lr_cloning: float = 0.01
     """Adam's learning rate for cloning."""
     cloning: float = 0.0
-    """Weight of the cloning loss during MAGAIL, falling to 0 in a line."""
+    """Weight of the cloning loss during MAGAIL for every 100 demonstrations, falling to 0 in a line. The more of them
+    there are, the more is known for sure, and the less is learnt by heart."""
 
     def __post_init__(self) -> None:
         for name in _AT_LEAST_ONE:

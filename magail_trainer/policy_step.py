@@ -24,6 +24,9 @@ from magail_trainer.rollout import Rollout
 class ExpertBatches(Protocol):
     """Where the expert's batches come from."""
 
+    num_episodes: int
+    """How many there are in all."""
+
     def minibatch(self) -> Batch:
         """Some recorded episodes, or their whole distribution."""
         ...
@@ -106,7 +109,7 @@ class PolicyStep:
                 loss, statistics = self._policy_loss(batch, targets, steps, beta)
                 first = first or statistics
                 if demonstrations is not None and not held:
-                    weight = config.cloning * left
+                    weight = config.cloning * left * demonstrations.num_episodes / 100
                     loss = loss + weight * cloning_loss(self._policies, demonstrations.minibatch())
                 if not held:
                     self._optimizer.descend(loss, lr_scale=lr_scale)
