@@ -17,7 +17,7 @@ from magail_trainer.store import BESIDE_CONFIG, CONFIG, History, write_run
 from magail_trainer.trajectories import Trajectories, read_manifest
 
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-_CLONING_UPDATES = 2000  # of tables
+_CLONING_UPDATES = 2000  # many more than a warm start has: a baseline is to be as good as it can be
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Clone:
         network = settle_network(self.network, self.env, self.env_args)
         preset = PRESETS[network]
         settings = {name: getattr(preset, name) for name in _shared_settings()}
-        return replace(self, **settings, updates=preset.warm_start or _CLONING_UPDATES, overwrite=False)
+        return replace(self, **settings, overwrite=False)
 
     def __call__(self) -> None:
         """Train, save, and say how the runs ended."""

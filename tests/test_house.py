@@ -60,11 +60,21 @@ def test_python_of_the_readme_runs(index: int, tmp_path: Path) -> None:
 
 
 def test_magail_commands_of_the_readme_run(tmp_path: Path) -> None:
-    (commands,) = [block for block in blocks("bash") if block.startswith("magail")]
+    commands, _ = [block for block in blocks("bash") if block.startswith("magail")]
     done = run(commands.replace("--epochs 2000", "--epochs 20"), tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "demos" / "manifest.json").exists()
     assert (tmp_path / "run" / "runs.csv").exists()
+
+
+@pytest.mark.slow
+def test_particle_commands_of_the_readme_run(tmp_path: Path) -> None:
+    _, commands = [block for block in blocks("bash") if block.startswith("magail")]
+    for command, faster in (("clone", "--updates 20"), ("train", "--epochs 2 --rollout_episodes 8")):
+        commands = commands.replace(f"magail {command} ", f"magail {command} {faster} ")
+    done = run(commands.replace("--episodes 500", "--episodes 20"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Scores: 0 is the random joint policy" in done.stdout
 
 
 @pytest.mark.slow

@@ -272,6 +272,13 @@ def test_each_run_is_reproduced_and_agrees_with_the_reference(name: Name, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["A", "B", "C", "D"])
+def test_perceptrons_have_the_outcome_of_tables(name: Name, tmp_path: Path) -> None:
+    outcome = run_suggested(name, tmp_path / name, network="mlp")
+    assert outcome.reproduced, [criterion for criterion in outcome.criteria if not criterion.holds]
+
+
+@pytest.mark.slow
 def test_a_hundred_seeds_of_a_choose_as_a_fair_coin_would(tmp_path: Path) -> None:
     outcome = run_suggested("A", tmp_path / "A", num_seeds=100)
     runs = outcome.results.runs

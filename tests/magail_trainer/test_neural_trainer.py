@@ -98,6 +98,7 @@ LEARNING = replace(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_learns_what_the_expert_does_without_cloning() -> None:
     dataset = clock_dataset(clock())
     trainer = Trainer(clock(), dataset, seeded(0, 1, beta=0.0), LEARNING)
@@ -106,6 +107,7 @@ def test_learns_what_the_expert_does_without_cloning() -> None:
     assert (returns[-1] > 3.5).all()
 
 
+@pytest.mark.slow
 def test_learns_numbers_that_the_expert_plays() -> None:
     entry = clock(continuous=True)
     dataset = clock_dataset(entry)
@@ -135,6 +137,7 @@ def test_cloning_alone_leaves_the_rest_alone() -> None:
     assert all(torch.equal(values, before[name]) for name, values in trainer.discriminator.named_parameters())
 
 
+@pytest.mark.slow
 def test_learns_from_the_envs_own_rewards_where_there_is_no_expert() -> None:
     trainer = Trainer(clock(), None, seeded(0, 1, beta=0.0), LEARNING)
     records = list(trainer.train())

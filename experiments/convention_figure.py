@@ -1,0 +1,68 @@
+"""Which convention each seed plays, drawn from saved tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from experiments.figures import STYLE
+from experiments.mpe_figures import METHODS
+
+PARTS = {
+    "share_0": ("#E69F00", "agent i at landmark i (k = 0)"),
+    "share_1": ("#56B4E9", "agent i at landmark i + 1 (k = 1)"),
+    "share_2": ("#009E73", "agent i at landmark i + 2 (k = 2)"),
+    "apart": ("#AAAAAA", "another assignment, all landmarks taken"),
+    "same_landmark": ("#444444", "two agents at one landmark"),
+}
+"""Colour and name, from the bottom of a bar to its top; they come to 1."""
+
+
+def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> Figure:
+    """A panel for each method: a bar for the expert, one for each seed, and one for all seeds together.
+
+    Args:
+        table: the columns of `conventions.csv`.
+        expert: those of `expert.csv`, of one row.
+    """
+    methods = [method for method in METHODS if method in table["method"]]
+    seeds = max(int(np.sum(np.asarray(table["method"]) == method)) for method in methods)
+    with matplotlib.rc_context(STYLE):
+        width = max(0.5 * (seeds + 3) * len(methods) + 1.5, 10)
+        figure = Figure(figsize=(width, 5), layout="constrained")
+        figure.suptitle("simple_spread, an expert with a hidden coin: which assignment the episodes end in")
+        grid = figure.subplots(1, len(methods), squeeze=False, sharey=True)[0]
+        for axes, method in zip(grid, methods, strict=True):
+            rows = [row for row, other in enumerate(table["method"]) if other == method]
+            _draw_method(axes, {name: [table[name][row] for row in rows] for name in table}, expert)
+            axes.set_title(METHODS[method][2])
+        grid[0].set_ylabel("share of episodes")
+        handles: list[Patch | Line2D] = [Patch(facecolor=color, label=label) for color, label in PARTS.values()]
+        handles.append(Line2D([], [], color="black", linestyle="dotted", label="thirds, as the coin has it"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def _draw_method(axes: Axes, table: Mapping[str, Any], expert: Mapping[str, Any]) -> None:
+    seeds, of_expert, of_seeds = len(table["seed"]), parts(expert), parts(table)
+    places, bottom = np.array([0.0, *np.arange(1.6, 1.6 + seeds), seeds + 2.2]), np.zeros(seeds + 2)
+    for name, (color, _) in PARTS.items():
+        heights = np.array([of_expert[name][0], *of_seeds[name], of_seeds[name].mean()])
+        axes.bar(places, heights, 0.8, bottom=bottom, color=color, edgecolor="white", linewidth=0.5)
+        bottom = bottom + heights
+    axes.set_xticks(places, ["expert", *(str(seed) for seed in table["seed"]), "all"])
+    for level in (1 / 3, 2 / 3):
+        axes.axhline(level, color="black", linewidth=0.8, linestyle="dotted")
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("seed")
+
+
+def parts(table: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The shares of `PARTS`, `[rows]` each, which come to 1 in every row."""
+    apart = np.asarray(table["other"]) - np.asarray(table["same_landmark"])
+    return {name: apart if name == "apart" else np.asarray(table[name], dtype=np.float64) for name in PARTS}

@@ -1,0 +1,228 @@
+"""One convention or all of them: simple_spread with an expert who tosses a hidden coin.
+
+    python -m experiments.conventions --help
+    python -m experiments.conventions --quick
+
+The coin k shifts the assignment of all agents at once: agent i walks to landmark i + k mod 3. Each assignment is
+coherent and each is seen in a third of the demonstrations. A learner whose agents act independently can play one of
+them, or mix agent by agent and bump into itself; a return does not tell which, so the final positions are looked at.
+
+Policies with a shared signal, which could play all three, do not exist yet and are left out.
+"""
+
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import tyro
+
+from experiments.convention_figure import PARTS, conventions_figure, parts
+from experiments.convention_measures import convention_columns, final_landmarks, recorded_landmarks
+from experiments.figures import save_figure
+from experiments.mpe_cells import EVALUATION_SEED, Cell, Effort, Method, References, job_of
+from experiments.mpe_jobs import Job, check_finished, run_jobs
+from experiments.mpe_tables import COLUMNS, floor_table, score_table
+from experiments.mpe_tasks import TASKS
+from experiments.statistics import mean_interval
+from magail_trainer.command_line import display_path, run_command
+from magail_trainer.errors import InputError
+from magail_trainer.recording import record
+from magail_trainer.store import read_table, write_table
+from magail_trainer.trained_runs import load_runs
+
+TASK = "spread_coin"
+MEASURES = "conventions.csv"
+ONE_CONVENTION = 0.7
+"""A seed has one convention if so large a share of its episodes ends in it."""
+
+
+@dataclass(frozen=True)
+class ConventionsConfig:
+    """Learn from an expert with three conventions, and count which of them each seed plays."""
+
+    methods: tuple[Method, ...] = ("cloning", "magail_joint", "magail_per_agent")
+    """How, as in `python -m experiments.mpe`."""
+    demonstrations: int = 200
+    """How many episodes of the expert there are."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """One run for each."""
+    eval_episodes: int = 1000
+    """Episodes that each run plays after training."""
+    epochs: int | None = None
+    """Of MAGAIL; by default as many as `magail train` takes."""
+    cloning_updates: int | None = None
+    """Of cloning, and the most that MAGAIL's warm start has; by default as many as in `magail clone` and `train`."""
+    output: Path = Path("results/conventions")
+    """The folder for everything; what is in it already is not done again."""
+    jobs: int = 1
+    """How many methods to work on at the same time, each in a process of its own."""
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """A small run of two or three minutes, to see that it works: other defaults for the flags above."""
+
+    def settle(self) -> "ConventionsConfig":
+        """What `quick` stands for, in the place of every flag that was not given."""
+        if not self.quick:
+            return self
+        defaults = {setting.name: setting.default for setting in fields(self)}
+        return replace(self, **{name: value for name, value in QUICK.items() if getattr(self, name) == defaults[name]})
+
+
+QUICK: dict[str, Any] = {
+    "demonstrations": 50,
+    "seeds": (0, 1, 2),
+    "eval_episodes": 200,
+    "epochs": 30,
+    "cloning_updates": 400,
+    "output": Path("results/conventions_quick"),
+}
+
+
+@dataclass(frozen=True)
+class MeasuredCell(Cell):
+    """A cell of the benchmark, and which convention its episodes end in."""
+
+    def fill(self, folder: Path) -> str:
+        """Write the cell, and a table with a row for each seed beside it."""
+        said = super().fill(folder)
+        trained = load_runs(folder)
+        landmarks = final_landmarks(trained, episodes=self.effort.eval_episodes, seed=EVALUATION_SEED)
+        write_table(folder / MEASURES, {"seed": trained.runs.seed, **convention_columns(landmarks)})
+        return said
+
+
+@dataclass(frozen=True)
+class MeasuredReferences(References):
+    """What random, expert and floors earn, and which conventions the expert plays."""
+
+    def fill(self, folder: Path) -> str:
+        """Write the references, and a table with a row for the expert beside it."""
+        said, task = super().fill(folder), TASKS[self.task]
+        episodes = self.settings()["episodes"]
+        recorded = record(task.entry, task.player("expert"), episodes=episodes, seed=EVALUATION_SEED)
+        write_table(folder / MEASURES, convention_columns(recorded_landmarks(recorded)))
+        return said
+
+
+def measured_job(settings: Mapping[str, Any], effort: Effort) -> Job:
+    """The job that would make a folder of such settings now.
+
+    Raises:
+        InputError: there is no such task.
+    """
+    job = job_of(settings, effort)
+    if isinstance(job, References):
+        return MeasuredReferences(job.task, effort)
+    return MeasuredCell(job.task, job.method, job.demonstrations, effort)
+
+
+def jobs_of(config: ConventionsConfig) -> list[Job]:
+    """The references, then a cell for each method.
+
+    Raises:
+        InputError: a value is out of range, or given twice.
+    """
+    if not config.methods or len(set(config.methods)) < len(config.methods):
+        raise InputError(f"--methods must name each method once, and one at least, not {' '.join(config.methods)!r}.")
+    if config.demonstrations < 1:
+        raise InputError(f"--demonstrations must be at least 1, not {config.demonstrations}.")
+    effort = Effort(config.seeds, config.eval_episodes, config.epochs, config.cloning_updates)
+    cells = [MeasuredCell(TASK, method, config.demonstrations, effort) for method in config.methods]
+    return [MeasuredReferences(TASK, effort), *cells]
+
+
+def read_conventions(cells: Path) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """What the finished cells say.
+
+    Returns:
+        a table with a row for each method, number of demonstrations and seed: the columns of the benchmark's table from
+        `demonstrations` on, then those of `convention_columns`; and the latter of the expert, of one row.
+
+    Raises:
+        InputError: a folder below `cells` is not as it was written, or missing.
+    """
+    scores = score_table(cells, floor_table(cells))
+    table: dict[str, list[Any]] = {name: scores[name] for name in COLUMNS[2:]}
+    for method, number, seed in zip(scores["method"], scores["demonstrations"], scores["seed"], strict=True):
+        measured = read_table(cells / f"{TASK}-{method}-{number}" / MEASURES)
+        row = measured["seed"].tolist().index(seed)
+        for name, values in measured.items():
+            if name != "seed":
+                table.setdefault(name, []).append(values[row].item())
+    expert = read_table(cells / f"{TASK}-references" / MEASURES)
+    return table, {name: values.tolist() for name, values in expert.items()}
+
+
+def summary(table: Mapping[str, list[Any]], expert: Mapping[str, list[Any]]) -> list[str]:
+    """What the terminal shows: for each method, how many seeds have one convention, and what all seeds do together."""
+    lines = [f"{'expert':18}{_shares(parts(expert))}"]
+    for method in dict.fromkeys(table["method"]):
+        rows = [row for row, other in enumerate(table["method"]) if other == method]
+        of = {name: [values[row] for row in rows] for name, values in table.items()}
+        score, largest = mean_interval(np.asarray(of["normalized_stochastic"])), largest_share(of)
+        lines += [
+            f"{method:18}{_shares(parts(of))}",
+            f"{'':18}one convention (share of {ONE_CONVENTION} or more) in {int((largest >= ONE_CONVENTION).sum())} of "
+            f"{len(rows)} seeds; largest share by seed {' '.join(f'{share:.2f}' for share in largest)}",
+            f"{'':18}entropy of the convention within a seed {_mean(of['entropy']):.2f} nats (three alike: "
+            f"{math.log(3):.2f}); score {score.estimate:.2f} [{score.low:.2f}, {score.high:.2f}]",
+        ]
+    return lines
+
+
+def largest_share(table: Mapping[str, list[Any]]) -> np.ndarray:
+    """The share of the convention that a seed plays most, `[rows]`."""
+    return np.max([table[f"share_{shift}"] for shift in range(3)], axis=0)
+
+
+def write_report(output: Path) -> list[str]:
+    """Write `conventions.csv`, `expert.csv` and `conventions.png` from the finished cells.
+
+    Returns:
+        the lines of `summary`.
+
+    Raises:
+        InputError: a cell is not as it was written.
+    """
+    table, expert = read_conventions(output / "cells")
+    with tempfile.TemporaryDirectory(dir=output, prefix=".report-") as temporary:
+        folder = Path(temporary)
+        write_table(folder / "conventions.csv", table)
+        write_table(folder / "expert.csv", expert)
+        save_figure(conventions_figure(table, expert), folder / "conventions.png")
+        for file in folder.iterdir():
+            file.replace(output / file.name)
+    return summary(table, expert)
+
+
+def _shares(of: Mapping[str, np.ndarray]) -> str:
+    """The parts of a bar, pooled over seeds."""
+    names = {"apart": "other", "same_landmark": "two at one landmark"}
+    return ", ".join(
+        f"{names.get(name, name.replace('share_', 'k='))} {of[name].mean():.2f}" for name in PARTS
+    )  # fmt: skip
+
+
+def _mean(values: list[float]) -> float:
+    """The mean of those that are there, NaN if none is."""
+    there = [value for value in values if not math.isnan(value)]
+    return float(np.mean(there)) if there else math.nan
+
+
+def _main(config: ConventionsConfig) -> None:
+    torch.set_num_threads(1)  # the fastest for small tensors
+    config = config.settle()
+    jobs, cells = jobs_of(config), config.output / "cells"
+    effort = Effort(config.seeds, config.eval_episodes, config.epochs, config.cloning_updates)
+    check_finished(cells, lambda settings: measured_job(settings, effort))
+    run_jobs(jobs, cells, processes=config.jobs)
+    print("\n".join(["", *write_report(config.output), ""]))
+    print(f"Wrote {display_path(config.output)}, with conventions.csv, expert.csv and conventions.png.")
+
+
+if __name__ == "__main__":
+    run_command(ConventionsConfig, _main, prog="python -m experiments.conventions")

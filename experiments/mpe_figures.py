@@ -1,0 +1,184 @@
+"""The figures of the particle benchmark, drawn from saved results.
+
+Colour (Okabe and Ito) and marker are the method; grey lines are the floors; the black line at 1 is the expert.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from experiments.figures import STYLE
+from experiments.mpe_tables import Curve, Summary
+
+METHODS = {
+    "cloning": ("#E69F00", "s", "behavioural cloning"),
+    "magail_joint": ("#0072B2", "o", "MAGAIL, joint discriminator"),
+    "magail_per_agent": ("#009E73", "^", "MAGAIL, a discriminator per agent"),
+}
+"""Colour, marker, and name."""
+FLOOR_STYLES: Mapping[str, tuple[Literal["dotted", "dashed", "dashdot"], str]] = {
+    "noop": ("dotted", "floor: do nothing"),
+    "centroid": ("dashed", "floor: listener walks to the landmarks' middle"),
+    "nearest": ("dashdot", "floor: each agent walks to its nearest landmark"),
+}
+LOWEST, HIGHEST = -0.25, 2.0
+"""What is further below random, or so far above the expert, is cut off."""
+
+
+def scores_figure(summaries: Sequence[Summary]) -> Figure:
+    """The score against the number of demonstrations, a panel for each env and expert.
+
+    Args:
+        summaries: as of `mpe_tables.summarise`.
+    """
+    panels = list(dict.fromkeys((summary.env, summary.expert) for summary in summaries))
+    columns = min(len(panels), 4)
+    rows = -(-len(panels) // columns)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(max(3.9 * columns, 8), 3.5 * rows + 1.3), layout="constrained")
+        figure.suptitle("Score by the number of demonstrations (mean over seeds, bootstrap 95 % interval)")
+        grid = np.asarray(figure.subplots(rows, columns, squeeze=False, sharey=True)).ravel()
+        for axes, panel in zip(grid, panels, strict=False):
+            shown = [summary for summary in summaries if (summary.env, summary.expert) == panel]
+            _draw_scores(axes, shown)
+            _limit(axes, summaries)
+        for axes in grid[len(panels) :]:
+            axes.set_visible(False)
+        for axes in grid[::columns]:
+            axes.set_ylabel("score (0 = random, 1 = expert)")
+        _draw_key(figure, summaries, markers=True)
+    return figure
+
+
+def curves_figure(curves: Sequence[Curve], summaries: Sequence[Summary]) -> Figure:
+    """The score in training against env steps: a row for each env and expert, a column for each number of them.
+
+    Thin lines are seeds, the thick one is their mean; the dashed line is where cloning ends. Where there are opponents,
+    cloning and floors have no lines: they were scored against the expert, the learner in training against itself.
+
+    Args:
+        curves: as of `mpe_tables.read_curves`.
+        summaries: as of `mpe_tables.summarise`.
+    """
+    rows = list(dict.fromkeys((summary.env, summary.expert) for summary in summaries))
+    numbers = sorted({summary.demonstrations for summary in summaries})
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(max(3.6 * len(numbers), 8), 2.7 * len(rows) + 1.4), layout="constrained")
+        figure.suptitle("Score in training, of opponents against each other (thin: single seeds; thick: their mean)")
+        grid = np.asarray(figure.subplots(len(rows), len(numbers), squeeze=False, sharex=True, sharey="row"))
+        for (env, expert), of_row in zip(rows, grid, strict=True):
+            for number, axes in zip(numbers, of_row, strict=True):
+                what = (env, expert, number)
+                _draw_curves(axes, [curve for curve in curves if _what(curve) == what])
+                shown = [summary for summary in summaries if _what(summary) == what]
+                _draw_levels(axes, shown)
+                of_env = [curve for curve in curves if _what(curve)[:2] == what[:2]]
+                _limit(axes, [summary for summary in summaries if _what(summary)[:2] == what[:2]], of_env)
+                axes.set_title(f"{_title(env, expert)}\n{number} demonstrations", fontsize=10)
+            of_row[0].set_ylabel("score (0 = random, 1 = expert)")
+        for axes in grid[-1]:
+            axes.set_xlabel("env steps of a seed (millions)")
+        _draw_key(figure, summaries, markers=False)
+    return figure
+
+
+def _draw_scores(axes: Axes, summaries: Sequence[Summary]) -> None:
+    """One panel: a line with intervals for each method, side by side."""
+    numbers = [summary.demonstrations for summary in summaries]
+    methods = [method for method in METHODS if any(method in summary.scores for summary in summaries)]
+    for index, method in enumerate(methods):
+        color, marker, _ = METHODS[method]
+        has = [summary for summary in summaries if method in summary.scores]
+        x = np.array([summary.demonstrations for summary in has]) * 1.06 ** (index - (len(methods) - 1) / 2)
+        mean, low, high = np.array([summary.scores[method] for summary in has]).T
+        errors = np.maximum([mean - low, high - mean], 0.0)
+        axes.errorbar(x, mean, errors, color=color, marker=marker, markersize=6, capsize=3, linewidth=1.6)
+    axes.axhline(1, color="black", linewidth=1, zorder=1)
+    _draw_floors(axes, summaries[0])
+    axes.set_xscale("log")
+    axes.set_xticks(numbers, [str(number) for number in numbers])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(min(numbers) / 1.5, max(numbers) * 1.5)
+    axes.set_xlabel("demonstrations (episodes)")
+    axes.set_title(_title(summaries[0].env, summaries[0].expert))
+
+
+def _draw_curves(axes: Axes, curves: Sequence[Curve]) -> None:
+    for curve in curves:
+        color, *_ = METHODS[curve.method]
+        steps = curve.env_steps / 1e6
+        axes.plot(steps, curve.normalized_return, color=color, linewidth=0.6, alpha=0.35)
+        axes.plot(steps, curve.normalized_return.mean(axis=1), color=color, linewidth=2)
+
+
+def _draw_levels(axes: Axes, summaries: Sequence[Summary]) -> None:
+    """Lines from side to side beside learning curves: the expert, the floors, and where cloning ends."""
+    axes.axhline(1, color="black", linewidth=1, zorder=1)
+    for summary in summaries:
+        if summary.is_one_side:
+            continue
+        _draw_floors(axes, summary)
+        if "cloning" in summary.scores:
+            level = summary.scores["cloning"].estimate
+            axes.axhline(level, color=METHODS["cloning"][0], linewidth=1.8, linestyle=(0, (5, 2)), zorder=2)
+
+
+def _draw_floors(axes: Axes, summary: Summary) -> None:
+    for name, score in summary.floors.items():
+        axes.axhline(score, color="0.45", linewidth=1.2, linestyle=FLOOR_STYLES[name][0], zorder=1)
+
+
+def _limit(axes: Axes, summaries: Sequence[Summary], curves: Sequence[Curve] = ()) -> None:
+    """From random to the expert, and as far beyond as there is something to see, within limits."""
+    seen = [end for summary in summaries for score in summary.scores.values() for end in (score.low, score.high)]
+    seen += [score for summary in summaries for score in summary.floors.values()]
+    for curve in curves:
+        seen += [float(curve.normalized_return.mean(axis=1).min()), float(curve.normalized_return.mean(axis=1).max())]
+    finite = [value for value in seen if np.isfinite(value)] or [0.0]
+    axes.set_ylim(max(min(-0.03, *finite) - 0.05, LOWEST), min(max(1.08, max(finite) + 0.08), HIGHEST))
+
+
+def _draw_key(figure: Figure, summaries: Sequence[Summary], *, markers: bool) -> None:
+    """What colours and lines mean, below all panels."""
+    shown = {method for summary in summaries for method in summary.scores}
+    floors = {name for summary in summaries for name in summary.floors}
+    handles = []
+    for method, (color, marker, name) in METHODS.items():
+        if method in shown:
+            plain = method != "cloning" or markers
+            handles.append(
+                Line2D(
+                    [],
+                    [],
+                    color=color,
+                    marker=marker if markers else "",
+                    linewidth=1.8,
+                    linestyle="solid" if plain else (0, (5, 2)),
+                    label=name if plain else f"{name}, at its end",
+                )
+            )
+    handles.append(Line2D([], [], color="black", linewidth=1, label="expert"))
+    for name, (style, label) in FLOOR_STYLES.items():
+        if name in floors:
+            handles.append(Line2D([], [], color="0.45", linewidth=1.2, linestyle=style, label=label))
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=3 if figure.get_figwidth() > 11 else 2,
+        handlelength=3.5,
+        frameon=False,
+    )
+
+
+def _what(of: Curve | Summary) -> tuple[str, str, int]:
+    return of.env, of.expert, of.demonstrations
+
+
+def _title(env: str, expert: str) -> str:
+    return f"{env}, {expert} expert"

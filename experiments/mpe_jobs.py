@@ -1,0 +1,192 @@
+"""Work that is done folder by folder: each appears whole or not at all, and what is done is not done again."""
+
+import contextlib
+import io
+import multiprocessing
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import torch
+from tqdm import tqdm
+
+from magail_trainer.errors import InputError
+from magail_trainer.files import read_json, write_json
+from magail_trainer.folders import new_folder
+
+SETTINGS = "settings.json"
+FORMAT, VERSION = "magail-benchmark-cell", 1
+
+
+class Job(Protocol):
+    """A folder that is to be made. It goes to another process as it is."""
+
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the content of the folder; plain JSON."""
+        ...
+
+    def fill(self, folder: Path) -> str:
+        """Write everything but the settings; return what a line on the terminal says of it."""
+        ...
+
+
+def run_job(job: Job, root: Path) -> str:
+    """Make the folder of a job below `root`; return what there is to say of it.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    with new_folder(root / job.name, marker=SETTINGS) as folder:
+        said = job.fill(folder)
+        write_json(folder / SETTINGS, {"format": FORMAT, "version": VERSION, **job.settings()})
+    return said
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings that made a folder, as they were written.
+
+    Raises:
+        InputError: it is no folder of a job.
+    """
+    settings = read_json(folder / SETTINGS, what="cell of a benchmark", kind=FORMAT, version=VERSION)
+    return {name: value for name, value in settings.items() if name not in ("format", "version")}
+
+
+def finished(root: Path) -> list[Path]:
+    """The folders of jobs that are done, by name; none if there is no `root`."""
+    if not root.is_dir():
+        return []
+    return sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+
+
+def check_finished(root: Path, job_of: Callable[[dict[str, Any]], Job]) -> None:
+    """Refuse folders that were made with other settings than would be used now: no table should mix them.
+
+    Args:
+        root: holds the folders.
+        job_of: from the settings of a folder to the job that would make it now.
+
+    Raises:
+        InputError: there is one; the message names the first setting that differs.
+    """
+    for folder in finished(root):
+        made = read_settings(folder)
+        difference = _difference(made, job_of(made).settings())
+        if difference:
+            raise InputError(f"{str(folder)!r} was made with {difference}; choose another --output or delete the old.")
+
+
+def run_jobs(jobs: Sequence[Job], root: Path, *, processes: int) -> None:
+    """Do what is not done yet, behind a progress bar, with a line for each folder that is finished.
+
+    Args:
+        jobs: in the order in which they are begun.
+        root: holds the folders.
+        processes: how many jobs are done at the same time, each in a process of its own; with 1, in this process.
+
+    Raises:
+        InputError: `processes` is below 1, or a job cannot be done. No other job is begun then.
+    """
+    if processes < 1:
+        raise InputError(f"--jobs must be at least 1, not {processes}.")
+    missing = [job for job in jobs if not (root / job.name).is_dir()]
+    if len(missing) < len(jobs):
+        print(f"{len(jobs) - len(missing)} of {len(jobs)} cells were finished before.", flush=True)
+    with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc="cells", unit="cell", disable=None) as bar:
+        run = _one_by_one if processes == 1 or len(missing) < 2 else _side_by_side
+        for name, said, seconds in run(missing, root, bar, processes):
+            bar.update()
+            tqdm.write(f"{name}: {said} ({seconds:.0f} s)")
+            sys.stdout.flush()
+
+
+Done = Iterator[tuple[str, str, float]]  # name, what there is to say, seconds
+
+
+def _one_by_one(jobs: Sequence[Job], root: Path, bar: tqdm, _: int) -> Done:
+    for job in jobs:
+        bar.set_postfix_str(job.name)
+        yield _timed(job, root)
+
+
+def _side_by_side(jobs: Sequence[Job], root: Path, bar: tqdm, processes: int) -> Done:
+    """The same in other processes, which end with this one. They are spawned: torch does not like to be forked."""
+    context = multiprocessing.get_context("spawn")
+    running: list[str] = []
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_prepare_worker, max_tasks_per_child=1) as pool:
+        waiting, futures = list(jobs), set[Future[tuple[str, str, float]]]()
+        try:
+            while waiting or futures:
+                while waiting and len(futures) < processes:
+                    running.append(waiting[0].name)
+                    with _interrupts_held_back():
+                        futures.add(pool.submit(_quiet, waiting.pop(0), root))
+                bar.set_postfix_str(", ".join(running))
+                future = next(as_completed(futures))
+                futures.remove(future)
+                name, said, seconds = future.result()
+                running.remove(name)
+                yield name, said, seconds
+        except BrokenProcessPool as error:
+            raise InputError(f"A process that worked on {', '.join(running)} was ended from outside.") from error
+        except BaseException:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block; processes that are started in it never hear of it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _timed(job: Job, root: Path) -> tuple[str, str, float]:
+    started = time.monotonic()
+    return job.name, run_job(job, root), time.monotonic() - started
+
+
+def _quiet(job: Job, root: Path) -> tuple[str, str, float]:
+    """The same without progress bars, which would write over those of other processes."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        return _timed(job, root)
+
+
+def _prepare_worker() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends us
+
+
+def _end(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _difference(made: Mapping[str, Any], present: Mapping[str, Any], prefix: str = "") -> str:
+    """`name=old, not new` for the first setting that differs; nothing if none does."""
+    for name in [*present, *(name for name in made if name not in present)]:
+        old, new = made.get(name), present.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            inner = _difference(old, new, f"{prefix}{name}.")
+            if inner:
+                return inner
+        elif old != new:
+            return f"{prefix}{name}={old}, not {new}"
+    return ""

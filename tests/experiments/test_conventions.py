@@ -1,0 +1,192 @@
+"""Which convention is played: the measures by hand, and what the command writes."""
+
+import csv
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("mpe2")
+
+from experiments import conventions as command
+from experiments.convention_figure import PARTS, conventions_figure, parts
+from experiments.convention_measures import (
+    NO_CONVENTION,
+    convention_columns,
+    conventions,
+    final_landmarks,
+    nearest_landmarks,
+    recorded_landmarks,
+    share_landmark,
+)
+from experiments.conventions import ConventionsConfig, jobs_of, largest_share, summary
+from experiments.mpe_tasks import TASKS
+from magail_trainer.errors import InputError
+from magail_trainer.recording import record
+from magail_trainer.trained_runs import load_runs
+
+torch.set_num_threads(1)
+
+CHECKOUT = Path(command.__file__).parents[1]
+TINY = ["--demonstrations", "2", "--seeds", "0", "3", "--epochs", "2", "--cloning-updates", "3", "--eval-episodes", "6"]
+COLUMNS = [
+    *("demonstrations", "method", "seed", "env_steps", "cpu_seconds"),
+    *("return_stochastic", "return_argmax", "normalized_stochastic", "normalized_argmax"),
+    *("same_landmark", "share_0", "share_1", "share_2", "other", "entropy"),
+]
+LANDMARKS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+
+
+def observe(positions: list[list[float]]) -> dict[str, np.ndarray]:
+    """What simple_spread shows agents at given positions, `[18]` by agent."""
+    observations = {}
+    for index, position in enumerate(np.array(positions)):
+        offsets = (LANDMARKS - position).ravel()
+        observations[f"agent_{index}"] = np.concatenate([[9.0, 9.0], position, offsets, np.zeros(8)])
+    return observations
+
+
+@pytest.mark.parametrize(
+    ("positions", "nearest", "convention", "shared"),
+    [
+        ([[0.1, 0.0], [0.9, 0.2], [0.1, 0.8]], [0, 1, 2], 0, False),
+        ([[0.8, 0.0], [-0.3, 1.4], [0.3, 0.1]], [1, 2, 0], 1, False),
+        ([[0.0, 0.7], [0.1, 0.1], [5.0, 0.0]], [2, 0, 1], 2, False),
+        ([[0.0, 0.7], [0.9, 0.1], [0.1, 0.0]], [2, 1, 0], NO_CONVENTION, False),
+        ([[0.1, 0.0], [0.0, 0.1], [0.1, 0.8]], [0, 0, 2], NO_CONVENTION, True),
+        ([[1.0, 0.0], [1.0, 0.1], [0.9, 0.0]], [1, 1, 1], NO_CONVENTION, True),
+    ],
+)
+def test_landmarks_and_convention_of_positions_by_hand(
+    positions: list[list[float]],
+    nearest: list[int],
+    convention: int,
+    shared: bool,  # noqa: FBT001
+) -> None:
+    landmarks = nearest_landmarks(observe(positions))
+    assert landmarks.tolist() == nearest
+    assert conventions(landmarks) == convention
+    assert share_landmark(landmarks) == shared
+
+
+def test_shares_and_entropy_by_hand() -> None:
+    episodes = np.array(
+        [
+            [[0, 1, 2], [0, 1, 2], [0, 1, 2], [2, 1, 0]],
+            [[0, 1, 2], [1, 2, 0], [0, 0, 2], [1, 1, 1]],
+            [[0, 2, 1], [0, 0, 1], [1, 1, 0], [2, 2, 2]],
+        ]
+    )
+    columns = convention_columns(episodes)
+    assert list(columns) == COLUMNS[-6:]
+    assert columns["share_0"].tolist() == [0.75, 0.25, 0]
+    assert columns["share_1"].tolist() == [0, 0.25, 0]
+    assert columns["share_2"].tolist() == [0, 0, 0]
+    assert columns["other"].tolist() == [0.25, 0.5, 1]
+    assert columns["same_landmark"].tolist() == [0, 0.5, 0.75]
+    np.testing.assert_allclose(columns["entropy"], [0, math.log(2), np.nan])
+    pieces = parts(columns)
+    assert list(pieces) == list(PARTS)
+    np.testing.assert_allclose(sum(pieces.values()), 1)
+
+
+def test_the_expert_plays_all_three_conventions_about_as_often() -> None:
+    task = TASKS["spread_coin"]
+    expert = task.player("expert")
+    recorded = record(task.entry, expert, episodes=300, seed=0)
+    columns = convention_columns(recorded_landmarks(recorded))
+    shares = np.array([columns[f"share_{shift}"][0] for shift in range(3)])
+    assert abs(shares - 1 / 3).max() < 0.1
+    assert columns["other"][0] < 0.1
+    assert columns["entropy"][0] == pytest.approx(math.log(3), abs=0.02)
+    found = conventions(recorded_landmarks(recorded))[0]
+    shifts = expert.shifts  # type: ignore[attr-defined]
+    assert (found == shifts).mean() > 0.9
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny run of two methods."""
+    output = tmp_path_factory.mktemp("conventions") / "results"
+    arguments = ["--methods", "cloning", "magail_per_agent", *TINY, "--output", str(output)]
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.conventions", *arguments],
+        cwd=CHECKOUT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return output
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_there_is_a_row_for_every_seed_and_method(small: Path) -> None:
+    rows = rows_of(small / "conventions.csv")
+    assert list(rows[0]) == COLUMNS
+    assert [(row["method"], row["seed"]) for row in rows] == [
+        (method, seed) for method in ("cloning", "magail_per_agent") for seed in ("0", "3")
+    ]
+    for row in rows + rows_of(small / "expert.csv"):
+        assert sum(float(row[name]) for name in ("share_0", "share_1", "share_2", "other")) == pytest.approx(1)
+    assert (small / "conventions.png").stat().st_size > 10_000
+
+
+def again(output: Path, *flags: str) -> object:
+    """Run the same command in this process; its exit status."""
+    args = ["--methods", "cloning", "magail_per_agent", *TINY, *flags, "--output", str(output)]
+    with pytest.raises(SystemExit) as stop:
+        command.run_command(ConventionsConfig, command._main, prog="conventions", args=args)
+    return stop.value.code
+
+
+def test_what_is_finished_is_not_done_again(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (small / "cells").rglob("*")}
+    tables = [(small / name).read_bytes() for name in ("conventions.csv", "expert.csv", "conventions.png")]
+    assert again(small) == 0
+    assert "3 of 3 cells were finished before." in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in (small / "cells").rglob("*")}
+    assert tables == [(small / name).read_bytes() for name in ("conventions.csv", "expert.csv", "conventions.png")]
+    assert again(small, "--epochs", "3") == 2
+    err = capsys.readouterr().err
+    assert "was made with training.epochs=2, not 3" in err
+    assert err.count("\n") == 1
+
+
+def test_a_seed_ends_where_it_does_alone_or_with_others(small: Path) -> None:
+    trained = load_runs(small / "cells" / "spread_coin-cloning-2")
+    landmarks = final_landmarks(trained, episodes=6, seed=1)
+    assert landmarks.shape == (2, 6, 3)
+    np.testing.assert_array_equal(landmarks, final_landmarks(trained, episodes=6, seed=1))
+    columns = convention_columns(landmarks)
+    for row, values in zip(rows_of(small / "conventions.csv"), columns["same_landmark"], strict=False):
+        assert float(row["same_landmark"]) == values
+
+
+def test_the_summary_counts_seeds_with_one_convention() -> None:
+    shares = {"share_0": [0.9, 0.1, 0.3], "share_1": [0.0, 0.7, 0.3], "share_2": [0.0, 0.1, 0.3]}
+    rest = {"other": [0.1, 0.1, 0.1], "same_landmark": [0.1, 0.0, 0.1], "entropy": [0.0, 0.7, math.nan]}
+    table = {"method": ["cloning"] * 3, "seed": [0, 1, 2], "normalized_stochastic": [0.5] * 3, **shares, **rest}
+    assert largest_share(table).tolist() == [0.9, 0.7, 0.3]
+    expert = {name: [values[0]] for name, values in (shares | rest).items()}
+    lines = summary(table, expert)
+    assert "k=0 0.43, k=1 0.33, k=2 0.13, other 0.03, two at one landmark 0.07" in lines[1]
+    assert "in 2 of 3 seeds; largest share by seed 0.90 0.70 0.30" in lines[2]
+    assert "0.35 nats (three alike: 1.10); score 0.50 [0.50, 0.50]" in lines[3]
+    (axes,) = conventions_figure(table, expert).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["expert", "0", "1", "2", "all"]
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(InputError, match="--methods must name each method once"):
+        jobs_of(ConventionsConfig(methods=("cloning", "cloning")))
+    with pytest.raises(InputError, match="--demonstrations must be at least 1, not 0"):
+        jobs_of(ConventionsConfig(demonstrations=0))
+    with pytest.raises(InputError, match="--seeds names 2 twice"):
+        jobs_of(ConventionsConfig(seeds=(2, 2)))

@@ -1,0 +1,336 @@
+"""The particle benchmark: what it writes, that it goes on where it was stopped, and that its scores are right."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("mpe2")
+
+from experiments import mpe, mpe_jobs
+from experiments.mpe import QUICK, MpeConfig, jobs_of
+from experiments.mpe_cells import EVALUATION_SEED, RETURNS, Cell, Effort, Method, References, job_of
+from experiments.mpe_figures import curves_figure, scores_figure
+from experiments.mpe_jobs import check_finished, finished, read_settings, run_job, run_jobs
+from experiments.mpe_report import write_report
+from experiments.mpe_tables import (
+    COLUMNS,
+    Curve,
+    Summary,
+    floor_table,
+    markdown,
+    score_table,
+    summarise,
+)
+from experiments.mpe_tasks import TASKS, Side
+from experiments.mpe_training import side_returns
+from magail_trainer.config import PRESETS
+from magail_trainer.errors import InputError
+from magail_trainer.recording import record
+from magail_trainer.statistics import Interval
+from magail_trainer.trained_runs import load_runs
+
+torch.set_num_threads(1)
+
+CHECKOUT = Path(mpe.__file__).parents[1]
+HEADER = "env,expert,demonstrations,method,seed,env_steps,cpu_seconds,return_stochastic,return_argmax,normalized_stochastic,normalized_argmax"  # noqa: E501  # fmt: skip
+EFFORT = Effort(seeds=(0, 3), eval_episodes=6, epochs=2, cloning_updates=3)
+TINY = ["--demonstrations", "2", "--seeds", "0", "3", "--epochs", "2", "--cloning-updates", "3", "--eval-episodes", "6"]
+ROWS = {"simple_push/adversary": 2, "simple_push/agent": 2, "simple_speaker_listener": 2}
+
+
+def benchmark(output: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "experiments.mpe", *TINY, *flags, "--output", str(output)]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny benchmark of a cooperative and a competitive env."""
+    output = tmp_path_factory.mktemp("mpe") / "results"
+    done = benchmark(output, "--tasks", "speaker_listener", "push", "--methods", "cloning", "magail_joint")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no progress bar where there is no terminal
+    assert sum(line.startswith(("speaker_listener-", "push-")) for line in done.stdout.splitlines()) == 6
+    assert (output / "table.md").read_text() in done.stdout
+    return output
+
+
+def test_the_tables_have_exactly_their_columns(small: Path) -> None:
+    assert (small / "table.csv").read_text().splitlines()[0] == HEADER
+    rows = rows_of(small / "table.csv")
+    for method in ("cloning", "magail_joint"):
+        of = [row for row in rows if row["method"] == method]
+        assert {env: [row["env"] for row in of].count(env) for env in ROWS} == ROWS
+        assert {row["env_steps"] for row in of} == {"0" if method == "cloning" else str(2 * 128 * 25)}
+    assert {(row["expert"], row["demonstrations"]) for row in rows} == {("scripted", "2")}
+    assert {row["seed"] for row in rows} == {"0", "3"}
+    assert all(float(row["cpu_seconds"]) > 0 for row in rows)
+
+
+def test_scores_are_returns_between_random_and_the_expert(small: Path) -> None:
+    floors = rows_of(small / "floors.csv")
+    assert list(floors[0]) == ["env", "expert", "policy", "return", "normalized", "episodes"]
+    earned = {(row["env"], row["policy"]): float(row["return"]) for row in floors}
+    assert {policy for env, policy in earned if env == "simple_speaker_listener"} == {
+        *("random", "expert", "noop", "centroid")
+    }
+    assert {row["episodes"] for row in floors} == {"30"}
+    for row in floors + rows_of(small / "table.csv"):
+        random, expert = earned[row["env"], "random"], earned[row["env"], "expert"]
+        for kind in [""] if "policy" in row else ["_stochastic", "_argmax"]:
+            score = (float(row[f"return{kind}"]) - random) / (expert - random)
+            assert float(row[f"normalized{kind}"]) == pytest.approx(score)
+
+
+def test_the_curves_are_those_of_the_cells_that_were_trained_in_the_env(small: Path) -> None:
+    with np.load(small / "curves.npz", allow_pickle=False) as arrays:
+        curves = dict(arrays)
+    names = {f"{env}/scripted/magail_joint/2" for env in ROWS}
+    assert set(curves) == {f"{name}/{part}" for name in names for part in ("epoch", "env_steps", "normalized_return")}
+    for name in names:
+        assert curves[f"{name}/epoch"].tolist() == [1, 2]
+        assert curves[f"{name}/env_steps"].tolist() == [3200, 6400]
+        assert curves[f"{name}/normalized_return"].shape == (2, 2)
+
+
+def test_a_cell_is_a_run_folder_that_says_how_it_was_made(small: Path) -> None:
+    folder = small / "cells" / "push-magail_joint-2"
+    settings = read_settings(folder)
+    assert settings == Cell("push", "magail_joint", 2, EFFORT).settings()
+    assert settings["training"]["discriminator"] == "joint"
+    assert settings["training"]["epochs"] == 2
+    assert json.loads((folder / "config.json").read_text())["training"] == settings["training"]
+    trained = load_runs(folder)
+    assert trained.runs.seed.tolist() == [0, 3]
+    again = side_returns(TASKS["push"], trained, episodes=6, seed=EVALUATION_SEED)
+    rows = rows_of(folder / RETURNS)
+    assert again["env"] == [row["env"] for row in rows]
+    assert again["return_argmax"] == [float(row["return_argmax"]) for row in rows]
+
+
+def test_what_is_finished_is_not_done_again_and_the_rest_is_the_same(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells, effort = tmp_path / "cells", EFFORT
+    first = [References("speaker_listener", effort), Cell("speaker_listener", "cloning", 2, effort)]
+    run_jobs(first, cells, processes=1)
+    made = {folder.name: (folder / RETURNS).stat().st_mtime_ns for folder in finished(cells)}
+    assert list(made) == ["speaker_listener-cloning-2", "speaker_listener-references"]
+    (cells / ".speaker_listener-magail_joint-2.partial-1").mkdir()  # what a process leaves that is killed
+    flags = [*TINY, "--tasks", "speaker_listener", "--methods", "cloning", "magail_joint", "--output", str(tmp_path)]
+    with pytest.raises(SystemExit) as stop:
+        mpe.run_command(MpeConfig, mpe._main, prog="mpe", args=flags)
+    assert stop.value.code == 0
+    assert "2 of 3 cells were finished before." in capsys.readouterr().out
+    assert made.items() <= {folder.name: (folder / RETURNS).stat().st_mtime_ns for folder in finished(cells)}.items()
+    table, uninterrupted = rows_of(tmp_path / "table.csv"), rows_of(small / "table.csv")
+    for row in table + uninterrupted:
+        del row["cpu_seconds"]
+    assert table == [row for row in uninterrupted if row["env"] == "simple_speaker_listener"]
+
+
+def test_other_settings_are_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = small / "cells"
+    check_finished(cells, lambda settings: job_of(settings, EFFORT))
+    for change, named in (
+        ({"epochs": 3}, r"magail_joint-2' was made with training\.epochs=2, not 3;"),
+        ({"seeds": (0, 1)}, r"cloning-2' was made with seeds=\[0, 3\], not \[0, 1\];"),
+        ({"eval_episodes": 7}, "was made with eval_episodes=6, not 7;"),
+        ({"cloning_updates": 4}, "was made with cloning_updates=3, not 4;"),
+    ):
+        effort = replace(EFFORT, **change)
+        with pytest.raises(InputError, match=named):
+            check_finished(cells, lambda settings, effort=effort: job_of(settings, effort))
+    (small.parent / "strange" / "cells" / "folder").mkdir(parents=True)
+    with pytest.raises(InputError, match="is no cell of a benchmark"):
+        check_finished(small.parent / "strange" / "cells", lambda settings: job_of(settings, EFFORT))
+    with pytest.raises(InputError, match="holds no finished cells"):
+        write_report(small.parent)
+    with pytest.raises(SystemExit) as stop:
+        mpe.run_command(MpeConfig, mpe._main, prog="mpe", args=[*TINY, "--seeds", "1", "--output", str(small)])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"tasks": ()}, "--tasks must name each value once"),
+        ({"methods": ("cloning", "cloning")}, "--methods must name each value once.*'cloning cloning'"),
+        ({"demonstrations": (5, 0)}, "--demonstrations must be at least 1, not 0"),
+        ({"seeds": ()}, "--seeds is empty"),
+        ({"seeds": (1, 1)}, "--seeds names 1 twice"),
+        ({"epochs": 0}, "--epochs must be at least 1, not 0"),
+        ({"eval_episodes": 0}, "--eval_episodes must be at least 1"),
+        ({"cloning_updates": 0}, "--cloning_updates must be at least 1"),
+    ],
+)
+def test_bad_settings_are_refused(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        jobs_of(replace(MpeConfig(), **change))
+
+
+def test_so_many_processes_there_are_not(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--jobs must be at least 1, not 0"):
+        run_jobs([], tmp_path, processes=0)
+
+
+def test_by_default_magail_is_the_preset_with_another_discriminator() -> None:
+    effort, preset = MpeConfig().effort, PRESETS["mlp"]
+    styles: dict[Method, str] = {"magail_joint": "joint", "magail_per_agent": "per_agent"}
+    for method, discriminator in styles.items():
+        expected = replace(preset, discriminator=discriminator)
+        assert Cell("tag", method, 5, effort).training() == (expected, preset.warm_start)
+    assert len(jobs_of(MpeConfig())) == 5 + 5 * 3 * 4
+
+
+def test_quick_gives_way_to_the_flags_that_were_given() -> None:
+    quick = MpeConfig(quick=True, demonstrations=(7,)).settle()
+    assert (quick.demonstrations, quick.epochs, quick.output) == ((7,), QUICK["epochs"], QUICK["output"])
+    assert MpeConfig().settle() == MpeConfig()
+
+
+def test_fewer_demonstrations_are_the_first_ones_of_more() -> None:
+    task = TASKS["spread_coin"]
+    few, more = (record(task.entry, task.player("expert"), episodes=number, seed=0) for number in (3, 8))
+    for agent, actions in few.actions.items():
+        np.testing.assert_array_equal(actions, more[:3].actions[agent])
+        np.testing.assert_array_equal(few.observations[agent], more[:3].observations[agent])
+
+
+def test_a_side_earns_the_sum_of_a_team_or_the_mean_of_its_agents() -> None:
+    returns = {"a": 3.0, "b": 5.0, "c": -10.0}
+    assert Side("env", ()).earned(returns) == -2
+    assert Side("env/first", ("a", "b")).earned(returns) == 4
+
+
+def cell_folder(root: Path, method: str, scores: dict[int, float]) -> None:
+    """A finished cell of the scale 0 to 10, with given scores by seed."""
+    folder = root / f"speaker_listener-{method}-5"
+    folder.mkdir(parents=True)
+    settings = {"kind": "cell", "task": "speaker_listener", "method": method, "demonstrations": 5}
+    what = {"format": mpe_jobs.FORMAT, "version": mpe_jobs.VERSION}
+    (folder / "settings.json").write_text(json.dumps({**what, **settings}))
+    lines = [f"simple_speaker_listener,{seed},8,0.5,{10 * score},0" for seed, score in scores.items()]
+    header = "env,seed,env_steps,cpu_seconds,return_stochastic,return_argmax"
+    (folder / RETURNS).write_text("\n".join([header, *lines]) + "\n")
+
+
+def test_the_mark_is_for_what_does_not_beat_cloning(tmp_path: Path) -> None:
+    folder = tmp_path / "speaker_listener-references"
+    folder.mkdir()
+    what = {"format": mpe_jobs.FORMAT, "version": mpe_jobs.VERSION, "kind": "references", "task": "speaker_listener"}
+    (folder / "settings.json").write_text(json.dumps(what))
+    earned = [("random", 0.0), ("expert", 10.0), ("noop", 2.0)]
+    lines = [f"simple_speaker_listener,scripted,{policy},{value},9" for policy, value in earned]
+    (folder / RETURNS).write_text("\n".join(["env,expert,policy,return,episodes", *lines]) + "\n")
+    cell_folder(tmp_path, "cloning", {0: 0.2, 1: 0.6, 2: 0.4})
+    cell_folder(tmp_path, "magail_joint", {0: 0.3, 1: 0.7, 2: 0.5})  # better in every seed
+    cell_folder(tmp_path, "magail_per_agent", {0: 0.9, 1: 0.5, 2: 0.4})  # better on the mean
+    floors = floor_table(tmp_path)
+    table = score_table(tmp_path, floors)
+    assert list(table) == list(COLUMNS)
+    (summary,) = summarise(table, floors)
+    assert summary.behind == {"magail_per_agent"}
+    assert summary.floors == {"noop": 0.2}
+    assert summary.scores["magail_joint"].estimate == pytest.approx(0.5)
+    line = markdown([summary])[2]
+    assert "| 0.50 [0.30, 0.70] |" in line
+    assert line.count("†") == 1
+    assert "noop 0.20" in line
+
+
+def test_figures_take_cells_that_are_missing_and_scores_without_a_scale() -> None:
+    score, none = Interval(0.5, 0.4, 0.6), Interval(np.nan, np.nan, np.nan)
+    summaries = [
+        Summary("simple_spread", "fixed", 5, {"magail_joint": score}, frozenset(), {"noop": 0.1, "nearest": 0.5}),
+        Summary("simple_spread", "fixed", 50, {"cloning": score, "magail_joint": none}, frozenset(), {"noop": 0.1}),
+        Summary("simple_tag/agent", "scripted", 5, {"cloning": none}, frozenset(), {"noop": np.nan}),
+    ]
+    steps = np.array([10, 20])
+    curve = Curve("simple_spread", "fixed", 5, "magail_joint", steps, steps, np.zeros((2, 3)))
+    titles = [axes.get_title(loc="left") for axes in scores_figure(summaries).axes]
+    assert titles == ["simple_spread, fixed expert", "simple_tag/agent, scripted expert"]
+    assert len(curves_figure([curve], summaries).axes) == 4
+    assert "nan" in markdown(summaries)[-4]
+
+
+class Failing:
+    """A job that writes half of its folder."""
+
+    name = "half"
+
+    def settings(self) -> dict[str, Any]:
+        return {"kind": "cell"}
+
+    def fill(self, folder: Path) -> str:
+        (folder / "half.txt").write_text("")
+        raise InputError("It failed.")
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="It failed"):
+        run_job(Failing(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_other_processes_do_the_same(small: Path, tmp_path: Path) -> None:
+    done = benchmark(
+        tmp_path, "--tasks", "speaker_listener", "push", "--methods", "cloning", "magail_joint", "--jobs", "2"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for name in ("table.csv", "floors.csv"):
+        tables = [rows_of(folder / name) for folder in (tmp_path, small)]
+        for row in tables[0] + tables[1]:
+            row.pop("cpu_seconds", None)
+        assert tables[0] == tables[1]
+
+
+def is_anybody_left(session: int) -> bool:
+    try:
+        os.killpg(session, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_stopped_it_leaves_no_processes_and_no_halves(number: signal.Signals, processes: str, tmp_path: Path) -> None:
+    flags = ["--tasks", "push", "--demonstrations", "2", "--seeds", "0", "--eval-episodes", "2", "--jobs", processes]
+    command = [sys.executable, "-m", "experiments.mpe", *flags, "--output", str(tmp_path)]
+    process = subprocess.Popen(
+        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    cells, deadline = tmp_path / "cells", time.monotonic() + 60
+    while not any("magail" in path.name or "cloning" in path.name for path in cells.glob(".*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(0.5)
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == (130 if number == signal.SIGINT else 128 + number), err
+    assert "Traceback" not in err
+    assert [path.name for path in cells.iterdir()] == ["push-references"]
+    while is_anybody_left(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
