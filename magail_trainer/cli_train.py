@@ -114,6 +114,8 @@ class Clone:
     """As for train."""
     hidden: tuple[int, ...] = MagailConfig.hidden
     """As for train."""
+    own_network: str = MagailConfig.own_network
+    """As for train."""
     share_parameters: str = MagailConfig.share_parameters
     """As for train."""
     policy_init_uniform: bool = MagailConfig.policy_init_uniform

@@ -64,6 +64,9 @@ class MagailConfig:
 
     hidden: tuple[int, ...] = (128, 128)
     """Widths of an mlp's hidden layers."""
+    own_network: str = ""
+    """A module:callable of yours in place of the perceptrons of policies, critic and discriminator: called with the
+    numbers of inputs and outputs, it makes a torch module from [B, inputs] to [B, outputs] without buffers."""
     share_parameters: str = "auto"
     """Which agents share a network, told apart by a one-hot: those of the same spaces (auto, all), none, or groups such
     as agent_0,agent_1:agent_2,agent_3."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from magail_trainer.discriminators import (
 )
 from magail_trainer.encoding import Codes, ContinuousSpace
 from magail_trainer.errors import InputError
-from magail_trainer.networks import Normalizer, Perceptron, Table
+from magail_trainer.networks import Normalizer, Perceptron, StackedModules, Table
 from magail_trainer.policies import IndependentPolicies, NeuralPolicy, TabularPolicy
 from magail_trainer.runs import Runs
 from magail_trainer.seeding import stream
@@ -60,8 +61,8 @@ def make_discriminator(codes: Codes, runs: Runs, config: MagailConfig) -> Discri
     normalizers = _normalizers(codes, runs)
     judges = {}
     for name, view in seen.items():
-        sizes = (view_size(view, codes), *config.hidden, 1)
-        network = Perceptron(sizes, _streams(runs, "initial discriminator", name), last_scale=0.1)
+        streams = _streams(runs, "initial discriminator", name)
+        network = _network(view_size(view, codes), 1, streams, config, last_scale=0.1)
         judges[name] = NeuralJudge(network, view, codes, normalizers)
     return Discriminators(judges, judge_of)
 
@@ -75,10 +76,11 @@ def make_critic(codes: Codes, runs: Runs, config: MagailConfig) -> nn.Module | N
     normalizers = _normalizers(codes, runs)
     widths = {agent: code.size for agent, code in codes.observations.items()}
     if config.critic == "centralised":
-        sizes = (sum(widths.values()), *config.hidden, len(widths))
-        return CentralisedCritic(Perceptron(sizes, _streams(runs, "initial critic"), last_scale=1.0), normalizers)
+        streams = _streams(runs, "initial critic")
+        network = _network(sum(widths.values()), len(widths), streams, config, last_scale=1.0)
+        return CentralisedCritic(network, normalizers)
     networks = {
-        agent: Perceptron((width, *config.hidden, 1), _streams(runs, "initial critic", agent), last_scale=1.0)
+        agent: _network(width, 1, _streams(runs, "initial critic", agent), config, last_scale=1.0)
         for agent, width in widths.items()
     }
     return DecentralisedCritics(networks, normalizers)
@@ -144,9 +146,8 @@ def _neural_policies(group: Sequence[str], codes: Codes, runs: Runs, config: Mag
     """One network for a group of agents with the same spaces, told apart by a one-hot where there are several."""
     width, code = codes.observations[group[0]].size, codes.actions[group[0]]
     identities = torch.eye(len(group)) if len(group) > 1 else None
-    sizes = (width + (0 if identities is None else len(group)), *config.hidden, code.size)
-    scale = 0.0 if config.policy_init_uniform else 0.01
-    network = Perceptron(sizes, _streams(runs, "initial policy", group[0]), last_scale=scale)
+    inputs, scale = width + (0 if identities is None else len(group)), 0.0 if config.policy_init_uniform else 0.01
+    network = _network(inputs, code.size, _streams(runs, "initial policy", group[0]), config, last_scale=scale)
     normalizer, log_std = Normalizer(len(runs), width), None
     if isinstance(code, ContinuousSpace):
         log_std = nn.Parameter(torch.full((len(runs), 1, code.size), _INITIAL_LOG_STD))
@@ -156,6 +157,31 @@ def _neural_policies(group: Sequence[str], codes: Codes, runs: Runs, config: Mag
         )
         for index, agent in enumerate(group)
     }
+
+
+def _network(
+    inputs: int, outputs: int, streams: Sequence[np.random.Generator], config: MagailConfig, *, last_scale: float
+) -> nn.Module:
+    """A perceptron for each run, or a module of the user's own, which starts as it likes."""
+    if not config.own_network:
+        return Perceptron((inputs, *config.hidden, outputs), streams, last_scale=last_scale)
+    module_name, _, attribute = config.own_network.partition(":")
+    modules = []
+    try:
+        factory = getattr(import_module(module_name), attribute)
+        with torch.random.fork_rng(devices=[]):
+            for rng in streams:  # torch initialises from its global state alone
+                torch.manual_seed(int(rng.integers(2**63)))
+                modules.append(factory(inputs, outputs))
+        network = StackedModules(modules)
+        shape = tuple(network(torch.zeros(len(streams), 2, inputs)).shape)
+    except Exception as error:  # whatever the user's own code raises
+        raise InputError(f"--own_network {config.own_network} cannot be used: {error}") from error
+    if shape != (len(streams), 2, outputs):
+        raise InputError(
+            f"--own_network {config.own_network} turns [2, {inputs}] into {list(shape[1:])}, not [2, {outputs}]."
+        )
+    return network
 
 
 def _table_judge(view: View, codes: Codes, num_runs: int) -> TableJudge:

@@ -1,6 +1,6 @@
 """Run-stacked networks: every parameter has the runs R as its leading axis, so that R networks train as one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -61,17 +61,18 @@ class StackedModules(nn.Module):
     optimizer and the losses see what they see of `Perceptron`. Modules with buffers or dropout do not fit.
 
     Args:
-        make: makes one module; called once per run.
-        num_runs: R
+        modules: one for each run, alike but for the values of their parameters.
+
+    Raises:
+        ValueError: they have buffers.
     """
 
-    def __init__(self, make: Callable[[], nn.Module], num_runs: int) -> None:
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__()
-        modules = [make() for _ in range(num_runs)]
         if list(modules[0].buffers()):
             raise ValueError("A module with buffers cannot be stacked along the runs; expected parameters alone.")
         self._names = [name for name, _ in modules[0].named_parameters()]
-        stacked = torch.func.stack_module_state(modules)[0]  # type: ignore[arg-type]
+        stacked = torch.func.stack_module_state(list(modules))[0]
         self.stacked = nn.ParameterList(stacked[name].detach() for name in self._names)
         self._one = [modules[0]]  # in a list, so that its own parameters are not registered here
 

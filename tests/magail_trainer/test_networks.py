@@ -94,8 +94,7 @@ def test_a_runs_first_weights_are_its_own_whatever_the_company() -> None:
 def test_stacked_modules_are_the_modules_one_by_one_gradient_too() -> None:
     torch.manual_seed(0)
     modules = [nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)) for _ in range(3)]
-    supply = iter(modules)
-    stacked = StackedModules(lambda: next(supply), 3)
+    stacked = StackedModules(modules)
     features = some_features(3, 5, 3)
     out = stacked(features)
     parameters = list(stacked.parameters())
@@ -111,7 +110,7 @@ def test_stacked_modules_are_the_modules_one_by_one_gradient_too() -> None:
 
 def test_stacked_modules_refuse_buffers() -> None:
     with pytest.raises(ValueError, match="buffers"):
-        StackedModules(lambda: nn.BatchNorm1d(3), 2)
+        StackedModules([nn.BatchNorm1d(3), nn.BatchNorm1d(3)])
 
 
 def test_a_normaliser_fitted_by_hand() -> None:

@@ -1,6 +1,7 @@
 """Every setting does something."""
 
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from magail_trainer.config import PRESETS, MagailConfig
 from magail_trainer.env_ids import EnvEntry, resolve
+from magail_trainer.errors import InputError
 from magail_trainer.joint_policies import make_joint_policy
 from magail_trainer.recording import record
 from magail_trainer.runs import Runs
@@ -59,7 +61,7 @@ OF_PERCEPTRONS = {
     "lr_cloning": 0.02,
     "cloning": 2.0,
 }
-ELSEWHERE = {"network", "allow_variable_horizon"}
+ELSEWHERE = {"network", "own_network", "allow_variable_horizon"}
 
 
 def test_every_setting_has_a_change_to_test() -> None:
@@ -116,3 +118,42 @@ def test_the_network_is_chosen_by_the_spaces() -> None:
     assert choose_network(matching, SMALL) is SMALL
     assert PRESETS["mlp"].network == "mlp"
     assert PRESETS["tabular"] == MagailConfig()
+
+
+OWN = """
+from torch import nn
+
+def tanh(inputs, outputs):
+    return nn.Sequential(nn.Linear(inputs, 8), nn.Tanh(), nn.Linear(8, outputs))
+
+def narrow(inputs, outputs):
+    return nn.Linear(inputs, 1)
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "networks_of_mine.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "networks_of_mine"
+
+
+def test_a_network_of_ones_own_is_trained(own_module: str, recorded: Trajectories) -> None:
+    config = replace(SMALL, own_network=f"{own_module}:tanh")
+    trainer = Trainer(clock(), recorded, seeded(0, 1), config)
+    modules = (trainer.policies, trainer.discriminator, trainer.critic)
+    start = [parameter.clone() for module in modules if module is not None for parameter in module.parameters()]
+    assert {tuple(parameter.shape)[1:] for parameter in start if parameter.ndim == 2} >= {(8,)}
+    assert not start[0][0].equal(start[0][1])  # each run has its own start
+    for _ in trainer.train():
+        pass
+    after = [parameter for module in modules if module is not None for parameter in module.parameters()]
+    assert not any(before.equal(now) for before, now in zip(start, after, strict=True))
+
+
+@pytest.mark.parametrize(("name", "reason"), [("narrow", "not"), ("missing", "missing"), ("", "")])
+def test_a_network_that_does_not_fit_is_refused(
+    name: str, reason: str, own_module: str, recorded: Trajectories
+) -> None:
+    with pytest.raises(InputError, match=f"--own_network {own_module}:{name}.*{reason}"):
+        Trainer(clock(), recorded, seeded(0, 1), replace(SMALL, own_network=f"{own_module}:{name}"))
