@@ -9,9 +9,10 @@ from tqdm import tqdm
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.joint_policies import JointPolicy, ask
+from magail_trainer.origin import Origin
 from magail_trainer.seeding import stream
 from magail_trainer.spaces import check_values, describe_spaces
-from magail_trainer.trajectories import FIELDS, Origin, Trajectories
+from magail_trainer.trajectories import FIELDS, Trajectories
 from magail_trainer.vector_env import VectorEnv, episode_over
 
 _NATIVE_COPIES = 1024

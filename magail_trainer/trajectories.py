@@ -18,7 +18,7 @@ to fill the arrays: `active` tells them apart.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any, overload
@@ -26,8 +26,9 @@ from typing import Any, overload
 import numpy as np
 
 from magail_trainer.errors import InputError
-from magail_trainer.files import plain_json, read_arrays, read_bytes, read_json, write_arrays, write_json
+from magail_trainer.files import read_arrays, read_bytes, read_json, write_arrays, write_json
 from magail_trainer.folders import new_folder
+from magail_trainer.origin import Origin, joint_origin
 
 FORMAT = "magail-trajectories"
 VERSION = 1
@@ -58,29 +59,6 @@ class Episode:
     def active(self) -> dict[str, np.ndarray]:
         """`[T]` bool by agent: whether it was still there to act; False once it is terminated or truncated."""
         return _active(self.terminations, self.truncations, np.zeros(1, dtype=np.int64))
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where episodes come from. Everything is made plain JSON, and goes into the manifest as it is.
-
-    Raises:
-        InputError: something cannot be written as JSON.
-    """
-
-    env_id: str
-    env_kwargs: dict[str, Any]
-    spaces: dict[str, dict[str, Any]]
-    """`{agent: {"observation": description, "action": description}}`, in the env's order of agents."""
-    policy: dict[str, Any]
-    """`name` and `parameters` of the joint policy that played."""
-    seed: int | None = None
-    versions: dict[str, str] = field(default_factory=dict)
-    """Package -> version at the time of recording."""
-
-    def __post_init__(self) -> None:
-        for name in ("env_kwargs", "spaces", "policy"):
-            object.__setattr__(self, name, plain_json(getattr(self, name)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +175,7 @@ class Trajectories:
         }
         offsets = np.cumsum([0, *(part.num_transitions for part in parts[:-1])])
         starts = [part.episode_starts + offset for part, offset in zip(parts, offsets, strict=True)]
-        origin = reduce(_joint_origin, (part.origin for part in parts))
+        origin = reduce(joint_origin, (part.origin for part in parts))
         return cls(origin, **arrays, episode_starts=np.concatenate(starts))
 
     def save(self, path: str | Path, *, overwrite: bool = False, shard_episodes: int = 100_000) -> None:
@@ -315,20 +293,6 @@ def _nested(shard: dict[str, np.ndarray], agents: Sequence[str]) -> dict[str, An
         return {**nested, "episode_starts": shard["episode_starts"]}
     except KeyError as error:
         raise InputError(f"It lacks the array {error}.") from error
-
-
-def _joint_origin(first: Origin, second: Origin) -> Origin:
-    same_env = (first.env_id, first.env_kwargs, first.spaces) == (second.env_id, second.env_kwargs, second.spaces)
-    if not same_env:
-        raise InputError(
-            f"Trajectories of {first.env_id} {first.env_kwargs} and of {second.env_id} {second.env_kwargs} "
-            "do not go together; expected one env with the same spaces."
-        )
-    if first == second:
-        return first
-    parts = [first.policy, second.policy]
-    policy = {"name": "concatenated", "parameters": {"parts": parts}}
-    return Origin(first.env_id, first.env_kwargs, first.spaces, policy, None, {**first.versions, **second.versions})
 
 
 def _sha256(data: bytes) -> str:

@@ -10,7 +10,8 @@ from gymnasium.spaces import Discrete
 from magail_trainer.demonstrations import Demonstrations, ExactDemonstrations
 from magail_trainer.encoding import Codes, FiniteSpace
 from magail_trainer.errors import InputError
-from magail_trainer.trajectories import Origin, Trajectories
+from magail_trainer.origin import Origin
+from magail_trainer.trajectories import Trajectories
 
 torch.set_num_threads(1)
 

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magail_trainer.errors import InputError
-from magail_trainer.trajectories import FIELDS, Origin, Trajectories, read_manifest
+from magail_trainer.origin import Origin
+from magail_trainer.trajectories import FIELDS, Trajectories, read_manifest
 
 BOX = {"type": "Box", "low": "0.0", "high": "inf", "shape": [2], "dtype": "float32"}
 SPACES = {

@@ -1,0 +1,49 @@
+"""Where a dataset comes from: what its manifest says of env, spaces and policy."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from magail_trainer.errors import InputError
+from magail_trainer.files import plain_json
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where episodes come from. Everything is made plain JSON, and goes into the manifest as it is.
+
+    Raises:
+        InputError: something cannot be written as JSON.
+    """
+
+    env_id: str
+    env_kwargs: dict[str, Any]
+    spaces: dict[str, dict[str, Any]]
+    """`{agent: {"observation": description, "action": description}}`, in the env's order of agents."""
+    policy: dict[str, Any]
+    """`name` and `parameters` of the joint policy that played."""
+    seed: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    """Package -> version at the time of recording."""
+
+    def __post_init__(self) -> None:
+        for name in ("env_kwargs", "spaces", "policy"):
+            object.__setattr__(self, name, plain_json(getattr(self, name)))
+
+
+def joint_origin(first: Origin, second: Origin) -> Origin:
+    """Where the episodes of two datasets come from, once they are one.
+
+    Raises:
+        InputError: they are of different envs or spaces.
+    """
+    same_env = (first.env_id, first.env_kwargs, first.spaces) == (second.env_id, second.env_kwargs, second.spaces)
+    if not same_env:
+        raise InputError(
+            f"Trajectories of {first.env_id} {first.env_kwargs} and of {second.env_id} {second.env_kwargs} "
+            "do not go together; expected one env with the same spaces."
+        )
+    if first == second:
+        return first
+    parts = [first.policy, second.policy]
+    policy = {"name": "concatenated", "parameters": {"parts": parts}}
+    return Origin(first.env_id, first.env_kwargs, first.spaces, policy, None, {**first.versions, **second.versions})
