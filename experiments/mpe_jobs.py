@@ -18,6 +18,7 @@ from tqdm import tqdm
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_json, write_json
 from magail_trainer.folders import new_folder
+from magail_trainer.process_env import no_interrupts
 
 SETTINGS = "settings.json"
 FORMAT, VERSION = "magail-benchmark-cell", 1
@@ -129,7 +130,7 @@ def _side_by_side(jobs: Sequence[Job], root: Path, bar: tqdm, processes: int) ->
             while waiting or futures:
                 while waiting and len(futures) < processes:
                     running.append(waiting[0].name)
-                    with _interrupts_held_back():
+                    with no_interrupts():
                         futures.add(pool.submit(_quiet, waiting.pop(0), root))
                 bar.set_postfix_str(", ".join(running))
                 future = next(as_completed(futures))
@@ -143,19 +144,6 @@ def _side_by_side(jobs: Sequence[Job], root: Path, bar: tqdm, processes: int) ->
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
-
-
-@contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C waits until the end of the block; processes that are started in it never hear of it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _timed(job: Job, root: Path) -> tuple[str, str, float]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -30,7 +30,7 @@ class Batch:
     active: Mapping[str, Bool[Tensor, "R B"]] = field(default_factory=dict)
     """Whether an agent was still there to act, by agent; empty where no agent leaves before the others."""
     masks: Mapping[str, Bool[Tensor, "R B _"]] = field(default_factory=dict)
-    """Which actions were allowed, for the agents whose env says so."""
+    """Which actions were allowed, for the agents whose env says so; recorded episodes do not say."""
 
     @property
     def num_episodes(self) -> int:
@@ -78,6 +78,18 @@ class Batch:
             name: {agent: cut(values) for agent, values in getattr(self, name).items()}
             for name in ("observations", "actions", "active", "masks")
         }
+
+
+@runtime_checkable
+class ExpertBatches(Protocol):
+    """Where the expert's batches come from."""
+
+    num_episodes: int
+    """How many there are in all."""
+
+    def minibatch(self) -> Batch:
+        """Some recorded episodes, or their whole distribution."""
+        ...
 
 
 def gather_samples(values: Shaped[Tensor, "R B *rest"], samples: Int[Tensor, "R K"]) -> Shaped[Tensor, "R K *rest"]:

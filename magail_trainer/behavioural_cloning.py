@@ -6,10 +6,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from magail_trainer.batch import Batch, ExpertBatches
 from magail_trainer.config import MagailConfig
+from magail_trainer.losses import expected
 from magail_trainer.optimizers import RunAdam
 from magail_trainer.policies import IndependentPolicies
-from magail_trainer.policy_step import ExpertBatches, cloning_loss
+
+
+def cloning_loss(policies: IndependentPolicies, expert: Batch) -> Float[Tensor, " R"]:
+    """−Σ_agents E_expert[log π(a|o)]: behavioural cloning (Pomerleau 1991)."""
+    loss = torch.zeros_like(expert.weight[:, 0])
+    for agent, policy in policies(expert.observations, expert.masks).items():
+        loss = loss - expected(policy.log_prob(expert.actions[agent]), expert.weight_of(agent))
+    return loss
 
 
 def behavioural_cloning(

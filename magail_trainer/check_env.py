@@ -98,7 +98,7 @@ class _Played:
         shortest, longest = min(self.lengths), max(self.lengths)
         many = f"episodes: {len(self.lengths)} played, "
         if shortest < longest:
-            return f"{many}{shortest} to {longest} steps long"
+            return f"{many}{shortest} to {longest} steps long, which training takes with --allow_variable_horizon alone"
         if len(self.lengths) == 1:
             return f"{many}{shortest} steps long"
         return f"{many}each {shortest} step{'s' * (shortest != 1)} long (a fixed length)"
@@ -159,39 +159,28 @@ def _draw(
 
 
 def _refusals(env: ParallelEnv) -> list[str]:
+    return [
+        sentence
+        for agent in env.possible_agents
+        for sentence in _space_refusals(agent, env.observation_space(agent), env.action_space(agent))
+    ]
+
+
+def _space_refusals(agent: str, observation: Space, action: Space) -> list[str]:
+    """Why perceptrons cannot be trained in an agent's spaces."""
+    from magail_trainer.encoding import FeatureSpace, action_code  # here, since it needs torch, and recording does not
+
     sentences = []
-    for agent in env.possible_agents:
-        sentences += _observation_refusal(agent, env.observation_space(agent))
-        sentences += _action_refusal(agent, env.action_space(agent))
+    for encode, space, what in ((FeatureSpace, observation, "observation"), (action_code, action, "action")):
+        try:
+            encode(space, f"{what} space of {agent}")
+        except InputError as error:
+            sentences.append(str(error))
     return sentences
 
 
-def _observation_refusal(agent: str, space: Space) -> list[str]:
-    if isinstance(space, Box):
-        image = len(space.shape) == 3 and space.dtype == np.uint8
-        return [f"The observation space of {agent} is {space}; images need a network of your own."] if image else []
-    if isinstance(space, _FINITE):
-        return []
-    return [
-        f"The observation space of {agent} is {space}; "
-        "expected Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of these."
-    ]
-
-
-def _action_refusal(agent: str, space: Space) -> list[str]:
-    if isinstance(space, Box):
-        bounded = space.is_bounded("both")
-        return [] if bounded else [f"The action space of {agent} is {space}; expected finite bounds."]
-    if isinstance(space, _FINITE):
-        return []
-    return [
-        f"The action space of {agent} is {space}; expected Discrete, MultiDiscrete, MultiBinary, "
-        "or Box with finite bounds."
-    ]
-
-
 def _networks(agent: str, observation: Space, action: Space) -> str:
-    if _observation_refusal(agent, observation) or _action_refusal(agent, action):
+    if _space_refusals(agent, observation, action):
         return "neither tables nor MLPs (see below)"
     if _is_finite(observation) and _is_finite(action):
         return "tables or MLPs"

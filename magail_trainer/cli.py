@@ -100,6 +100,8 @@ class CheckEnv:
             print("\n".join(describe_env(entry)))
         except InputError as error:
             return _verdict(str(error))
+        except Exception as error:  # whatever the env's own code raises
+            return _verdict(f"playing it raised {type(error).__name__}: {error}")
         return _verdict("see above" if unsupported(entry) else _without_network(entry))
 
 

@@ -31,7 +31,8 @@ class Train:
     dataset: Path | None = None
     """A dataset that was recorded in the same environment."""
     reward: Literal["discriminator", "env"] = "discriminator"
-    """What is learnt from: a discriminator that knows the dataset; or the env's own rewards, without a dataset."""
+    """What is learnt from: a discriminator that knows the dataset; or the env's own rewards, without a
+    dataset, warm start, cloning or discriminator, whatever their flags say."""
     betas: tuple[float, ...] = (PRESET_BETA["tabular"],)
     """Weights of the policies' entropy bonus."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)

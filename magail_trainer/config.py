@@ -52,12 +52,13 @@ class MagailConfig:
     """What the policies maximise: log D (non_saturating), -log(1 - D) (gail), log D - log(1 - D) (airl), or 2D - 1
     (symmetric)."""
     policy_init_uniform: bool = False
-    """Start every policy at equal probabilities, not at logits of 0.1 times a standard normal. For tables."""
+    """Start every policy at equal probabilities, not at logits of 0.1 times a standard normal (tables)
+    or near them (mlp)."""
     discount: float = 0.99
     """How much a reward one step later counts; without effect in one-step episodes."""
     exact: bool = False
-    """Train with expectations over every joint action in place of samples, for one-step envs; then neither
-    rollout_episodes nor batch_size matters."""
+    """Train with expectations over every joint action in place of samples, for one-step envs; then rollout_episodes,
+    batch_size and policy_minibatches do not matter."""
     allow_variable_horizon: bool = False
     """Train although episodes differ in length. The sign of a reward then tells the policies to live longer or shorter,
     whatever the expert does."""
@@ -76,13 +77,13 @@ class MagailConfig:
     policy_epochs: int = 1
     """Passes over the rollout in a policy step."""
     policy_minibatches: int = 1
-    """Updates in each pass, each on batch_size other episodes."""
+    """Updates in each pass, each on other episodes: batch_size of them, or fewer where there are not so many."""
     clip: float = 0.0
     """PPO's bound on the change of a probability; 0 for REINFORCE's objective."""
     value_clip: float = 0.0
     """The same for the critic's values; 0 for no bound."""
     gae_lambda: float = 1.0
-    """λ of generalised advantage estimation."""
+    """λ of generalised advantage estimation; without a critic it is 1, for there it would be one more discount."""
     normalize_advantages: bool = False
     """Scale the advantages of each run to mean 0 and deviation 1."""
     normalize_rewards: bool = False
@@ -105,7 +106,7 @@ class MagailConfig:
     warm_start: int = 0
     """Updates of behavioural cloning before the first epoch."""
     warm_critic: int = 0
-    """Epochs after a warm start in which the discriminator and the critic learn alone."""
+    """Epochs after a warm start in which the discriminator and the critic learn alone; at most half of all."""
     lr_cloning: float = 0.01
     """Adam's learning rate for cloning."""
     cloning: float = 0.0
@@ -114,25 +115,25 @@ class MagailConfig:
 
     def __post_init__(self) -> None:
         for name in _AT_LEAST_ONE:
-            self._check(name, getattr(self, name) >= 1, "at least 1")
+            self._expect(name, "at least 1", holds=getattr(self, name) >= 1)
         for name in _POSITIVE:
-            self._check(name, 0 < getattr(self, name) < float("inf"), "a positive number")
+            self._expect(name, "a positive number", holds=0 < getattr(self, name) < float("inf"))
         for name in _NOT_NEGATIVE:
-            self._check(name, 0 <= getattr(self, name) < float("inf"), "0 or a positive number")
+            self._expect(name, "0 or a positive number", holds=0 <= getattr(self, name) < float("inf"))
         for name in _SHARES:
-            self._check(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
-        self._check("label_smoothing", 0 <= self.label_smoothing < 0.5, "from 0 to below 0.5")
-        self._check("hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
-        if self.exact and self.policy_minibatches > 1:
-            raise InputError(
-                f"--exact has one batch of everything; expected --policy_minibatches 1, not {self.policy_minibatches}."
-            )
+            self._expect(name, "between 0 and 1", holds=0 <= getattr(self, name) <= 1)
+        self._expect("label_smoothing", "from 0 to below 0.5", holds=0 <= self.label_smoothing < 0.5)
+        self._expect("hidden", "widths of at least 1", holds=all(width >= 1 for width in self.hidden))
+        if self.clip == 0 and self.policy_epochs > 1:
+            raise InputError(f"--policy_epochs {self.policy_epochs} needs --clip: REINFORCE's samples serve once.")
+        if self.exact and self.gradient_penalty > 0:
+            raise InputError(f"--exact has no pairs to take --gradient_penalty {self.gradient_penalty} between.")
         for name, kind in get_type_hints(MagailConfig).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 choices = ", ".join(get_args(kind))
                 raise InputError(f"--{name} must be one of {choices}, not {getattr(self, name)!r}.")
 
-    def _check(self, name: str, holds: bool, expected: str) -> None:  # noqa: FBT001
+    def _expect(self, name: str, expected: str, *, holds: bool) -> None:
         if not holds:
             raise InputError(f"--{name} must be {expected}, not {getattr(self, name)}.")
 

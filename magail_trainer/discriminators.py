@@ -78,15 +78,15 @@ class Discriminators(nn.Module):
     def gradient_penalty(self, expert: Batch, learner: Batch) -> Float[Tensor, " R"]:
         """Σ_judges E[(|∂logit/∂input| − 1)²] on the way from the expert's inputs to the learner's; not for tables."""
         samples = min(expert.weight.shape[1], learner.weight.shape[1])
-        present = (expert.weight[:, :samples] > 0) & (learner.weight[:, :samples] > 0)
         # Where between the two: evenly spread by the golden ratio. Chance is in which ones are paired.
-        share = (torch.arange(samples, device=present.device) * 0.6180339887 % 1).view(1, -1, 1)
+        share = (torch.arange(samples, device=expert.weight.device) * 0.6180339887 % 1).view(1, -1, 1)
         penalty = torch.zeros_like(expert.weight[:, 0])
-        for judge in self.judges.values():
+        for name, judge in self.judges.items():
+            there = [batch.weight_of(name)[:, :samples] > 0 for batch in (expert, learner)]
             from_expert, from_learner = (judge.inputs(batch)[:, :samples] for batch in (expert, learner))  # type: ignore[operator]
             between = torch.lerp(from_expert, from_learner, share).requires_grad_()
             (gradients,) = torch.autograd.grad(judge(between).sum(), between, create_graph=True)
-            penalty = penalty + gradient_penalty(gradients, equal_weights(present))
+            penalty = penalty + gradient_penalty(gradients, equal_weights(there[0] & there[1]))
         return penalty
 
 

@@ -145,8 +145,12 @@ class ContinuousSpace:
         return np.clip(values, self._low, self._high).astype(self._dtype)
 
     def features(self, scaled: Float[Tensor, "*batch size"]) -> Float[Tensor, "*batch size"]:
-        """What was played: the same, clipped."""
-        return scaled.clamp(-1, 1)
+        """What was played: the same, clipped, and rounded where the Box holds integers."""
+        clipped = scaled.clamp(-1, 1)
+        if not np.issubdtype(self._dtype, np.integer):
+            return clipped
+        steps = torch.from_numpy(self._high - self._low).float().flatten().clamp(min=1).to(scaled.device) / 2
+        return ((clipped + 1) * steps).round() / steps - 1
 
 
 ObservationCode = FiniteSpace | FeatureSpace
@@ -168,7 +172,7 @@ class Codes:
             InputError: a space does not suit the network; the message names the agent and the space.
         """
         env = entry.make()
-        observe, act = (FiniteSpace, FiniteSpace) if network == "tabular" else (FeatureSpace, _action_code)
+        observe, act = (FiniteSpace, FiniteSpace) if network == "tabular" else (FeatureSpace, action_code)
         agents = env.possible_agents
         codes = cls(
             {agent: observe(env.observation_space(agent), f"observation space of {agent}") for agent in agents},
@@ -206,7 +210,12 @@ def joint_row(rows: Sequence[Int[Tensor, "*batch"]], sizes: Sequence[int]) -> In
     return torch.zeros_like(rows[0]) if joint is None else joint
 
 
-def _action_code(space: spaces.Space, where: str) -> ActionCode:
+def action_code(space: spaces.Space, where: str) -> ActionCode:
+    """How a perceptron's actions are encoded: one number for each value of a finite space, or scaled numbers.
+
+    Raises:
+        InputError: it cannot act in such a space.
+    """
     if isinstance(space, spaces.Box):
         return ContinuousSpace(space, where)
     try:

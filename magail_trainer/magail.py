@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from magail_trainer.batch import Batch
+from magail_trainer.batch import Batch, ExpertBatches
 from magail_trainer.config import MagailConfig
 from magail_trainer.discriminators import Discriminator
 from magail_trainer.losses import REWARDS, discriminator_loss, expected
 from magail_trainer.optimizers import RunAdam
 from magail_trainer.policies import IndependentPolicies
-from magail_trainer.policy_step import ExpertBatches, PolicyStep
+from magail_trainer.policy_step import PolicyStep
 from magail_trainer.rollout import Rollout
 
 

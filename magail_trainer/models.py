@@ -1,13 +1,14 @@
 """Makes policies, discriminator and critic for an env's spaces, as tables or as perceptrons."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from magail_trainer.batch import Batch
 from magail_trainer.config import MagailConfig
 from magail_trainer.critics import CentralisedCritic, DecentralisedCritics
 from magail_trainer.discriminators import (
@@ -38,6 +39,9 @@ def make_policies(codes: Codes, runs: Runs, config: MagailConfig) -> Independent
         InputError: `share_parameters` names agents that there are not, or that differ in their spaces.
     """
     if config.network == "tabular":
+        for name in ("own_network", "share_parameters", "hidden"):
+            if getattr(config, name) != getattr(MagailConfig, name):
+                raise InputError(f"--{name} needs --network mlp; each agent has a table of its own.")
         return IndependentPolicies({agent: _table_policy(agent, codes, runs, config) for agent in codes.actions})
     policies = {}
     for group in sharing_groups(codes, config.share_parameters):
@@ -86,13 +90,13 @@ def make_critic(codes: Codes, runs: Runs, config: MagailConfig) -> nn.Module | N
     return DecentralisedCritics(networks, normalizers)
 
 
-def fit_normalizers(module: nn.Module, observations: Mapping[str, Tensor], weight: Tensor) -> None:
+def fit_normalizers(module: nn.Module, batch: Batch) -> None:
     """Fit the normalisers of a discriminator or a critic to what each agent observes; see `Normalizer`."""
     for part in module.modules():
         if isinstance(part, CentralisedCritic | DecentralisedCritics | NeuralJudge):
             for agent, normalizer in part.normalizers.items():
                 assert isinstance(normalizer, Normalizer)
-                normalizer.fit(observations[agent], weight)
+                normalizer.fit(batch.observations[agent], batch.weight_of(agent))
 
 
 def sharing_groups(codes: Codes, share: str) -> list[list[str]]:
@@ -163,6 +167,8 @@ def _network(
     inputs: int, outputs: int, streams: Sequence[np.random.Generator], config: MagailConfig, *, last_scale: float
 ) -> nn.Module:
     """A perceptron for each run, or a module of the user's own, which starts as it likes."""
+    if config.own_network and config.policy_init_uniform:
+        raise InputError("--policy_init_uniform cannot be had with --own_network, which starts as it likes.")
     if not config.own_network:
         return Perceptron((inputs, *config.hidden, outputs), streams, last_scale=last_scale)
     module_name, _, attribute = config.own_network.partition(":")
@@ -170,8 +176,8 @@ def _network(
     try:
         factory = getattr(import_module(module_name), attribute)
         with torch.random.fork_rng(devices=[]):
-            for rng in streams:  # torch initialises from its global state alone
-                torch.manual_seed(int(rng.integers(2**63)))
+            for rng in streams:  # torch initialises from its global state on the CPU alone
+                torch.default_generator.manual_seed(int(rng.integers(2**63)))
                 modules.append(factory(inputs, outputs))
         network = StackedModules(modules)
         shape = tuple(network(torch.zeros(len(streams), 2, inputs)).shape)
@@ -192,7 +198,7 @@ def _table_judge(view: View, codes: Codes, num_runs: int) -> TableJudge:
     )
     if rows * num_runs > _MAX_TABLE_ROWS:
         raise InputError(
-            f"A joint discriminator table for this env needs {rows:,} rows in each of {num_runs} runs; "
+            f"A discriminator table for this env needs {rows:,} rows in each of {num_runs} runs; "
             f"expected at most {_MAX_TABLE_ROWS:,} in all."
         )
     return TableJudge(Table(torch.zeros(num_runs, rows)), view, observation_sizes, action_sizes)

@@ -105,4 +105,5 @@ def _is_flat_able(space: Space) -> bool:
         return all(_is_flat_able(part) for part in space.spaces.values())
     if isinstance(space, Tuple):
         return all(_is_flat_able(part) for part in space.spaces)
-    return isinstance(space, _PARTS)
+    image = isinstance(space, Box) and len(space.shape) == 3 and space.dtype == np.uint8  # refused wherever it is
+    return isinstance(space, _PARTS) and not image

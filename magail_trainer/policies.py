@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
+from magail_trainer.batch import Batch
 from magail_trainer.networks import Normalizer
 
 
@@ -195,14 +196,16 @@ class IndependentPolicies(nn.Module):
             for agent, policy in self.policies.items()
         }
 
-    def fit_normalizers(self, observations: Mapping[str, Tensor], weight: Float[Tensor, "R B"]) -> None:
+    def fit_normalizers(self, batch: Batch) -> None:
         """Fit each normaliser to what the agents that share it observe; tables have none."""
-        sharing: dict[Normalizer, list[Tensor]] = {}
+        sharing: dict[Normalizer, list[str]] = {}
         for agent, policy in self.policies.items():
             if isinstance(policy, NeuralPolicy):
-                sharing.setdefault(policy.normalizer, []).append(observations[agent])
-        for normalizer, features in sharing.items():
-            normalizer.fit(torch.cat(features, dim=1), torch.cat([weight / len(features)] * len(features), dim=1))
+                sharing.setdefault(policy.normalizer, []).append(agent)
+        for normalizer, agents in sharing.items():
+            weights = [batch.weight_of(agent) / len(agents) for agent in agents]
+            features = [batch.observations[agent] for agent in agents]
+            normalizer.fit(torch.cat(features, dim=1), torch.cat(weights, dim=1))
 
 
 def _allowed(logits: Float[Tensor, "R B A"], mask: Bool[Tensor, "R B A"]) -> Float[Tensor, "R B A"]:

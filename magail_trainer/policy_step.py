@@ -6,30 +6,18 @@ clipping and no critic, it is REINFORCE.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from magail_trainer.batch import Batch
+from magail_trainer.batch import Batch, ExpertBatches
+from magail_trainer.behavioural_cloning import cloning_loss
 from magail_trainer.config import MagailConfig
 from magail_trainer.losses import expected, generalized_advantage, normalized, policy_objective, value_loss
 from magail_trainer.optimizers import RunAdam
 from magail_trainer.policies import IndependentPolicies
 from magail_trainer.rollout import Rollout
-
-
-@runtime_checkable
-class ExpertBatches(Protocol):
-    """Where the expert's batches come from."""
-
-    num_episodes: int
-    """How many there are in all."""
-
-    def minibatch(self) -> Batch:
-        """Some recorded episodes, or their whole distribution."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -120,7 +108,7 @@ class PolicyStep:
 
     def _minibatches(self, batch: Batch) -> Iterator[slice]:
         """Consecutive episodes, which are independent and alike; no shuffling makes them more so."""
-        size = -(-batch.num_episodes // self._config.policy_minibatches)
+        size = -(-batch.num_episodes // (1 if self._config.exact else self._config.policy_minibatches))
         for first in range(0, batch.num_episodes, size):
             yield slice(first, min(first + size, batch.num_episodes))
 
@@ -149,6 +137,7 @@ class PolicyStep:
     @torch.no_grad()
     def _targets(self, rollout: Rollout, rewards: Mapping[str, Float[Tensor, "R B"]]) -> _Targets:
         config, batch = self._config, rollout.batch
+        gae_lambda = 1.0 if self._critic is None else config.gae_lambda
         if batch.active:  # who has left earns nothing more
             rewards = {agent: reward * batch.active[agent] for agent, reward in rewards.items()}
         if config.normalize_rewards:
@@ -161,7 +150,7 @@ class PolicyStep:
             if rollout.ends:
                 ends = _by_episode(rollout.ends[agent], batch)
             estimate = generalized_advantage(
-                rows, value, following, ends, discount=config.discount, gae_lambda=config.gae_lambda
+                rows, value, following, ends, discount=config.discount, gae_lambda=gae_lambda
             )
             advantage[agent] = estimate.flatten(1)
             target[agent] = advantage[agent] + values[agent]
@@ -201,12 +190,7 @@ class ReturnScale:
 
     def scale(self, rewards: Mapping[str, Float[Tensor, "R B"]], batch: Batch) -> dict[str, Float[Tensor, "R B"]]:
         """Rewards of mean 0, whose returns have a deviation of about 1."""
-        scaled, seen = {}, {}
-        for agent, reward in rewards.items():
-            if id(reward) not in seen:  # agents of one judge have one reward
-                seen[id(reward)] = self._scale(agent, reward, batch)
-            scaled[agent] = seen[id(reward)]
-        return scaled
+        return {agent: self._scale(agent, reward, batch) for agent, reward in rewards.items()}
 
     def _scale(self, agent: str, reward: Float[Tensor, "R B"], batch: Batch) -> Float[Tensor, "R B"]:
         weight = batch.weight_of(agent)
@@ -220,14 +204,6 @@ class ReturnScale:
         kept = self._square.get(agent)
         self._square[agent] = square if kept is None else self._DECAY * kept + (1 - self._DECAY) * square
         return centred * (weight > 0) / (self._square[agent].sqrt().unsqueeze(-1) + 1e-8)  # the absent earn nothing
-
-
-def cloning_loss(policies: IndependentPolicies, expert: Batch) -> Float[Tensor, " R"]:
-    """−Σ_agents E_expert[log π(a|o)]: behavioural cloning (Pomerleau 1991)."""
-    loss = torch.zeros_like(expert.weight[:, 0])
-    for agent, policy in policies(expert.observations, expert.masks).items():
-        loss = loss - expected(policy.log_prob(expert.actions[agent]), expert.weight_of(agent))
-    return loss
 
 
 def _by_episode(values: Float[Tensor, "R B"] | Bool[Tensor, "R B"], batch: Batch) -> Tensor:

@@ -48,7 +48,7 @@ class ProcessVectorEnv:
         self._processes: list[Any] = []
         context = multiprocessing.get_context("spawn")
         factory = cloudpickle.dumps(make_vector)
-        with _no_interrupts():
+        with no_interrupts():
             for size in self._sizes:
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_work, args=(theirs, factory, size), daemon=True)
@@ -165,7 +165,7 @@ def _cut(values: Any, share: slice) -> Any:
 
 
 @contextmanager
-def _no_interrupts() -> Iterator[None]:
+def no_interrupts() -> Iterator[None]:
     """Keep Ctrl-C from what is started within: it is for the parent, which ends its workers."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

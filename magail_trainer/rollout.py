@@ -211,7 +211,9 @@ class EnumeratedRollouts:
             raise InputError("--exact needs finite action spaces.")
         sizes = [code.size for code in codes.finite_actions.values()]
         joint_actions = np.indices(sizes).reshape(len(sizes), -1)  # [N, joint actions], row-major
-        observations, _ = vector_env.reset(seed=0)
+        observations, infos = vector_env.reset(seed=0)
+        if any("action_mask" in info for info in infos.values()):
+            raise InputError("--exact needs an env that allows every action; this one has action masks.")
         codes_and_rows = zip(codes.finite_actions.items(), joint_actions, strict=True)
         values = {agent: code.decode(row) for (agent, code), row in codes_and_rows}
         _, rewards, terminations, truncations, infos = vector_env.step(values)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +17,7 @@ from magail_trainer.batch import Batch
 from magail_trainer.behavioural_cloning import behavioural_cloning
 from magail_trainer.config import MagailConfig
 from magail_trainer.demonstrations import Demonstrations, ExactDemonstrations
+from magail_trainer.discriminators import Discriminators
 from magail_trainer.encoding import Codes, suits_tables
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
@@ -64,22 +66,31 @@ class Trainer:
         self.codes = Codes.of(entry, network=config.network)
         self.policies = make_policies(self.codes, runs, config).to(self.device)
         self.critic = make_critic(self.codes, runs, config)
-        self.discriminator = make_discriminator(self.codes, runs, config).to(self.device)
         if self.critic is not None:
             self.critic.to(self.device)
         self._trajectories = trajectories
 
+    @cached_property
+    def discriminator(self) -> Discriminators:
+        """The judges. Made when asked for: cloning and the env's own rewards need none."""
+        return make_discriminator(self.codes, self.runs, self.config).to(self.device)
+
     def train(self) -> Iterator[EpochRecord]:
         """Train in place, one epoch per item; see `magail`."""
         config = self.config
+        if self._trajectories is None or config.warm_start == 0:
+            config = replace(config, warm_critic=0)
+        config = replace(config, warm_critic=min(config.warm_critic, config.epochs // 2))
         beta = torch.tensor(self.runs.beta, dtype=torch.float32, device=self.device)
         with self._rollouts() as rollouts:
             if self._trajectories is None:
-                self._fit_normalizers(rollouts.collect(self.policies).batch)
+                if config.network != "tabular":
+                    self._fit_normalizers(rollouts.collect(self.policies).batch)
                 yield from reinforcement_learning(self.policies, self.critic, rollouts, beta, config)
                 return
             demonstrations = self._demonstrations(self._trajectories)
             self._fit_normalizers(demonstrations.all)
+            fit_normalizers(self.discriminator, demonstrations.all)
             for _ in self._clone(demonstrations, config.warm_start):
                 pass
             parts = (self.policies, self.discriminator, self.critic, rollouts, demonstrations, beta, config)
@@ -129,10 +140,9 @@ class Trainer:
         return Demonstrations(trajectories, self.codes, seeds=seeds, batch_size=size, device=self.device)
 
     def _fit_normalizers(self, batch: Batch) -> None:
-        self.policies.fit_normalizers(batch.observations, batch.weight)
-        for module in (self.discriminator, self.critic):
-            if module is not None:
-                fit_normalizers(module, batch.observations, batch.weight)
+        self.policies.fit_normalizers(batch)
+        if self.critic is not None:
+            fit_normalizers(self.critic, batch)
 
     def _check_horizon(self, record: EpochRecord) -> None:
         """Refuse the first rollout with episodes of unequal length."""
@@ -144,9 +154,9 @@ class Trainer:
     @property
     def modules(self) -> dict[str, nn.Module]:
         """What a checkpoint holds."""
-        modules = {"policies": self.policies, "discriminator": self.discriminator, "critic": self.critic}
-        if self._trajectories is None:
-            del modules["discriminator"]
+        modules = {"policies": self.policies, "critic": self.critic}
+        if self._trajectories is not None:
+            modules["discriminator"] = self.discriminator
         return {name: module for name, module in modules.items() if module is not None}
 
     def describe(self) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def cloned(policies: IndependentPolicies, *, continuous: bool, updates: int) -> 
     codes, dataset = Codes.of(entry, network="mlp"), clock_dataset(entry)
     config = replace(SMALL, lr_cloning=0.01)
     demonstrations = Demonstrations(dataset, codes, seeds=[0, 1], batch_size=8, device=torch.device("cpu"))
-    policies.fit_normalizers(demonstrations.all.observations, demonstrations.all.weight)
+    policies.fit_normalizers(demonstrations.all)
     return demonstrations, list(behavioural_cloning(policies, demonstrations, config, updates=updates, num_runs=2))
 
 

@@ -181,7 +181,7 @@ def test_what_has_left_drew_does_not_matter_to_any_judge() -> None:
 
 def test_normalisers_are_fitted_to_what_each_agent_observes() -> None:
     discriminator, batch = make("joint"), some_batch(continuous=False)
-    fit_normalizers(discriminator, batch.observations, batch.weight)
+    fit_normalizers(discriminator, batch)
     judge = discriminator.judges["joint"]
     for index, agent in enumerate(AGENTS):
         seen = judge.inputs(batch)[..., 3 * index : 3 * index + 3]  # type: ignore[operator]

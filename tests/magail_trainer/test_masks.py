@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from magail_trainer.batch import Batch
 from magail_trainer.networks import Normalizer, Perceptron
 from magail_trainer.policies import Categorical, IndependentPolicies, NeuralPolicy, TabularPolicy
 from magail_trainer.seeding import stream
@@ -105,7 +106,7 @@ def test_a_shared_normaliser_is_fitted_to_what_all_its_agents_observe() -> None:
         }
     )
     observations = {"a": torch.zeros(1, 2, 1), "b": torch.full((1, 2, 1), 4.0), "c": torch.tensor([[[6.0], [8.0]]])}
-    policies.fit_normalizers(observations, torch.full((1, 2), 0.5))
+    policies.fit_normalizers(Batch(observations, {}, torch.full((1, 2), 0.5)))
     assert (normalizer.mean.item(), normalizer.scale.item()) == (2, 0.5)
     assert (own.mean.item(), own.scale.item()) == (7, 1)
 

@@ -121,7 +121,7 @@ def test_learns_numbers_that_the_expert_plays() -> None:
 def test_trains_with_every_joint_action_of_a_one_step_env(critic: Any) -> None:
     entry = resolve("coordination_env:coordination/matching-v0")
     dataset = record(entry, make_joint_policy("joint", entry, {"joint": [[0.0, 1.0], [0.0, 0.0]]}), episodes=20, seed=0)
-    config = replace(SMALL, critic=critic, exact=True, policy_minibatches=1, epochs=60, lr_policy=0.03, hidden=(16,))
+    config = replace(SMALL, critic=critic, exact=True, gradient_penalty=0.0, epochs=60, lr_policy=0.03, hidden=(16,))
     trainer = Trainer(entry, dataset, seeded(0, 1), config)
     *_, last = trainer.train()
     assert (last.rollout.batch.weight[:, 1] > 0.9).all()  # agent_0 plays A, agent_1 plays B
@@ -209,9 +209,21 @@ def test_trains_with_agents_that_leave_and_with_masks(entry: EnvEntry, critic: A
 
 def test_runs_of_one_seed_differ_by_their_entropy_bonus_alone() -> None:
     dataset = clock_dataset(clock())
-    state = trained(clock(), dataset, Runs.grid(betas=(0.0, 5.0), seeds=(3, 4)), replace(SMALL, warm_critic=3))
-    # While the policies wait, nothing tells runs 0 and 2 apart.
-    assert_equal_runs(state, state, (0, 2), (1, 3))
+    # With a weight of 0 for both, nothing would tell runs 0 and 2 apart.
+    alike = trained(clock(), dataset, Runs.grid(betas=(0.0, 1e-30), seeds=(3, 4)), SMALL)
+    assert_equal_runs(alike, alike, (0, 2), (1, 3))
     state = trained(clock(), dataset, Runs.grid(betas=(0.0, 5.0), seeds=(3, 4)), SMALL)
     name = next(name for name in state if name.startswith("policies") and "weights" in name)
     assert not torch.equal(state[name][0], state[name][2])
+
+
+def test_a_short_training_still_trains_the_policies() -> None:
+    """The policies wait for the critic during half of the epochs at most, and not where nothing was warm-started."""
+    entry, dataset = clock(), clock_dataset(clock())
+    for trajectories, config in ((dataset, replace(SMALL, epochs=2, warm_critic=10)), (None, SMALL)):
+        trainer = Trainer(entry, trajectories, seeded(0, 1), replace(config, warm_critic=10))
+        records = trainer.train()
+        next(records)
+        after_one = [parameter.clone() for parameter in trainer.policies.parameters()]
+        next(records)
+        assert not any(torch.equal(*pair) for pair in zip(after_one, trainer.policies.parameters(), strict=True))

@@ -7,7 +7,7 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscrete, Space, Text, Tuple
 from pettingzoo import ParallelEnv
 
-from magail_trainer.plain_env import PlainEnv, plain
+from magail_trainer.plain_env import PlainEnv, _PlainSpace, plain
 from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv, RandomLengthEnv, official_test
 
 STRUCTURE = Dict(
@@ -124,3 +124,9 @@ def test_plain_envs_pass_the_official_test(env: ParallelEnv) -> None:
 
 def test_the_toy_with_deaths_passes_the_official_test() -> None:
     official_test(DyingEnv())
+
+
+def test_an_image_is_no_flat_part_of_anything() -> None:
+    image = Box(0, 255, (4, 4, 3), np.uint8)
+    nested = Dict({"rgb": image, "x": Discrete(2)})
+    assert _PlainSpace(nested, Discrete(2)).space is nested  # which the trainer refuses, as it does images
