@@ -59,7 +59,7 @@ class SampledRollouts:
 
     The episodes of a run are played independently and alike: some of them are as good a sample as any others. Every
     collection starts from `reset` with seeds of the run's own stream: what a run sees depends neither on the
-    other runs nor on how long their episodes are.
+    other runs nor on how long their episodes are (except in VMAS, whose copies share one random state).
 
     Args:
         for_critic: keep how episodes end, and what was observed last.
