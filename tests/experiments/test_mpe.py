@@ -319,7 +319,13 @@ def test_stopped_it_leaves_no_processes_and_no_halves(number: signal.Signals, pr
     flags = ["--tasks", "push", "--demonstrations", "2", "--seeds", "0", "--eval-episodes", "2", "--jobs", processes]
     command = [sys.executable, "-m", "experiments.mpe", *flags, "--output", str(tmp_path)]
     process = subprocess.Popen(
-        command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests started with & have it ignored
     )
     cells, deadline = tmp_path / "cells", time.monotonic() + 60
     while not any("magail" in path.name or "cloning" in path.name for path in cells.glob(".*")):
