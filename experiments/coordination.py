@@ -29,12 +29,12 @@ from experiments.results import (
 )
 from magail_trainer.command_line import display_path, run_command, this_command
 from magail_trainer.config import MagailConfig, RewardStyle
+from magail_trainer.distributions import Categorical
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.evaluation import evaluation_rollouts, joint_action_counts
 from magail_trainer.folders import new_folder
 from magail_trainer.joint_policies import make_joint_policy
-from magail_trainer.policies import Categorical
 from magail_trainer.recording import record
 from magail_trainer.runs import Runs
 from magail_trainer.store import BESIDE_CONFIG, CONFIG, write_run

@@ -31,11 +31,18 @@ class Batch:
     """Whether an agent was still there to act, by agent; empty where no agent leaves before the others."""
     masks: Mapping[str, Bool[Tensor, "R B _"]] = field(default_factory=dict)
     """Which actions were allowed, for the agents whose env says so; recorded episodes do not say."""
+    signal: Int[Tensor, "R B"] | None = None
+    """What the agents' policies shared in each sample, where they share a signal; for no eyes but theirs."""
 
     @property
     def num_episodes(self) -> int:
         """E"""
         return self.weight.shape[1] // self.num_steps
+
+    @property
+    def episode_weight(self) -> Float[Tensor, "R E"]:
+        """Of all steps of each episode together; sums to one in each run."""
+        return self.weight.unflatten(1, (-1, self.num_steps)).sum(-1)
 
     def weight_of(self, agent: str) -> Float[Tensor, "R B"]:
         """The weights of the samples in which an agent was there, which sum to one again."""
@@ -73,11 +80,16 @@ class Batch:
             num_steps=self.num_steps,
         )
 
+    def of_episode(self, values: Shaped[Tensor, "R B"]) -> Shaped[Tensor, "R E"]:
+        """What each episode has at its first step."""
+        return values[:, :: self.num_steps]
+
     def _columns(self, cut: Callable[[Tensor], Tensor]) -> dict[str, Any]:
-        return {
+        columns: dict[str, Any] = {
             name: {agent: cut(values) for agent, values in getattr(self, name).items()}
             for name in ("observations", "actions", "active", "masks")
         }
+        return columns | {"signal": None if self.signal is None else cut(self.signal)}
 
 
 @runtime_checkable

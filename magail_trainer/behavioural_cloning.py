@@ -1,6 +1,7 @@
 """Behavioural cloning: make the expert's actions likely in the expert's observations (Pomerleau 1991)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -8,21 +9,44 @@ from torch import Tensor
 
 from magail_trainer.batch import Batch, ExpertBatches
 from magail_trainer.config import MagailConfig
-from magail_trainer.losses import expected
 from magail_trainer.optimizers import RunAdam
-from magail_trainer.policies import IndependentPolicies
+from magail_trainer.policies import Policies
 
 
-def cloning_loss(policies: IndependentPolicies, expert: Batch) -> Float[Tensor, " R"]:
-    """−Σ_agents E_expert[log π(a|o)]: behavioural cloning (Pomerleau 1991)."""
-    loss = torch.zeros_like(expert.weight[:, 0])
-    for agent, policy in policies(expert.observations, expert.masks).items():
-        loss = loss - expected(policy.log_prob(expert.actions[agent]), expert.weight_of(agent))
-    return loss
+def cloning_loss(policies: Policies, expert: Batch) -> Float[Tensor, " R"]:
+    """−Σ_agents E_expert[log π(a|o)]: behavioural cloning (Pomerleau 1991).
+
+    Where the agents share a signal z that no demonstration tells, the loss is that of expectation maximisation
+    (Dempster, Laird and Rubin 1977): of each value of z, weighted with its probability given the whole episode. Its
+    gradient is that of the likelihood of the episodes, in which z is summed out.
+    """
+    if policies.num_signals == 1:
+        return _loss_of_episodes(policies, expert)[0].sum(-1)
+    losses, log_joint = [], []
+    for value in range(policies.num_signals):
+        signal = torch.full_like(expert.weight, value, dtype=torch.int64)
+        loss, log_prob = _loss_of_episodes(policies, replace(expert, signal=signal))
+        weights = policies.signal(expert.num_episodes)
+        assert weights is not None
+        log_weight = weights.log_prob(expert.of_episode(signal))
+        losses.append(loss - expert.episode_weight * log_weight)
+        log_joint.append(log_prob + log_weight)
+    responsibility = torch.stack(log_joint).detach().softmax(0)
+    return (responsibility * torch.stack(losses)).sum(0).sum(-1)
+
+
+def _loss_of_episodes(policies: Policies, expert: Batch) -> tuple[Float[Tensor, "R E"], Float[Tensor, "R E"]]:
+    """The part of the loss that each episode makes up, and the log-probability of all its actions."""
+    loss, total = torch.zeros_like(expert.of_episode(expert.weight)), torch.zeros_like(expert.of_episode(expert.weight))
+    for agent, policy in policies.of(expert).items():
+        log_prob, weight = policy.log_prob(expert.actions[agent]), expert.weight_of(agent)
+        loss = loss - expert.by_episode(weight * log_prob).sum(-1)
+        total = total + expert.by_episode((weight > 0) * log_prob).sum(-1)
+    return loss, total
 
 
 def behavioural_cloning(
-    policies: IndependentPolicies,
+    policies: Policies,
     demonstrations: ExpertBatches,
     config: MagailConfig,
     *,

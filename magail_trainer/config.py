@@ -10,6 +10,8 @@ Network = Literal["auto", "tabular", "mlp"]
 RewardStyle = Literal["non_saturating", "gail", "airl", "symmetric"]
 DiscriminatorStyle = Literal["joint", "per_agent", "own_view_joint_action"]
 Critic = Literal["none", "centralised", "decentralised"]
+PolicyStyle = Literal["independent", "shared_signal", "autoregressive"]
+Baseline = Literal["none", "batch"]
 Schedule = Literal["constant", "linear"]
 
 _AT_LEAST_ONE = ("epochs", "rollout_episodes", "batch_size", "policy_epochs", "policy_minibatches", "disc_updates")
@@ -62,6 +64,15 @@ class MagailConfig:
     allow_variable_horizon: bool = False
     """Train although episodes differ in length. The sign of a reward then tells the policies to live longer or shorter,
     whatever the expert does."""
+
+    policy: PolicyStyle = "independent"
+    """What each agent's policy sees besides its own observation: nothing; a signal drawn for each episode, the same for
+    all agents and hidden from the discriminator (shared_signal: the agents must share it wherever they act); or what
+    the agents before it are about to do (autoregressive: nobody can then act alone)."""
+    signals: int = 4
+    """How many values a shared signal has. Their weights are learnt."""
+    baseline: Baseline = "none"
+    """What REINFORCE subtracts from the rewards to come: nothing, or their mean over the batch at the same step."""
 
     hidden: tuple[int, ...] = (128, 128)
     """Widths of an mlp's hidden layers."""
@@ -126,6 +137,11 @@ class MagailConfig:
         self._expect("hidden", "widths of at least 1", holds=all(width >= 1 for width in self.hidden))
         if self.clip == 0 and self.policy_epochs > 1:
             raise InputError(f"--policy_epochs {self.policy_epochs} needs --clip: REINFORCE's samples serve once.")
+        self._expect("signals", "at least 2", holds=self.signals >= 2)
+        if self.policy != "shared_signal" and self.signals != MagailConfig.signals:
+            raise InputError(f"--signals {self.signals} needs --policy shared_signal.")
+        if self.baseline != "none" and self.critic != "none":
+            raise InputError(f"--baseline {self.baseline} needs --critic none: one of them is enough.")
         if self.exact and self.gradient_penalty > 0:
             raise InputError(f"--exact has no pairs to take --gradient_penalty {self.gradient_penalty} between.")
         for name, kind in get_type_hints(MagailConfig).items():

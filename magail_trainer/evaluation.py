@@ -10,7 +10,7 @@ from jaxtyping import Float
 from magail_trainer.encoding import Codes, joint_row
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
-from magail_trainer.policies import IndependentPolicies
+from magail_trainer.policies import Policies
 from magail_trainer.rollout import Rollout, SampledRollouts
 from magail_trainer.runs import Runs
 from magail_trainer.trained_runs import TrainedRuns, load_runs
@@ -26,7 +26,7 @@ _MAX_JOINT_ACTIONS = 16
 def evaluation_rollouts(
     entry: EnvEntry,
     codes: Codes,
-    policies: IndependentPolicies,
+    policies: Policies,
     runs: Runs,
     *,
     episodes: int,

@@ -135,6 +135,15 @@ def value_loss(
     return error / 2
 
 
+def step_mean(values: Float[Tensor, "R E T"], weight: Float[Tensor, "R E T"]) -> Float[Tensor, "R 1 T"]:
+    """The weighted mean over the episodes at each step: a baseline that needs no critic (Williams 1992).
+
+    Each sample has a share of its own baseline, which shrinks the expected gradient by 1/E and turns it nowhere.
+    """
+    total = weight.sum(1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
+    return (weight * values).sum(1, keepdim=True) / total
+
+
 def normalized(
     values: Float[Tensor, "R B"], weight: Float[Tensor, "R B"], *, eps: float = 1e-8
 ) -> Float[Tensor, "R B"]:

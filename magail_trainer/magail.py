@@ -22,7 +22,7 @@ from magail_trainer.config import MagailConfig
 from magail_trainer.discriminators import Discriminator
 from magail_trainer.losses import REWARDS, discriminator_loss, expected
 from magail_trainer.optimizers import RunAdam
-from magail_trainer.policies import IndependentPolicies
+from magail_trainer.policies import Policies
 from magail_trainer.policy_step import PolicyStep
 from magail_trainer.rollout import Rollout
 
@@ -31,7 +31,7 @@ from magail_trainer.rollout import Rollout
 class Rollouts(Protocol):
     """Where the learner's batches come from: sampled through the env, or enumerated."""
 
-    def collect(self, policies: IndependentPolicies) -> Rollout:
+    def collect(self, policies: Policies) -> Rollout:
         """Whole episodes of the present policies."""
         ...
 
@@ -62,7 +62,7 @@ class EpochRecord:
 
 
 def magail(
-    policies: IndependentPolicies,
+    policies: Policies,
     discriminator: Discriminator,
     critic: nn.Module | None,
     rollouts: Rollouts,
@@ -140,7 +140,7 @@ def _minibatches(batch: Batch, config: MagailConfig) -> Iterator[Batch]:
 
 
 def reinforcement_learning(
-    policies: IndependentPolicies,
+    policies: Policies,
     critic: nn.Module | None,
     rollouts: Rollouts,
     beta: Float[Tensor, " R"],

@@ -19,10 +19,18 @@ from magail_trainer.discriminators import (
     view_size,
     views,
 )
-from magail_trainer.encoding import Codes, ContinuousSpace
+from magail_trainer.encoding import ActionCode, Codes, ContinuousSpace
 from magail_trainer.errors import InputError
 from magail_trainer.networks import Normalizer, Perceptron, StackedModules, Table
-from magail_trainer.policies import IndependentPolicies, NeuralPolicy, TabularPolicy
+from magail_trainer.policies import (
+    AutoregressivePolicies,
+    IndependentPolicies,
+    NeuralPolicy,
+    Policies,
+    SharedSignalPolicies,
+    TabularPolicy,
+    signal_code,
+)
 from magail_trainer.runs import Runs
 from magail_trainer.seeding import stream
 
@@ -30,23 +38,41 @@ _MAX_TABLE_ROWS = 10_000_000
 _INITIAL_LOG_STD = -0.5  # of a continuous action, whose bounds are -1 and 1
 
 
-def make_policies(codes: Codes, runs: Runs, config: MagailConfig) -> IndependentPolicies:
+def make_policies(codes: Codes, runs: Runs, config: MagailConfig) -> Policies:
     """One policy per agent, from each run's own random stream.
 
-    Tables of logits start at 0.1 times a standard normal, or all zero; perceptrons start near uniform.
+    Tables of logits start at 0.1 times a standard normal, or all zero; perceptrons start near uniform. The weights of a
+    shared signal start equal.
 
     Raises:
         InputError: `share_parameters` names agents that there are not, or that differ in their spaces.
     """
+    given = {agent: _given(agent, codes, config) for agent in codes.actions}
     if config.network == "tabular":
         for name in ("own_network", "share_parameters", "hidden"):
             if getattr(config, name) != getattr(MagailConfig, name):
                 raise InputError(f"--{name} needs --network mlp; each agent has a table of its own.")
-        return IndependentPolicies({agent: _table_policy(agent, codes, runs, config) for agent in codes.actions})
-    policies = {}
-    for group in sharing_groups(codes, config.share_parameters):
-        policies |= _neural_policies(group, codes, runs, config)
-    return IndependentPolicies({agent: policies[agent] for agent in codes.actions})
+        policies = {agent: _table_policy(agent, codes, runs, config, given[agent]) for agent in codes.actions}
+    else:
+        made: dict[str, nn.Module] = {}
+        for group in sharing_groups(codes, config):
+            made |= _neural_policies(group, codes, runs, config, given[group[0]])
+        policies = {agent: made[agent] for agent in codes.actions}
+    match config.policy:
+        case "independent":
+            return IndependentPolicies(policies)
+        case "shared_signal":
+            return SharedSignalPolicies(policies, torch.zeros(len(runs), config.signals))
+        case "autoregressive":
+            return AutoregressivePolicies(policies)
+
+
+def _given(agent: str, codes: Codes, config: MagailConfig) -> list[ActionCode]:
+    """What an agent sees besides its observation; see `Policies.given`."""
+    if config.policy == "shared_signal":
+        return [signal_code(config.signals)]
+    before = list(codes.actions)[: list(codes.actions).index(agent)]
+    return [codes.actions[other] for other in before] if config.policy == "autoregressive" else []
 
 
 def make_discriminator(codes: Codes, runs: Runs, config: MagailConfig) -> Discriminators:
@@ -99,14 +125,14 @@ def fit_normalizers(module: nn.Module, batch: Batch) -> None:
                 normalizer.fit(batch.observations[agent], batch.weight_of(agent))
 
 
-def sharing_groups(codes: Codes, share: str) -> list[list[str]]:
+def sharing_groups(codes: Codes, config: MagailConfig) -> list[list[str]]:
     """Which agents share a network; see `MagailConfig.share_parameters`.
 
     Raises:
         InputError: an agent that there is not, or is named twice, or whose spaces differ from its group's.
     """
-    agents = list(codes.actions)
-    kinds = {agent: _kind(agent, codes) for agent in agents}
+    agents, share = list(codes.actions), config.share_parameters
+    kinds = {agent: _kind(agent, codes, config) for agent in agents}
     match share:
         case "none":
             groups = [[agent] for agent in agents]
@@ -127,37 +153,54 @@ def sharing_groups(codes: Codes, share: str) -> list[list[str]]:
     for group in groups:
         for agent in group:
             if kinds[agent] != kinds[group[0]]:
-                raise InputError(f"{group[0]} and {agent} cannot share parameters: their spaces differ.")
+                raise InputError(f"{group[0]} and {agent} cannot share parameters: what they see or do differs.")
     return groups
 
 
-def _kind(agent: str, codes: Codes) -> tuple:
+def _kind(agent: str, codes: Codes, config: MagailConfig) -> tuple:
     observation, action = codes.observations[agent], codes.actions[agent]
-    return observation.size, action.size, type(observation), type(action)
+    return (
+        observation.size,
+        action.size,
+        type(observation),
+        type(action),
+        sum(c.size for c in _given(agent, codes, config)),
+    )
 
 
-def _table_policy(agent: str, codes: Codes, runs: Runs, config: MagailConfig) -> TabularPolicy:
-    shape = (codes.observations[agent].size, codes.actions[agent].size)
+def _table_policy(
+    agent: str, codes: Codes, runs: Runs, config: MagailConfig, given: Sequence[ActionCode]
+) -> TabularPolicy:
+    rows = codes.observations[agent].size * math.prod(code.size for code in given)
+    shape = (rows, codes.actions[agent].size)
+    _check_table_size(f"policy of {agent}", math.prod(shape), len(runs))
     if config.policy_init_uniform:
         initial = np.zeros((len(runs), *shape), dtype=np.float32)
     else:
         normal = [rng.standard_normal(shape, dtype=np.float32) for rng in _streams(runs, "initial policy", agent)]
         initial = np.stack([0.1 * values for values in normal])
-    return TabularPolicy(torch.from_numpy(initial))
+    return TabularPolicy(torch.from_numpy(initial), given=given)
 
 
-def _neural_policies(group: Sequence[str], codes: Codes, runs: Runs, config: MagailConfig) -> dict[str, NeuralPolicy]:
+def _neural_policies(
+    group: Sequence[str], codes: Codes, runs: Runs, config: MagailConfig, given: Sequence[ActionCode]
+) -> dict[str, NeuralPolicy]:
     """One network for a group of agents with the same spaces, told apart by a one-hot where there are several."""
     width, code = codes.observations[group[0]].size, codes.actions[group[0]]
     identities = torch.eye(len(group)) if len(group) > 1 else None
-    inputs, scale = width + (0 if identities is None else len(group)), 0.0 if config.policy_init_uniform else 0.01
+    inputs = width + (0 if identities is None else len(group)) + sum(code.size for code in given)
+    scale = 0.0 if config.policy_init_uniform else 0.01
     network = _network(inputs, code.size, _streams(runs, "initial policy", group[0]), config, last_scale=scale)
     normalizer, log_std = Normalizer(len(runs), width), None
     if isinstance(code, ContinuousSpace):
         log_std = nn.Parameter(torch.full((len(runs), 1, code.size), _INITIAL_LOG_STD))
     return {
         agent: NeuralPolicy(
-            network, normalizer, identity=None if identities is None else identities[index], log_std=log_std
+            network,
+            normalizer,
+            identity=None if identities is None else identities[index],
+            log_std=log_std,
+            given=given,
         )
         for index, agent in enumerate(group)
     }
@@ -196,12 +239,16 @@ def _table_judge(view: View, codes: Codes, num_runs: int) -> TableJudge:
     rows = math.prod(
         [*(observation_sizes[agent] for agent in view.observations_of), *(action_sizes[a] for a in view.actions_of)]
     )
+    _check_table_size("discriminator", rows, num_runs)
+    return TableJudge(Table(torch.zeros(num_runs, rows)), view, observation_sizes, action_sizes)
+
+
+def _check_table_size(whose: str, rows: int, num_runs: int) -> None:
     if rows * num_runs > _MAX_TABLE_ROWS:
         raise InputError(
-            f"A discriminator table for this env needs {rows:,} rows in each of {num_runs} runs; "
+            f"A table for the {whose} needs {rows:,} numbers in each of {num_runs} runs; "
             f"expected at most {_MAX_TABLE_ROWS:,} in all."
         )
-    return TableJudge(Table(torch.zeros(num_runs, rows)), view, observation_sizes, action_sizes)
 
 
 def _normalizers(codes: Codes, runs: Runs) -> dict[str, Normalizer]:

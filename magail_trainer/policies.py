@@ -1,136 +1,47 @@
-"""Policies: a dict of observations in, a dict of action distributions out."""
+"""Policies: a dict of observations in, a dict of action distributions out; independent of each other, or correlated.
 
-import math
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+Each agent's policy is a table or a network. It sees the agent's own observation and what else it is *given*: nothing
+(independent), a signal that all agents share, or the actions of the agents before it (autoregressive).
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 
 import torch
+from gymnasium import spaces
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from magail_trainer.batch import Batch
+from magail_trainer.distributions import Categorical, DiagonalGaussian, Distribution
+from magail_trainer.encoding import ActionCode, FiniteSpace, joint_row
 from magail_trainer.networks import Normalizer
 
-
-@runtime_checkable
-class Distribution(Protocol):
-    """Of one agent's actions in each of `[R, B]` samples."""
-
-    def sample(self, uniform: Float[Tensor, "R B K"]) -> Shaped[Tensor, "R B *action"]:
-        """Actions drawn from `uniform`, K numbers in [0, 1) each."""
-        ...
-
-    def mode(self) -> Shaped[Tensor, "R B *action"]:
-        """The likeliest actions."""
-        ...
-
-    def log_prob(self, actions: Shaped[Tensor, "R B *action"]) -> Float[Tensor, "R B"]:
-        """log π(a|o)"""
-        ...
-
-    def entropy(self) -> Float[Tensor, "R B"]:
-        """In nats."""
-        ...
-
-
-class Categorical:
-    """A distribution over A actions for each of `[R, B]` samples.
-
-    Unlike torch's own, it draws from noise that the caller provides, so that every run has its own stream and the
-    draws are the same on every device. And it may be told which samples share a distribution: a batch of thousands may
-    have a few different observations, and what needs a distribution alone is computed once for each of those.
-
-    Args:
-        log_probs: the normalised log-probabilities of S different distributions, `[R, S, A]`.
-        rows: which of them each sample has, `[R, B]`; by default each has its own, S = B.
-    """
-
-    def __init__(self, log_probs: Float[Tensor, "R S A"], rows: Int[Tensor, "R B"] | None = None) -> None:
-        self._log_probs, self._rows = log_probs, rows
-
-    @property
-    def probs(self) -> Float[Tensor, "R B A"]:
-        """The probability of each action."""
-        return self._look_up(self._log_probs.exp())
-
-    def sample(self, uniform: Float[Tensor, "R B 1"]) -> Int[Tensor, "R B"]:
-        """The actions at which the cumulative distribution passes `uniform`, numbers in [0, 1)."""
-        probs = self._log_probs.exp()
-        cumulative = probs[..., :-1].cumsum(-1)
-        if self._rows is None:  # rounding may leave the sum short of 1 before actions that have probability 0
-            later = probs.flip(-1).cumsum(-1).flip(-1)[..., 1:]
-            cumulative = cumulative.masked_fill(later == 0, 1.0)
-        return (uniform >= self._look_up(cumulative)).sum(-1)
-
-    def mode(self) -> Int[Tensor, "R B"]:
-        """The likeliest action; of several, the first."""
-        return self._look_up(self._log_probs).argmax(-1)
-
-    def log_prob(self, actions: Int[Tensor, "R B"]) -> Float[Tensor, "R B"]:
-        """log π(a|o)"""
-        if self._rows is None:
-            return self._log_probs.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
-        num_actions = self._log_probs.shape[-1]
-        return self._log_probs.flatten(1).gather(1, self._rows * num_actions + actions)
-
-    def entropy(self) -> Float[Tensor, "R B"]:
-        """Σ −π log π, in nats."""
-        entropy = -(self._log_probs.exp() * self._log_probs).sum(-1)
-        return entropy if self._rows is None else entropy.gather(1, self._rows)
-
-    def _look_up(self, values: Float[Tensor, "R S C"]) -> Float[Tensor, "R B C"]:
-        """Row `rows[r, b]` of run r's values, for every r and b."""
-        if self._rows is None:
-            return values
-        return values.gather(1, self._rows.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
-
-
-class DiagonalGaussian:
-    """Independent normal distributions of K numbers; what lies outside [-1, 1] is clipped when it is played.
-
-    Args:
-        mean: `[R, B, K]`
-        log_std: `[R, 1, K]`, the same in every observation.
-    """
-
-    def __init__(self, mean: Float[Tensor, "R B K"], log_std: Float[Tensor, "R 1 K"]) -> None:
-        self._mean, self._log_std = mean, log_std
-
-    def sample(self, uniform: Float[Tensor, "R B K"]) -> Float[Tensor, "R B K"]:
-        """The quantiles of `uniform`, numbers in [0, 1)."""
-        normal = torch.special.ndtri(uniform.double().clamp(1e-7, 1 - 1e-7)).float()
-        return self._mean + self._log_std.exp() * normal
-
-    def mode(self) -> Float[Tensor, "R B K"]:
-        """The mean."""
-        return self._mean
-
-    def log_prob(self, actions: Float[Tensor, "R B K"]) -> Float[Tensor, "R B"]:
-        """The log-density, before clipping."""
-        standard = (actions - self._mean) * (-self._log_std).exp()
-        return (-0.5 * standard.square() - self._log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
-
-    def entropy(self) -> Float[Tensor, "R B"]:
-        """The differential entropy, in nats, before clipping."""
-        entropy = (self._log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
-        return entropy.expand(self._mean.shape[:2])
+Given = Sequence[Shaped[Tensor, "R B ..."]]
+"""What an agent sees besides its observation: rows `[R, B]`, or numbers `[R, B, A]`."""
 
 
 class TabularPolicy(nn.Module):
-    """One agent's softmax policy with a row of logits for each observation.
+    """One agent's softmax policy with a row of logits for each observation, and each value of what it is given.
 
     Args:
         initial_logits: `[R, S, A]`
+        given: of what it sees besides the observation.
     """
 
     noise_size = 1
 
-    def __init__(self, initial_logits: Float[Tensor, "R S A"]) -> None:
+    def __init__(self, initial_logits: Float[Tensor, "R S A"], *, given: Sequence[ActionCode] = ()) -> None:
         super().__init__()
         self.logits = nn.Parameter(initial_logits.clone())
+        self._given_sizes = [code.size for code in given]
 
-    def forward(self, rows: Int[Tensor, "R B"], mask: Bool[Tensor, "R B A"] | None = None) -> Categorical:
+    def forward(
+        self, rows: Int[Tensor, "R B"], mask: Bool[Tensor, "R B A"] | None = None, given: Given = ()
+    ) -> Categorical:
         """The distribution of actions in the observations with these row numbers."""
+        if self._given_sizes:
+            rows = joint_row([rows, *given], [self.logits.shape[1], *self._given_sizes])
         if mask is not None:
             logits = self.logits.gather(1, rows.unsqueeze(-1).expand(-1, -1, self.logits.shape[-1]))
             return Categorical(_allowed(logits, mask).log_softmax(-1))
@@ -145,6 +56,7 @@ class NeuralPolicy(nn.Module):
         normalizer: of the features.
         identity: `[G]`, the agent among the G that share the network, one-hot; appended to the features.
         log_std: `[R, 1, A]` for continuous actions.
+        given: of what it sees besides the observation; its features are appended too.
     """
 
     def __init__(
@@ -154,30 +66,37 @@ class NeuralPolicy(nn.Module):
         *,
         identity: Float[Tensor, " G"] | None = None,
         log_std: nn.Parameter | None = None,
+        given: Sequence[ActionCode] = (),
     ) -> None:
         super().__init__()
-        self.network, self.normalizer, self.log_std = network, normalizer, log_std
+        self.network, self.normalizer, self.log_std, self._given = network, normalizer, log_std, given
         self.register_buffer("identity", identity, persistent=False)
         self.identity: Tensor | None
         self.noise_size = 1 if log_std is None else log_std.shape[-1]
 
-    def forward(self, features: Float[Tensor, "R B O"], mask: Bool[Tensor, "R B A"] | None = None) -> Distribution:
+    def forward(
+        self, features: Float[Tensor, "R B O"], mask: Bool[Tensor, "R B A"] | None = None, given: Given = ()
+    ) -> Distribution:
         """The distribution of actions in the observations with these features."""
-        features = self.normalizer(features)
+        inputs = [self.normalizer(features)]
         if self.identity is not None:
-            features = torch.cat([features, self.identity.expand(*features.shape[:2], -1)], dim=-1)
-        outputs = self.network(features)
+            inputs.append(self.identity.expand(*features.shape[:2], -1))
+        inputs += [code.features(values) for code, values in zip(self._given, given, strict=True)]
+        outputs = self.network(torch.cat(inputs, dim=-1))
         if self.log_std is not None:
             return DiagonalGaussian(outputs, self.log_std)
         return Categorical((outputs if mask is None else _allowed(outputs, mask)).log_softmax(-1))
 
 
-class IndependentPolicies(nn.Module):
-    """One policy per agent; given the observations, the agents' actions are independent of each other.
+class Policies(nn.Module):
+    """One policy per agent.
 
     Args:
-        policies: by agent, in the env's order: from its encoded observations to a distribution.
+        policies: by agent, in the env's order: from its encoded observations, and what it is given, to a distribution.
     """
+
+    num_signals = 1
+    """How many values the shared signal has; with one there is none."""
 
     def __init__(self, policies: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -186,15 +105,66 @@ class IndependentPolicies(nn.Module):
         self.noise_sizes: list[int] = [policy.noise_size for policy in policies.values()]  # type: ignore[misc]
         """How many uniform numbers each agent's action is drawn from."""
 
+    @abstractmethod
+    def given(self, agent: str, signal: Tensor | None, actions: Mapping[str, Tensor]) -> Given:
+        """What an agent sees besides its own observation, of the signal and the actions of those before it."""
+
+    def signal(self, num_episodes: int) -> Categorical | None:
+        """The distribution of each episode's signal, `[R, E]`; None where there is none."""
+        return None
+
     def forward(
-        self, observations: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None = None
+        self,
+        observations: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor] | None = None,
+        *,
+        signal: Int[Tensor, "R B"] | None = None,
+        actions: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Distribution]:
-        """The action distributions of every agent for `[R, B, ...]` observations each."""
-        masks = masks or {}
+        """The action distributions of every agent for `[R, B, ...]` observations each.
+
+        Args:
+            observations: by agent.
+            masks: which actions are allowed, for the agents that have masks.
+            signal: the shared signal of each sample, for policies that see one.
+            actions: what the agents did, for policies that see the actions of those before them.
+        """
         return {
-            agent: policy(observations[agent], masks[agent]) if agent in masks else policy(observations[agent])
-            for agent, policy in self.policies.items()
+            agent: self._distribution(agent, observations, masks or {}, self.given(agent, signal, actions or {}))
+            for agent in self.agents
         }
+
+    def of(self, batch: Batch) -> dict[str, Distribution]:
+        """The action distributions in the samples of a batch."""
+        return self(batch.observations, batch.masks, signal=batch.signal, actions=batch.actions)
+
+    def act(
+        self,
+        observations: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor],
+        *,
+        signal: Int[Tensor, "R B"] | None,
+        uniform: Sequence[Float[Tensor, "R B _"]] | None,
+    ) -> dict[str, Tensor]:
+        """Choose every agent's action, one after the other.
+
+        Args:
+            observations: by agent.
+            masks: which actions are allowed, for the agents that have masks.
+            signal: of each sample, for policies that see one.
+            uniform: numbers in [0, 1) to draw from, `noise_sizes` of them for each agent; None for the likeliest
+                action of each.
+        """
+        actions: dict[str, Tensor] = {}
+        for index, agent in enumerate(self.agents):
+            distribution = self._distribution(agent, observations, masks, self.given(agent, signal, actions))
+            actions[agent] = distribution.mode() if uniform is None else distribution.sample(uniform[index])
+        return actions
+
+    def _distribution(
+        self, agent: str, observations: Mapping[str, Tensor], masks: Mapping[str, Tensor], given: Given
+    ) -> Distribution:
+        return self.policies[agent](observations[agent], masks.get(agent), given)
 
     def fit_normalizers(self, batch: Batch) -> None:
         """Fit each normaliser to what the agents that share it observe; tables have none."""
@@ -206,6 +176,59 @@ class IndependentPolicies(nn.Module):
             weights = [batch.weight_of(agent) / len(agents) for agent in agents]
             features = [batch.observations[agent] for agent in agents]
             normalizer.fit(torch.cat(features, dim=1), torch.cat(weights, dim=1))
+
+
+class IndependentPolicies(Policies):
+    """Given the observations, the agents' actions are independent of each other: what MAGAIL assumes."""
+
+    def given(self, agent: str, signal: Tensor | None, actions: Mapping[str, Tensor]) -> Given:
+        """Nothing."""
+        return ()
+
+
+class SharedSignalPolicies(Policies):
+    """All agents see the same random signal, drawn per episode from learnable weights.
+
+    Given the signal and the observations, actions are independent; averaged over the signal they are correlated: the
+    joint distribution is a mixture of K products. It is what Aumann's (1974) correlated equilibrium needs: a public
+    coin. To act apart from each other the agents need to share the signal, nothing else: a seed agreed on in advance.
+
+    Args:
+        policies: see `Policies`; each sees its observation and the signal.
+        initial_logits: of the signal's values, `[R, K]`.
+    """
+
+    def __init__(self, policies: Mapping[str, nn.Module], initial_logits: Float[Tensor, "R K"]) -> None:
+        super().__init__(policies)
+        self.signal_logits = nn.Parameter(initial_logits.clone())
+        self.num_signals = initial_logits.shape[-1]
+
+    def given(self, agent: str, signal: Tensor | None, actions: Mapping[str, Tensor]) -> Given:
+        """The signal."""
+        assert signal is not None, "policies with a shared signal need one"
+        return (signal,)
+
+    def signal(self, num_episodes: int) -> Categorical:
+        """The weights of the signal, the same in every episode."""
+        first_row = torch.zeros_like(self.signal_logits[:, :1], dtype=torch.int64)
+        return Categorical(self.signal_logits.log_softmax(-1).unsqueeze(1), first_row.expand(-1, num_episodes))
+
+
+class AutoregressivePolicies(Policies):
+    """Each agent also sees the actions that those before it, in the env's order, are about to take.
+
+    π(a|o) = Π_i π_i(a_i | o_i, a_1, …, a_{i-1}), which can be any joint distribution. The price: to act, the later
+    agents must be told what the earlier ones do, at every step; there is no decentralised execution.
+    """
+
+    def given(self, agent: str, signal: Tensor | None, actions: Mapping[str, Tensor]) -> Given:
+        """The actions of the agents before this one."""
+        return [actions[other] for other in self.agents[: self.agents.index(agent)]]
+
+
+def signal_code(num_signals: int) -> FiniteSpace:
+    """How a network sees the shared signal: one-hot."""
+    return FiniteSpace(spaces.Discrete(num_signals), "shared signal")
 
 
 def _allowed(logits: Float[Tensor, "R B A"], mask: Bool[Tensor, "R B A"]) -> Float[Tensor, "R B A"]:

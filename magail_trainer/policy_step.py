@@ -14,9 +14,16 @@ from torch import Tensor, nn
 from magail_trainer.batch import Batch, ExpertBatches
 from magail_trainer.behavioural_cloning import cloning_loss
 from magail_trainer.config import MagailConfig
-from magail_trainer.losses import expected, generalized_advantage, normalized, policy_objective, value_loss
+from magail_trainer.losses import (
+    expected,
+    generalized_advantage,
+    normalized,
+    policy_objective,
+    step_mean,
+    value_loss,
+)
 from magail_trainer.optimizers import RunAdam
-from magail_trainer.policies import IndependentPolicies
+from magail_trainer.policies import Policies
 from magail_trainer.rollout import Rollout
 
 
@@ -39,6 +46,9 @@ class _Targets:
     log_prob: Mapping[str, Tensor]
     value: Mapping[str, Tensor]
     value_target: Mapping[str, Tensor]
+    signal_advantage: Tensor | None = None
+    """`[R, E]`, where there is a signal: what its value was worth to all agents together."""
+    signal_log_prob: Tensor | None = None
 
 
 class PolicyStep:
@@ -52,7 +62,7 @@ class PolicyStep:
     """
 
     def __init__(
-        self, policies: IndependentPolicies, critic: nn.Module | None, beta: Float[Tensor, " R"], config: MagailConfig
+        self, policies: Policies, critic: nn.Module | None, beta: Float[Tensor, " R"], config: MagailConfig
     ) -> None:
         self._policies, self._critic, self._beta, self._config = policies, critic, beta, config
         norm = config.max_grad_norm
@@ -95,6 +105,7 @@ class PolicyStep:
                 steps = slice(episodes.start * rollout.batch.num_steps, episodes.stop * rollout.batch.num_steps)
                 batch = rollout.batch.part(episodes)
                 loss, statistics = self._policy_loss(batch, targets, steps, beta)
+                loss = loss + self._signal_loss(batch, targets, episodes, beta)
                 first = first or statistics
                 if demonstrations is not None and not held:
                     weight = config.cloning * left * demonstrations.num_episodes / 100
@@ -116,7 +127,7 @@ class PolicyStep:
         self, batch: Batch, targets: _Targets, steps: slice, beta: Float[Tensor, " R"]
     ) -> tuple[Float[Tensor, " R"], PolicyStatistics]:
         loss, entropies, weights = torch.zeros_like(beta), {}, {}
-        for agent, policy in self._policies(batch.observations, batch.masks).items():
+        for agent, policy in self._policies.of(batch).items():
             entropy, weights[agent] = policy.entropy(), batch.weight_of(agent)
             old = targets.log_prob[agent][:, steps] if agent in targets.log_prob else None
             log_prob, advantage = policy.log_prob(batch.actions[agent]), targets.advantage[agent][:, steps]
@@ -124,6 +135,18 @@ class PolicyStep:
             loss = loss - expected(objective, weights[agent])
             entropies[agent] = entropy.detach()
         return loss, PolicyStatistics(loss.detach(), entropies, weights)
+
+    def _signal_loss(
+        self, batch: Batch, targets: _Targets, episodes: slice, beta: Float[Tensor, " R"]
+    ) -> Float[Tensor, " R"]:
+        """The same for the weights of a shared signal, the first thing that is drawn in an episode."""
+        weights, advantage = self._policies.signal(batch.num_episodes), targets.signal_advantage
+        if weights is None or batch.signal is None or advantage is None:
+            return torch.zeros_like(beta)
+        old = None if targets.signal_log_prob is None else targets.signal_log_prob[:, episodes]
+        log_prob = weights.log_prob(batch.of_episode(batch.signal))
+        arguments = (log_prob, old, advantage[:, episodes], weights.entropy(), beta)
+        return -expected(policy_objective(*arguments, clip=self._config.clip), batch.episode_weight)
 
     def _value_loss(self, batch: Batch, targets: _Targets, steps: slice) -> Float[Tensor, " R"]:
         assert self._critic is not None
@@ -152,15 +175,23 @@ class PolicyStep:
             estimate = generalized_advantage(
                 rows, value, following, ends, discount=config.discount, gae_lambda=gae_lambda
             )
+            weight = batch.weight_of(agent)
+            if config.baseline == "batch":
+                estimate = estimate - step_mean(estimate, _by_episode(weight, batch))
             advantage[agent] = estimate.flatten(1)
             target[agent] = advantage[agent] + values[agent]
             if config.normalize_advantages:
-                advantage[agent] = normalized(advantage[agent], batch.weight_of(agent))
-        log_prob = {}
+                advantage[agent] = normalized(advantage[agent], weight)
+        log_prob, signal_advantage, signal_log_prob = {}, None, None
+        if batch.signal is not None:
+            signal_advantage = torch.stack([batch.of_episode(values) for values in advantage.values()]).mean(0)
         if config.clip > 0:
-            distributions = self._policies(batch.observations, batch.masks)
+            distributions = self._policies.of(batch)
             log_prob = {agent: policy.log_prob(batch.actions[agent]) for agent, policy in distributions.items()}
-        return _Targets(advantage, log_prob, values, target)
+            weights = self._policies.signal(batch.num_episodes)
+            if weights is not None and batch.signal is not None:
+                signal_log_prob = weights.log_prob(batch.of_episode(batch.signal))
+        return _Targets(advantage, log_prob, values, target, signal_advantage, signal_log_prob)
 
     def _values(self, rollout: Rollout) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Of the observations acted on and of those that followed, `[R, B]` by agent; all 0 without a critic."""

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from magail_trainer.batch import Batch, equal_weights
 from magail_trainer.encoding import Codes
 from magail_trainer.errors import InputError
-from magail_trainer.policies import IndependentPolicies
+from magail_trainer.policies import Policies
 from magail_trainer.seeding import RunNoise, StepNoise
 from magail_trainer.vector_env import VectorEnv
 
@@ -63,7 +63,7 @@ class SampledRollouts:
 
     Args:
         for_critic: keep how episodes end, and what was observed last.
-        greedy: play the likeliest action of each agent in place of a drawn one.
+        greedy: play the likeliest action of each agent in place of a drawn one; a signal is drawn all the same.
     """
 
     def __init__(
@@ -83,9 +83,10 @@ class SampledRollouts:
         self._for_critic, self._greedy = for_critic, greedy
         self._env_noise = RunNoise(seeds, purpose, "env")
         self._action_noise = StepNoise(seeds, purpose, "actions")
+        self._signal_noise = RunNoise(seeds, purpose, "signal")
 
     @torch.no_grad()
-    def collect(self, policies: IndependentPolicies) -> Rollout:
+    def collect(self, policies: Policies) -> Rollout:
         """Play each copy's episode to its end.
 
         Raises:
@@ -96,11 +97,13 @@ class SampledRollouts:
         observations, infos = self._env.reset(seed=(block * self._episodes + np.arange(self._episodes)).ravel())
         left = {agent: np.zeros(self._env.num_envs, dtype=bool) for agent in policies.agents}
         playing, steps, final = np.ones(self._env.num_envs, dtype=bool), [], {}
+        signal = self._draw_signal(policies)
         while playing.any():
             if len(steps) == _MAX_EPISODE_STEPS:
                 raise InputError(f"An episode goes on after {_MAX_EPISODE_STEPS} steps; expected an env with an end.")
             step = {"observations": self._encode(observations), "masks": self._masks(infos), "left": left}
-            step["actions"] = self._draw_actions(policies, step["observations"], step["masks"], step=len(steps))
+            uniform = self._uniform(policies, step=len(steps))
+            step["actions"] = policies.act(step["observations"], step["masks"], signal=signal, uniform=uniform)
             observations, rewards, terminations, truncations, infos = self._env.step(self._decode(step["actions"]))
             left = {agent: left[agent] | terminations[agent] | truncations[agent] for agent in policies.agents}
             leaving = {agent: playing & left[agent] & ~step["left"][agent] for agent in policies.agents}
@@ -110,7 +113,7 @@ class SampledRollouts:
                 self._keep_final(final, infos, leaving)
             steps.append(step)
             playing = playing & ~np.logical_and.reduce(list(left.values()))
-        return self._assemble(steps, final)
+        return self._assemble(steps, final, signal)
 
     def _encode(self, observations: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         codes = self._codes.observations.items()
@@ -120,20 +123,18 @@ class SampledRollouts:
         given = {agent: infos[agent]["action_mask"] for agent in self._codes.actions if "action_mask" in infos[agent]}
         return {agent: self._for_runs(mask.astype(bool)) for agent, mask in given.items()}
 
-    def _draw_actions(
-        self,
-        policies: IndependentPolicies,
-        observations: Mapping[str, Tensor],
-        masks: Mapping[str, Tensor],
-        *,
-        step: int,
-    ) -> dict[str, Tensor]:
-        distributions = policies(observations, masks)
+    def _draw_signal(self, policies: Policies) -> Int[Tensor, "R E"] | None:
+        signal = policies.signal(self._episodes)
+        if signal is None:
+            return None
+        return signal.sample(torch.from_numpy(self._signal_noise.uniform(self._episodes, 1)).to(self._device))
+
+    def _uniform(self, policies: Policies, *, step: int) -> Sequence[Float[Tensor, "R E _"]] | None:
+        """The noise of each agent's action, or none for the likeliest actions."""
         if self._greedy:
-            return {agent: distributions[agent].mode() for agent in policies.agents}
+            return None
         noise = self._action_noise.uniform(step, sum(policies.noise_sizes), self._episodes)
-        uniform = torch.from_numpy(noise).to(self._device).movedim(1, -1).split(policies.noise_sizes, dim=-1)
-        return {agent: distributions[agent].sample(uniform[i]) for i, agent in enumerate(policies.agents)}
+        return torch.from_numpy(noise).to(self._device).movedim(1, -1).split(policies.noise_sizes, dim=-1)
 
     def _decode(self, actions: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
         flat = {agent: values.flatten(0, 1).cpu().numpy() for agent, values in actions.items()}
@@ -149,7 +150,12 @@ class SampledRollouts:
                 shape = gone.shape + (1,) * (encoded.ndim - 1)
                 final[agent] = np.where(gone.reshape(shape), encoded, final.get(agent, np.zeros_like(encoded)))
 
-    def _assemble(self, steps: Sequence[Mapping[str, Any]], final: Mapping[str, np.ndarray]) -> Rollout:
+    def _assemble(
+        self,
+        steps: Sequence[Mapping[str, Any]],
+        final: Mapping[str, np.ndarray],
+        signal: Int[Tensor, "R E"] | None,
+    ) -> Rollout:
         """Put the steps of each episode next to each other."""
         observations, actions, rewards = (
             {agent: _by_step([step[name][agent] for step in steps]) for agent in steps[0][name]}
@@ -160,7 +166,8 @@ class SampledRollouts:
             everything = torch.ones_like(mask)
             masks[agent] = _by_step([step["masks"].get(agent, everything) for step in steps])
         present = _by_step([self._for_runs(step["playing"]) for step in steps])
-        batch = Batch(observations, actions, equal_weights(present), len(steps), self._active(steps), masks)
+        signal = None if signal is None else _by_step([signal] * len(steps))
+        batch = Batch(observations, actions, equal_weights(present), len(steps), self._active(steps), masks, signal)
         if not self._for_critic:
             return Rollout(batch, rewards)
         ends, terminated = (
@@ -233,13 +240,32 @@ class EnumeratedRollouts:
                 {agent: encode[agent](infos[agent]["final_obs"]) for agent in encode},
             )
         )
+        self._num_runs, self._device = num_runs, device
         self._ends = {agent: torch.ones_like(flags) for agent, flags in self._terminated.items()}
 
     @torch.no_grad()
-    def collect(self, policies: IndependentPolicies) -> Rollout:
-        """Weight every joint action with the product of the agents' probabilities."""
-        distributions = policies(self._observations)
-        log_probs = [distributions[agent].log_prob(self._actions[agent]) for agent in policies.agents]
-        weight = torch.stack(log_probs).sum(0).exp()
-        batch = Batch(self._observations, self._actions, weight)
-        return Rollout(batch, self._rewards, self._ends, self._terminated, self._final)
+    def collect(self, policies: Policies) -> Rollout:
+        """Weight every joint action, with every value of the signal, with its probability."""
+        num_joint = next(iter(self._ends.values())).shape[1]
+        signal = torch.arange(policies.num_signals, device=self._device).repeat_interleave(num_joint)
+        columns = (self._observations, self._actions, self._rewards, self._ends, self._terminated, self._final)
+        observations, actions, rewards, ends, terminated, final = (
+            {agent: _tiled(values, policies.num_signals) for agent, values in column.items()} for column in columns
+        )
+        weights = policies.signal(len(signal))
+        signal = None if weights is None else signal.expand(self._num_runs, -1)
+        distributions = policies(observations, signal=signal, actions=actions)
+        log_probs = [distributions[agent].log_prob(actions[agent]) for agent in policies.agents]
+        if weights is not None and signal is not None:
+            log_probs.append(weights.log_prob(signal))
+        batch = Batch(observations, actions, torch.stack(log_probs).sum(0).exp(), signal=signal)
+        return Rollout(batch, rewards, ends, terminated, final)
+
+    def joint(self, policies: Policies) -> Float[Tensor, "R J"]:
+        """The probability of every joint action, in row-major order of the agents' actions."""
+        return self.collect(policies).batch.weight.unflatten(1, (policies.num_signals, -1)).sum(1)
+
+
+def _tiled(values: Shaped[Tensor, "R J *rest"], times: int) -> Shaped[Tensor, "R K *rest"]:
+    """All joint actions, `times` times over."""
+    return values if times == 1 else values.repeat(1, times, *[1] * (values.ndim - 2))

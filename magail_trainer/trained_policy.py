@@ -46,8 +46,13 @@ class TrainedJointPolicy:
         }
 
     def begin(self, num_episodes: int, rng: np.random.Generator) -> None:
-        """Draw all actions from `rng`."""
-        self._rng = rng
+        """Draw all actions from `rng`, and first the signal of each episode, where the agents share one."""
+        import torch
+
+        self._rng, self._signal, signal = rng, None, self._policies.signal(num_episodes)
+        if signal is not None:
+            uniform = torch.from_numpy(rng.random((1, num_episodes, 1), dtype=np.float32))
+            self._signal = signal.sample(uniform)
 
     def act(
         self,
@@ -67,17 +72,18 @@ class TrainedJointPolicy:
         masks = {
             agent: torch.from_numpy(mask.astype(bool)).unsqueeze(0) for agent, mask in (action_masks or {}).items()
         }
-        actions = {}
+        signal = None if self._signal is None else self._signal[:, torch.from_numpy(episode)]
         with torch.no_grad():
-            distributions = self._policies(encoded, masks)
-            for agent, noise_size in zip(self._policies.agents, self._policies.noise_sizes, strict=True):
-                if self._greedy:
-                    drawn = distributions[agent].mode()
-                else:
-                    uniform = self._rng.random((1, len(episode), noise_size), dtype=np.float32)
-                    drawn = distributions[agent].sample(torch.from_numpy(uniform))
-                actions[agent] = self._codes.actions[agent].decode(drawn.squeeze(0).numpy())
-        return actions
+            drawn = self._policies.act(encoded, masks, signal=signal, uniform=self._uniform(len(episode)))
+        return {agent: self._codes.actions[agent].decode(values.squeeze(0).numpy()) for agent, values in drawn.items()}
+
+    def _uniform(self, copies: int) -> list[Any] | None:
+        import torch
+
+        if self._greedy:
+            return None
+        shapes = [(1, copies, size) for size in self._policies.noise_sizes]
+        return [torch.from_numpy(self._rng.random(shape, dtype=np.float32)) for shape in shapes]
 
 
 def _check_env(entry: EnvEntry, path: str | Path) -> None:

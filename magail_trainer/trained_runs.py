@@ -11,7 +11,7 @@ from magail_trainer.encoding import Codes
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.models import make_policies
-from magail_trainer.policies import IndependentPolicies
+from magail_trainer.policies import Policies
 from magail_trainer.runs import Runs
 from magail_trainer.store import read_checkpoint, read_config, read_table
 
@@ -24,12 +24,12 @@ class TrainedRuns:
     entry: EnvEntry
     runs: Runs
     codes: Codes
-    policies: IndependentPolicies
+    policies: Policies
     training: MagailConfig
     config: dict[str, Any]
     """All of `config.json`."""
 
-    def alone(self, run: int) -> IndependentPolicies:
+    def alone(self, run: int) -> Policies:
         """The policies of run number `run`, from 0, by themselves: R = 1."""
         only = Runs(seed=self.runs.seed[run : run + 1], beta=self.runs.beta[run : run + 1])
         policies = make_policies(self.codes, only, self.training)

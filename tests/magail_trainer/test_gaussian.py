@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from magail_trainer.distributions import DiagonalGaussian, Distribution
 from magail_trainer.networks import Normalizer, Perceptron
-from magail_trainer.policies import DiagonalGaussian, Distribution, NeuralPolicy
+from magail_trainer.policies import NeuralPolicy
 from magail_trainer.seeding import stream
 from tests.magail_trainer.clock_env import generator
 

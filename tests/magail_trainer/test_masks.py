@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from magail_trainer.batch import Batch
+from magail_trainer.distributions import Categorical
 from magail_trainer.networks import Normalizer, Perceptron
-from magail_trainer.policies import Categorical, IndependentPolicies, NeuralPolicy, TabularPolicy
+from magail_trainer.policies import IndependentPolicies, NeuralPolicy, TabularPolicy
 from magail_trainer.seeding import stream
 from tests.magail_trainer.clock_env import generator
 

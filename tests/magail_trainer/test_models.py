@@ -7,6 +7,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
 
+from magail_trainer.config import MagailConfig
 from magail_trainer.critics import CentralisedCritic, DecentralisedCritics
 from magail_trainer.encoding import Codes, ContinuousSpace, FeatureSpace, FiniteSpace
 from magail_trainer.errors import InputError
@@ -40,15 +41,17 @@ def five() -> Codes:
     ],
 )
 def test_groups(share: str, groups: list[str]) -> None:
-    assert sharing_groups(five(), share) == [list(group) for group in groups]
-    assert sharing_groups(Codes.of(clock(), network="mlp"), "all") == [["a", "b"]]
+    assert sharing_groups(five(), MagailConfig(network="mlp", share_parameters=share)) == [
+        list(group) for group in groups
+    ]
+    assert sharing_groups(Codes.of(clock(), network="mlp"), MagailConfig(share_parameters="all")) == [["a", "b"]]
 
 
 @pytest.mark.parametrize(
     ("share", "message"),
     [
-        ("all", "a and b cannot share parameters: their spaces differ."),
-        ("c,e", "c and e cannot share parameters: their spaces differ."),
+        ("all", "a and b cannot share parameters: what they see or do differs."),
+        ("c,e", "c and e cannot share parameters: what they see or do differs."),
         (
             "a,f",
             "--share_parameters names 'f'; expected auto, none, all, or each of a, b, c, d, e at most once, "
@@ -68,7 +71,7 @@ def test_groups(share: str, groups: list[str]) -> None:
 )
 def test_groups_that_make_no_sense_are_refused_in_one_sentence(share: str, message: str) -> None:
     with pytest.raises(InputError) as refusal:
-        sharing_groups(five(), share)
+        sharing_groups(five(), MagailConfig(network="mlp", share_parameters=share))
     assert str(refusal.value) == message
 
 

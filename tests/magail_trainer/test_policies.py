@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from magail_trainer.policies import Categorical, IndependentPolicies, TabularPolicy
+from magail_trainer.distributions import Categorical
+from magail_trainer.policies import IndependentPolicies, TabularPolicy
 
 torch.set_num_threads(1)
 

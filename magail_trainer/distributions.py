@@ -1,0 +1,112 @@
+"""Distributions of actions: run-stacked, and drawn from noise that the caller provides."""
+
+import math
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """Of one agent's actions in each of `[R, B]` samples."""
+
+    def sample(self, uniform: Float[Tensor, "R B K"]) -> Shaped[Tensor, "R B *action"]:
+        """Actions drawn from `uniform`, K numbers in [0, 1) each."""
+        ...
+
+    def mode(self) -> Shaped[Tensor, "R B *action"]:
+        """The likeliest actions."""
+        ...
+
+    def log_prob(self, actions: Shaped[Tensor, "R B *action"]) -> Float[Tensor, "R B"]:
+        """log π(a|o)"""
+        ...
+
+    def entropy(self) -> Float[Tensor, "R B"]:
+        """In nats."""
+        ...
+
+
+class Categorical:
+    """A distribution over A actions for each of `[R, B]` samples.
+
+    Unlike torch's own, it draws from noise that the caller provides, so that every run has its own stream and the
+    draws are the same on every device. And it may be told which samples share a distribution: a batch of thousands may
+    have a few different observations, and what needs a distribution alone is computed once for each of those.
+
+    Args:
+        log_probs: the normalised log-probabilities of S different distributions, `[R, S, A]`.
+        rows: which of them each sample has, `[R, B]`; by default each has its own, S = B.
+    """
+
+    def __init__(self, log_probs: Float[Tensor, "R S A"], rows: Int[Tensor, "R B"] | None = None) -> None:
+        self._log_probs, self._rows = log_probs, rows
+
+    @property
+    def probs(self) -> Float[Tensor, "R B A"]:
+        """The probability of each action."""
+        return self._look_up(self._log_probs.exp())
+
+    def sample(self, uniform: Float[Tensor, "R B 1"]) -> Int[Tensor, "R B"]:
+        """The actions at which the cumulative distribution passes `uniform`, numbers in [0, 1)."""
+        probs = self._log_probs.exp()
+        cumulative = probs[..., :-1].cumsum(-1)
+        if self._rows is None:  # rounding may leave the sum short of 1 before actions that have probability 0
+            later = probs.flip(-1).cumsum(-1).flip(-1)[..., 1:]
+            cumulative = cumulative.masked_fill(later == 0, 1.0)
+        return (uniform >= self._look_up(cumulative)).sum(-1)
+
+    def mode(self) -> Int[Tensor, "R B"]:
+        """The likeliest action; of several, the first."""
+        return self._look_up(self._log_probs).argmax(-1)
+
+    def log_prob(self, actions: Int[Tensor, "R B"]) -> Float[Tensor, "R B"]:
+        """log π(a|o)"""
+        if self._rows is None:
+            return self._log_probs.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        num_actions = self._log_probs.shape[-1]
+        return self._log_probs.flatten(1).gather(1, self._rows * num_actions + actions)
+
+    def entropy(self) -> Float[Tensor, "R B"]:
+        """Σ −π log π, in nats."""
+        entropy = -(self._log_probs.exp() * self._log_probs).sum(-1)
+        return entropy if self._rows is None else entropy.gather(1, self._rows)
+
+    def _look_up(self, values: Float[Tensor, "R S C"]) -> Float[Tensor, "R B C"]:
+        """Row `rows[r, b]` of run r's values, for every r and b."""
+        if self._rows is None:
+            return values
+        return values.gather(1, self._rows.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+
+
+class DiagonalGaussian:
+    """Independent normal distributions of K numbers; what lies outside [-1, 1] is clipped when it is played.
+
+    Args:
+        mean: `[R, B, K]`
+        log_std: `[R, 1, K]`, the same in every observation.
+    """
+
+    def __init__(self, mean: Float[Tensor, "R B K"], log_std: Float[Tensor, "R 1 K"]) -> None:
+        self._mean, self._log_std = mean, log_std
+
+    def sample(self, uniform: Float[Tensor, "R B K"]) -> Float[Tensor, "R B K"]:
+        """The quantiles of `uniform`, numbers in [0, 1)."""
+        normal = torch.special.ndtri(uniform.double().clamp(1e-7, 1 - 1e-7)).float()
+        return self._mean + self._log_std.exp() * normal
+
+    def mode(self) -> Float[Tensor, "R B K"]:
+        """The mean."""
+        return self._mean
+
+    def log_prob(self, actions: Float[Tensor, "R B K"]) -> Float[Tensor, "R B"]:
+        """The log-density, before clipping."""
+        standard = (actions - self._mean) * (-self._log_std).exp()
+        return (-0.5 * standard.square() - self._log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def entropy(self) -> Float[Tensor, "R B"]:
+        """The differential entropy, in nats, before clipping."""
+        entropy = (self._log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+        return entropy.expand(self._mean.shape[:2])
