@@ -30,7 +30,18 @@ from magail_trainer.store import write_run, write_table
 from magail_trainer.trained_runs import load_runs
 from magail_trainer.trainer import Trainer
 
-Method = Literal["cloning", "magail_joint", "magail_per_agent"]
+Method = Literal[
+    "cloning",
+    "magail_joint",
+    "magail_per_agent",
+    "cloning_symmetric",
+    "magail_joint_symmetric",
+    "magail_per_agent_symmetric",
+]
+SYMMETRIC = "_symmetric"
+"""The end of the methods that are given the images of the demonstrations under the task's symmetries as well."""
+COPIES = 47
+"""Images of each demonstration, or all where there are not so many."""
 
 RETURNS = "returns.csv"
 DEMONSTRATION_SEED = 0
@@ -106,7 +117,7 @@ class Cell:
         """Which cell it is, and every setting that its training heeds."""
         config, updates = self.training()
         training = asdict(config)
-        if self.method == "cloning":
+        if self.algorithm == "cloning":
             heeded = {setting.name for setting in fields(Clone)}
             training = {name: value for name, value in training.items() if name in heeded}
         described = {
@@ -116,6 +127,8 @@ class Cell:
             **{"demonstration_seed": DEMONSTRATION_SEED, "evaluation_seed": EVALUATION_SEED},
             **{"cloning_updates": updates, "beta": self._beta, "training": training},
         }
+        if self.is_symmetric:
+            described["symmetries"] = {"name": TASKS[self.task].symmetries, "copies": COPIES}
         return plain_json(described)
 
     def training(self) -> tuple[MagailConfig, int]:
@@ -124,12 +137,12 @@ class Cell:
         MAGAIL differs from the preset in its discriminator alone, and in what the effort says.
         """
         preset, updates = PRESETS["mlp"], self.effort.cloning_updates
-        if self.method == "cloning":
+        if self.algorithm == "cloning":
             entry = TASKS[self.task].entry
             command = Clone(entry.id, dataset=Path(), output=Path(), network="mlp").with_preset()
             return command.settings(entry), updates or command.updates
         warm_start = min(preset.warm_start, updates or preset.warm_start)
-        discriminator = "joint" if self.method == "magail_joint" else "per_agent"
+        discriminator = "joint" if self.algorithm == "magail_joint" else "per_agent"
         epochs = self.effort.epochs or preset.epochs
         return replace(preset, discriminator=discriminator, epochs=epochs, warm_start=warm_start), warm_start
 
@@ -137,10 +150,12 @@ class Cell:
         """Record, train, play; write the run folder and the returns."""
         task, (config, updates) = TASKS[self.task], self.training()
         recorded = record(task.entry, task.player("expert"), episodes=self.demonstrations, seed=DEMONSTRATION_SEED)
+        if self.is_symmetric:
+            recorded = task.augmented(recorded, copies=COPIES)
         runs = Runs.grid(betas=(self._beta,), seeds=self.effort.seeds)
         started = time.process_time()
         trainer = Trainer(task.entry, recorded, runs, config)
-        history = clone(trainer, updates) if self.method == "cloning" else train(trainer)
+        history = clone(trainer, updates) if self.algorithm == "cloning" else train(trainer)
         seconds = (time.process_time() - started) / len(runs)
         self._write_run(folder, trainer, history)
 
@@ -155,8 +170,18 @@ class Cell:
         return "mean return of " + ", ".join(f"{env} {mean:.2f}" for env, mean in means.items())
 
     @property
+    def is_symmetric(self) -> bool:
+        """Whether there are the images of the demonstrations as well."""
+        return self.method.endswith(SYMMETRIC)
+
+    @property
+    def algorithm(self) -> str:
+        """The method, whatever it is given."""
+        return self.method.removesuffix(SYMMETRIC)
+
+    @property
     def _beta(self) -> float:
-        return 0.0 if self.method == "cloning" else PRESET_BETA["mlp"]
+        return 0.0 if self.algorithm == "cloning" else PRESET_BETA["mlp"]
 
     def _write_run(self, folder: Path, trainer: Trainer, history: Mapping[str, np.ndarray]) -> None:
         final = {
@@ -164,7 +189,10 @@ class Cell:
         }
         write_run(
             folder,
-            config={"algorithm": "behavioural_cloning" if self.method == "cloning" else "magail", **trainer.describe()},
+            config={
+                "algorithm": "behavioural_cloning" if self.algorithm == "cloning" else "magail",
+                **trainer.describe(),
+            },
             table={"beta": trainer.runs.beta, "seed": trainer.runs.seed, **final},
             history=history,
             modules={"policies": trainer.policies},

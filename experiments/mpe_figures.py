@@ -20,8 +20,12 @@ METHODS = {
     "cloning": ("#E69F00", "s", "behavioural cloning"),
     "magail_joint": ("#0072B2", "o", "MAGAIL, joint discriminator"),
     "magail_per_agent": ("#009E73", "^", "MAGAIL, a discriminator per agent"),
+    "cloning_symmetric": ("#D55E00", "D", "behavioural cloning, augmented"),
+    "magail_joint_symmetric": ("#56B4E9", "v", "MAGAIL, joint, augmented by symmetries"),
+    "magail_per_agent_symmetric": ("#CC79A7", "P", "MAGAIL, per agent, augmented"),
 }
 """Colour, marker, and name."""
+CLONING = ("cloning", "cloning_symmetric")
 FLOOR_STYLES: Mapping[str, tuple[Literal["dotted", "dashed", "dashdot"], str]] = {
     "noop": ("dotted", "floor: do nothing"),
     "centroid": ("dashed", "floor: listener walks to the landmarks' middle"),
@@ -124,9 +128,10 @@ def _draw_levels(axes: Axes, summaries: Sequence[Summary]) -> None:
         if summary.is_one_side:
             continue
         _draw_floors(axes, summary)
-        if "cloning" in summary.scores:
-            level = summary.scores["cloning"].estimate
-            axes.axhline(level, color=METHODS["cloning"][0], linewidth=1.8, linestyle=(0, (5, 2)), zorder=2)
+        for method in CLONING:
+            if method in summary.scores:
+                level = summary.scores[method].estimate
+                axes.axhline(level, color=METHODS[method][0], linewidth=1.8, linestyle=(0, (5, 2)), zorder=2)
 
 
 def _draw_floors(axes: Axes, summary: Summary) -> None:
@@ -151,7 +156,7 @@ def _draw_key(figure: Figure, summaries: Sequence[Summary], *, markers: bool) ->
     handles = []
     for method, (color, marker, name) in METHODS.items():
         if method in shown:
-            plain = method != "cloning" or markers
+            plain = method not in CLONING or markers
             handles.append(
                 Line2D(
                     [],

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.mpe_cells import RETURNS
+from experiments.mpe_cells import RETURNS, SYMMETRIC
 from experiments.mpe_jobs import finished, read_settings
 from experiments.mpe_tasks import TASKS
 from experiments.statistics import mean_interval
@@ -25,6 +25,11 @@ COLUMNS = (
     *("return_stochastic", "return_argmax", "normalized_stochastic", "normalized_argmax"),
 )
 FLOOR_COLUMNS = ("env", "expert", "policy", "return", "normalized", "episodes")
+
+_OF_SYMMETRIC = (
+    "…_symmetric has the images of the demonstrations under symmetries of the env as well, and is compared with "
+    "cloning_symmetric."
+)
 
 Table = dict[str, list[Any]]
 Key = tuple[str, str]
@@ -150,7 +155,8 @@ class Summary:
     scores: Mapping[str, Interval]
     """The mean stochastic score over seeds, by method."""
     behind: frozenset[str]
-    """Methods that do not beat cloning: the interval of the seeds' differences from it is not above 0."""
+    """Methods that do not beat cloning of the same episodes: the interval of the seeds' differences from it is not
+    above 0."""
     floors: Mapping[str, float]
     """Their scores, by name."""
 
@@ -170,7 +176,7 @@ def summarise(table: Table, floors: Table) -> list[Summary]:
         Summary(
             *key,
             {method: _interval(list(by_method[method].values())) for method in sorted(by_method)},
-            frozenset(method for method in by_method if method != "cloning" and _is_behind(by_method, method)),
+            frozenset(method for method in by_method if _baseline(method) != method and _is_behind(by_method, method)),
             floors_of(floors, key[0], key[1]),
         )
         for key, by_method in sorted(scores.items(), key=lambda item: (_order(item[0][0], item[0][1]), item[0][2]))
@@ -205,6 +211,7 @@ def markdown(summaries: Sequence[Summary]) -> list[str]:
         "",
         "Mean score of the drawn actions over seeds, with its bootstrap 95 % interval: 0 is random, 1 is the expert.",
         "† does not beat cloning: the interval of the seeds' differences from it is not above 0.",
+        *([_OF_SYMMETRIC] if any(method.endswith(SYMMETRIC) for method in methods) else []),
     ]
 
 
@@ -224,9 +231,14 @@ def _order(env: str, expert: str) -> int:
     return places.index((env, expert))
 
 
+def _baseline(method: str) -> str:
+    """Cloning, of the images as well where the method has these."""
+    return f"cloning{SYMMETRIC}" if method.endswith(SYMMETRIC) else "cloning"
+
+
 def _is_behind(by_method: Mapping[str, Mapping[int, float]], method: str) -> bool:
     """Whether a method does not beat cloning in the seeds that both have; False where there is no cloning."""
-    cloned = by_method.get("cloning", {})
+    cloned = by_method.get(_baseline(method), {})
     gains = [score - cloned[seed] for seed, score in by_method[method].items() if seed in cloned]
     return bool(gains) and not _interval(gains).low > 0
 

@@ -8,6 +8,8 @@ from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.joint_policies import JointPolicy, Sides, make_joint_policy
 from magail_trainer.scores import played_returns
+from magail_trainer.symmetries import augment, find_symmetries
+from magail_trainer.trajectories import Trajectories
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Task:
     expert: str
     floors: tuple[str, ...]
     """Joint policies that anybody can write down, which a learner must outdo."""
+    symmetries: str
+    """The function in `experiments.mpe_symmetries`: what leaves env and expert as they are, or nearly so."""
     sides: tuple[Side, ...]
     """One of all agents, or several which are each played against the scripted expert."""
 
@@ -59,20 +63,26 @@ class Task:
         """A joint policy by its name; `expert` is that of the task."""
         return make_joint_policy(self.expert if policy == "expert" else policy, self.entry, {})
 
+    def augmented(self, demonstrations: Trajectories, *, copies: int) -> Trajectories:
+        """Demonstrations of the task's expert and beside each its images, all or `copies`, under the symmetries."""
+        name = f"experiments.mpe_symmetries:{self.symmetries}"
+        symmetries = find_symmetries(name, self.entry)
+        return augment(demonstrations, symmetries, copies=min(copies, len(symmetries)), name=name)
 
-def _team(env: str, expert: str, floor: str) -> Task:
-    return Task(env, expert, ("noop", floor), (Side(env, ()),))
+
+def _team(env: str, expert: str, floor: str, symmetries: str) -> Task:
+    return Task(env, expert, ("noop", floor), symmetries, (Side(env, ()),))
 
 
 def _opponents(env: str, **sides: tuple[str, ...]) -> Task:
-    return Task(env, "scripted", ("noop",), tuple(Side(f"{env}/{name}", agents) for name, agents in sides.items()))
+    return Task(env, "scripted", ("noop",), env, tuple(Side(f"{env}/{name}", agents) for name, agents in sides.items()))
 
 
 TASKS: Mapping[str, Task] = {
-    "speaker_listener": _team("simple_speaker_listener", "scripted", "centroid"),
-    "spread_fixed": _team("simple_spread", "fixed", "nearest"),
-    "spread_cheapest": _team("simple_spread", "cheapest", "nearest"),
-    "spread_coin": _team("simple_spread", "coin", "nearest"),
+    "speaker_listener": _team("simple_speaker_listener", "scripted", "centroid", "simple_speaker_listener"),
+    "spread_fixed": _team("simple_spread", "fixed", "nearest", "simple_spread"),
+    "spread_cheapest": _team("simple_spread", "cheapest", "nearest", "simple_spread_any_landmark"),
+    "spread_coin": _team("simple_spread", "coin", "nearest", "simple_spread"),
     "push": _opponents("simple_push", adversary=("adversary_0",), agent=("agent_0",)),
     "tag": _opponents(
         "simple_tag", adversaries=("adversary_0", "adversary_1", "adversary_2"), agent=("agent_0",)

@@ -96,8 +96,8 @@ class Batch:
 class ExpertBatches(Protocol):
     """Where the expert's batches come from."""
 
-    num_episodes: int
-    """How many there are in all."""
+    num_demonstrations: int
+    """From how many episodes of the expert they all come."""
 
     def minibatch(self) -> Batch:
         """Some recorded episodes, or their whole distribution."""

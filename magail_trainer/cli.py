@@ -1,4 +1,4 @@
-"""The command `magail`: check an env, record demonstrations, inspect them, train on them, evaluate what was trained.
+"""The command `magail`: check an env, record, augment and inspect demonstrations, train on them, evaluate.
 
 The commands are the dataclasses below; their fields are the flags. Torch is imported by those that need it.
 """
@@ -22,6 +22,7 @@ from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
 from magail_trainer.joint_policies import make_joint_policy
 from magail_trainer.recording import record
+from magail_trainer.symmetries import augment, find_symmetries
 from magail_trainer.trajectories import MANIFEST, SHARDS, Trajectories, read_manifest
 
 _MAX_JOINT_ACTIONS = 64
@@ -61,6 +62,43 @@ class Record:
         returns = ", ".join(f"{agent} {values.mean():.3f}" for agent, values in trajectories.returns.items())
         print(f"Recorded {len(trajectories)} episodes of {entry.id} in {display_path(self.output)}.")
         print(f"Mean return: {returns}.")
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Put beside each episode of a dataset what it becomes under symmetries of its environment.
+
+    These are no new demonstrations, and the new dataset says so. Whether the expert would have acted so, nobody checks.
+    """
+
+    dataset: tyro.conf.Positional[Path]
+    """The dataset's folder."""
+    symmetries: str
+    """module:callable, which is called with the environment and makes a list of magail_trainer.symmetries.Symmetry,
+    without the one that changes nothing."""
+    output: Path
+    """The folder to make."""
+    copies: int | None = None
+    """Images of each episode, under symmetries drawn without repetition; by default under all that there are."""
+    seed: int = 0
+    """Decides which."""
+    overwrite: Switch = False
+    """Replace a dataset that is already there."""
+
+    def __call__(self) -> None:
+        """Augment, save, and say what was saved."""
+        own = {"marker": MANIFEST, "others": SHARDS, "overwrite": self.overwrite, "reads": self.dataset}
+        with new_folder(self.output, **own) as folder:
+            recorded = Trajectories.load(self.dataset)
+            entry = resolve(recorded.origin.env_id, recorded.origin.env_kwargs)
+            symmetries = find_symmetries(self.symmetries, entry)
+            augmented = augment(recorded, symmetries, copies=self.copies, seed=self.seed, name=self.symmetries)
+            augmented.write(folder)
+        copies = augmented.origin.augmentation["copies"]
+        print(
+            f"Made {len(augmented)} episodes in {display_path(self.output)} of {len(recorded)} demonstrations: each as "
+            f"it is, and under {copies} of {len(symmetries)} symmetries."
+        )
 
 
 @dataclass(frozen=True)
@@ -132,6 +170,12 @@ def describe(trajectories: Trajectories) -> list[str]:
         f"{'seed':12}{origin.seed}",
         f"{'episodes':12}{len(trajectories)}, of {trajectories.lengths.min()} to {trajectories.lengths.max()} steps",
     ]
+    if origin.augmentation:
+        done = origin.augmentation
+        lines.append(
+            f"{'augmented':12}of {trajectories.num_demonstrations} demonstrations, each as it is and under "
+            f"{done['copies']} of {done['of']} symmetries ({done['symmetries']}, seed {done['seed']})"
+        )
     for agent, spaces in origin.spaces.items():
         returns = trajectories.returns[agent]
         lines.append(f"{agent:12}observes {spaces['observation']}, acts in {spaces['action']}")
@@ -156,6 +200,7 @@ def main(args: Sequence[str] | None = None) -> None:
     commands: dict[str, type] = {
         "check-env": CheckEnv,
         "record": Record,
+        "augment": Augment,
         "inspect": Inspect,
         "train": Train,
         "clone": Clone,

@@ -208,7 +208,8 @@ def settle_network(network: str, env: str, env_args: Sequence[str]) -> str:
 def describe_dataset(path: Path) -> dict[str, Any]:
     """Where a dataset is and what it is, for `config.json`."""
     manifest = read_manifest(path)
-    return {"path": str(path.resolve()), **{name: manifest[name] for name in ("sha256", "policy", "seed", "episodes")}}
+    names = [name for name in ("sha256", "policy", "seed", "episodes", "augmentation") if name in manifest]
+    return {"path": str(path.resolve()), **{name: manifest[name] for name in names}}
 
 
 def _shared_settings() -> list[str]:

@@ -31,7 +31,7 @@ class Demonstrations:
         self, trajectories: Trajectories, codes: Codes, *, seeds: Sequence[int], batch_size: int, device: torch.device
     ) -> None:
         self._all = _padded(trajectories, codes, len(seeds), device)
-        self._size, self.num_episodes = min(batch_size, len(trajectories)), len(trajectories)
+        self._size, self.num_demonstrations = min(batch_size, len(trajectories)), trajectories.num_demonstrations
         self._noise = RunNoise(seeds, "demonstrations")
         self._order = np.empty((len(seeds), 0), dtype=np.int64)
 
@@ -53,7 +53,7 @@ class ExactDemonstrations:
     """The recorded joint distribution itself: each different transition once, weighted with its frequency."""
 
     def __init__(self, trajectories: Trajectories, codes: Codes, *, num_runs: int, device: torch.device) -> None:
-        self.num_episodes = len(trajectories)
+        self.num_demonstrations = trajectories.num_demonstrations
         observations, actions = _encode(trajectories, codes)
         columns = [column.reshape(len(column), -1) for column in (*observations.values(), *actions.values())]
         _, first, count = np.unique(np.concatenate(columns, axis=1), axis=0, return_index=True, return_counts=True)

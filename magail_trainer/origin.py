@@ -24,17 +24,25 @@ class Origin:
     seed: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     """Package -> version at the time of recording."""
+    augmentation: dict[str, Any] = field(default_factory=dict)
+    """How episodes were made of recorded ones, see `symmetries.augment`: which `symmetries`, `of` how many, `copies` of
+    each, and the `seed`. Empty where every episode was recorded."""
 
     def __post_init__(self) -> None:
-        for name in ("env_kwargs", "spaces", "policy"):
+        for name in ("env_kwargs", "spaces", "policy", "augmentation"):
             object.__setattr__(self, name, plain_json(getattr(self, name)))
+
+    @property
+    def episodes_of_each(self) -> int:
+        """Episodes that were made of each demonstration, itself included."""
+        return 1 + self.augmentation.get("copies", 0)
 
 
 def joint_origin(first: Origin, second: Origin) -> Origin:
     """Where the episodes of two datasets come from, once they are one.
 
     Raises:
-        InputError: they are of different envs or spaces.
+        InputError: they are of different envs or spaces, or augmented, and not alike.
     """
     same_env = (first.env_id, first.env_kwargs, first.spaces) == (second.env_id, second.env_kwargs, second.spaces)
     if not same_env:
@@ -44,6 +52,8 @@ def joint_origin(first: Origin, second: Origin) -> Origin:
         )
     if first == second:
         return first
+    if first.augmentation or second.augmentation:
+        raise InputError("Augmented trajectories go together with none but such as were augmented with them.")
     parts = [first.policy, second.policy]
     policy = {"name": "concatenated", "parameters": {"parts": parts}}
     return Origin(first.env_id, first.env_kwargs, first.spaces, policy, None, {**first.versions, **second.versions})

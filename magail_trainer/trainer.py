@@ -165,6 +165,7 @@ class Trainer:
         if self._trajectories is not None:
             origin = self._trajectories.origin
             dataset = {"policy": origin.policy, "seed": origin.seed, "episodes": len(self._trajectories)}
+            dataset |= {"augmentation": origin.augmentation} if origin.augmentation else {}
         return {
             "env": {"id": self.entry.id, "kwargs": plain_json(self.entry.kwargs)},
             "dataset": dataset,

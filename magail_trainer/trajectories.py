@@ -104,6 +104,11 @@ class Trajectories:
         return list(self.origin.spaces)
 
     @property
+    def num_demonstrations(self) -> int:
+        """Recorded episodes that all of these come from: fewer than `len` where they were augmented."""
+        return -(-len(self) // self.origin.episodes_of_each)
+
+    @property
     def num_transitions(self) -> int:
         """Steps in all episodes together, S."""
         return len(next(iter(self.actions.values())))
@@ -204,6 +209,7 @@ class Trajectories:
             "spaces": self.origin.spaces,
             "policy": self.origin.policy,
             "seed": self.origin.seed,
+            **({"augmentation": self.origin.augmentation} if self.origin.augmentation else {}),
             "versions": self.origin.versions,
             "episodes": len(self),
             "transitions": self.num_transitions,
@@ -228,6 +234,7 @@ class Trajectories:
             policy=manifest["policy"],
             seed=manifest["seed"],
             versions=manifest["versions"],
+            augmentation=manifest.get("augmentation", {}),
         )
         parts = []
         for shard in manifest["shards"]:

@@ -19,7 +19,7 @@ pytest.importorskip("mpe2")
 
 from experiments import mpe, mpe_jobs
 from experiments.mpe import QUICK, MpeConfig, jobs_of
-from experiments.mpe_cells import EVALUATION_SEED, RETURNS, Cell, Effort, Method, References, job_of
+from experiments.mpe_cells import COPIES, EVALUATION_SEED, RETURNS, Cell, Effort, Method, References, job_of
 from experiments.mpe_figures import curves_figure, scores_figure
 from experiments.mpe_jobs import check_finished, finished, read_settings, run_job, run_jobs
 from experiments.mpe_report import write_report
@@ -38,6 +38,7 @@ from magail_trainer.config import PRESETS
 from magail_trainer.errors import InputError
 from magail_trainer.recording import record
 from magail_trainer.statistics import Interval
+from magail_trainer.store import read_config
 from magail_trainer.trained_runs import load_runs
 
 torch.set_num_threads(1)
@@ -193,11 +194,26 @@ def test_so_many_processes_there_are_not(tmp_path: Path) -> None:
 
 def test_by_default_magail_is_the_preset_with_another_discriminator() -> None:
     effort, preset = MpeConfig().effort, PRESETS["mlp"]
-    styles: dict[Method, str] = {"magail_joint": "joint", "magail_per_agent": "per_agent"}
+    styles: dict[Method, str] = {
+        **{"magail_joint": "joint", "magail_per_agent": "per_agent"},
+        **{"magail_joint_symmetric": "joint", "magail_per_agent_symmetric": "per_agent"},
+    }
     for method, discriminator in styles.items():
         expected = replace(preset, discriminator=discriminator)
         assert Cell("tag", method, 5, effort).training() == (expected, preset.warm_start)
     assert len(jobs_of(MpeConfig())) == 5 + 5 * 3 * 4
+
+
+@pytest.mark.parametrize("method", ["cloning_symmetric", "magail_joint_symmetric"])
+def test_a_symmetric_cell_is_trained_on_images_as_well(method: Method, tmp_path: Path) -> None:
+    cell = Cell("push", method, 2, EFFORT)
+    run_job(cell, tmp_path)
+    assert read_settings(tmp_path / cell.name)["symmetries"] == {"name": "simple_push", "copies": COPIES}
+    check_finished(tmp_path, lambda settings: job_of(settings, EFFORT))
+    dataset = read_config(tmp_path / cell.name)["dataset"]
+    assert dataset["episodes"] == 2 * (8 * 2)  # all symmetries that push has, and none besides
+    assert dataset["augmentation"]["symmetries"] == "experiments.mpe_symmetries:simple_push"
+    assert "symmetries" not in Cell("push", "cloning", 2, EFFORT).settings()
 
 
 def test_quick_gives_way_to_the_flags_that_were_given() -> None:
@@ -243,16 +259,19 @@ def test_the_mark_is_for_what_does_not_beat_cloning(tmp_path: Path) -> None:
     cell_folder(tmp_path, "cloning", {0: 0.2, 1: 0.6, 2: 0.4})
     cell_folder(tmp_path, "magail_joint", {0: 0.3, 1: 0.7, 2: 0.5})  # better in every seed
     cell_folder(tmp_path, "magail_per_agent", {0: 0.9, 1: 0.5, 2: 0.4})  # better on the mean
+    cell_folder(tmp_path, "cloning_symmetric", {0: 0.7, 1: 0.7, 2: 0.7})
+    cell_folder(tmp_path, "magail_joint_symmetric", {0: 0.6, 1: 0.8, 2: 0.7})  # better than the plain cloning only
     floors = floor_table(tmp_path)
     table = score_table(tmp_path, floors)
     assert list(table) == list(COLUMNS)
     (summary,) = summarise(table, floors)
-    assert summary.behind == {"magail_per_agent"}
+    assert summary.behind == {"magail_per_agent", "magail_joint_symmetric"}
     assert summary.floors == {"noop": 0.2}
     assert summary.scores["magail_joint"].estimate == pytest.approx(0.5)
     line = markdown([summary])[2]
+    assert "cloning_symmetric" in markdown([summary])[-1]
     assert "| 0.50 [0.30, 0.70] |" in line
-    assert line.count("†") == 1
+    assert line.count("†") == 2
     assert "noop 0.20" in line
 
 

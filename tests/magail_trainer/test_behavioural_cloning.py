@@ -23,7 +23,7 @@ torch.set_num_threads(1)
 class Whole:
     """All there is, each time."""
 
-    num_episodes = 100
+    num_demonstrations = 100
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch

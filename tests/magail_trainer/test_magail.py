@@ -36,7 +36,7 @@ START = {
 class Whole:
     """An expert whose minibatch is its whole distribution."""
 
-    num_episodes = 100
+    num_demonstrations = 100
 
     def __init__(self, joint: np.ndarray, runs: int) -> None:
         columns = torch.tensor([[0, 0, 1, 1], [0, 1, 0, 1]])

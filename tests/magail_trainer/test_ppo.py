@@ -195,7 +195,7 @@ def test_the_scale_runs_slowly() -> None:
 class Expert:
     """Has one minibatch."""
 
-    num_episodes = 100
+    num_demonstrations = 100
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
