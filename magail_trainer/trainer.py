@@ -16,6 +16,7 @@ from tqdm import tqdm
 from magail_trainer.batch import Batch
 from magail_trainer.behavioural_cloning import behavioural_cloning
 from magail_trainer.config import MagailConfig
+from magail_trainer.contrasts import Contrast, MixedPlay, expert_against_learner, two_sides
 from magail_trainer.demonstrations import Demonstrations, ExactDemonstrations
 from magail_trainer.discriminators import Discriminators
 from magail_trainer.encoding import Codes, suits_tables
@@ -94,7 +95,7 @@ class Trainer:
             for _ in self._clone(demonstrations, config.warm_start):
                 pass
             parts = (self.policies, self.discriminator, self.critic, rollouts, demonstrations, beta, config)
-            for record in magail(*parts):
+            for record in magail(*parts, self._contrast):
                 self._check_horizon(record)
                 yield record
 
@@ -110,6 +111,12 @@ class Trainer:
             self.policies, demonstrations, self.config, updates=updates, num_runs=len(self.runs)
         )
         return iter(tqdm(losses, total=updates, desc="cloning", unit="update", delay=1, disable=None, leave=False))
+
+    @property
+    def _contrast(self) -> Contrast:
+        if self.config.discriminator != "zero_sum":
+            return expert_against_learner
+        return MixedPlay(two_sides(self.policies.agents, self.config.sides), seeds=self.runs.seed.tolist())
 
     @contextmanager
     def _rollouts(self) -> Iterator[Rollouts]:
