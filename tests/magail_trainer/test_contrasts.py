@@ -125,7 +125,7 @@ def test_what_one_side_is_paid_the_other_pays(style: RewardStyle) -> None:
 def test_several_agents_to_a_side() -> None:
     agents: tuple[str, ...] = ("x", "y", "z")
     policies = tables({agent: sure_of(2, num_actions=3) for agent in agents})
-    zeros = dict.fromkeys(agents, torch.zeros(1, 4, dtype=torch.int64))
+    zeros = {agent: torch.zeros(1, 4, dtype=torch.int64) for agent in agents}
     expert = Batch(zeros, zeros, torch.full((1, 4), 0.25))
     high, low = MixedPlay((("x", "z"), ("y",)), seeds=[0])(policies, expert, expert)
     assert [high.actions[agent][0, 0].item() for agent in agents] == [0, 2, 0]
