@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from magail_trainer.check_env import describe_env, unsupported
+from magail_trainer.check_env import examine
 from magail_trainer.cli_evaluate import Evaluate
 from magail_trainer.cli_train import Clone, Switch, Train
 from magail_trainer.command_line import display_path, key_values, parse, run_command
@@ -97,12 +97,13 @@ class CheckEnv:
                 raise
             return _verdict(str(error))
         try:
-            print("\n".join(describe_env(entry)))
+            facts, refusals = examine(entry)
         except InputError as error:
             return _verdict(str(error))
         except Exception as error:  # whatever the env's own code raises
             return _verdict(f"playing it raised {type(error).__name__}: {error}")
-        return _verdict("see above" if unsupported(entry) else _without_network(entry))
+        print("\n".join(facts + refusals))
+        return _verdict("see above" if refusals else _without_network(entry))
 
 
 def _verdict(reason: str) -> int:

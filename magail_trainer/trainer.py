@@ -23,6 +23,7 @@ from magail_trainer.encoding import Codes, suits_tables
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
+from magail_trainer.finite_env import FiniteVectorEnv
 from magail_trainer.magail import EpochRecord, Rollouts, magail, reinforcement_learning
 from magail_trainer.models import fit_normalizers, make_critic, make_discriminator, make_policies
 from magail_trainer.rollout import EnumeratedRollouts, SampledRollouts
@@ -123,10 +124,11 @@ class Trainer:
         config, num_runs = self.config, len(self.runs)
         if config.exact:
             copies = math.prod(code.size for code in self.codes.finite_actions.values())
-            vector_env = self.entry.make_vector(copies)
+            vector_env = FiniteVectorEnv(self.entry.make_vector(copies))
             rollouts = EnumeratedRollouts(vector_env, self.codes, num_runs=num_runs, device=self.device)
         else:
-            vector_env = self.entry.make_vector(num_runs * config.rollout_episodes, processes=self._processes)
+            copies = num_runs * config.rollout_episodes
+            vector_env = FiniteVectorEnv(self.entry.make_vector(copies, processes=self._processes))
             rollouts = SampledRollouts(
                 vector_env,
                 self.codes,
