@@ -30,10 +30,10 @@ class FaultyClock(ClockEnv):
         return observations
 
     def step(self, actions: dict[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
-        observations, rewards, *rest = super().step(actions)
+        result = super().step(actions)
         if self._what == "reward" and self._step == self._at:
-            rewards["b"] = self._value
-        return observations, rewards, *rest
+            result[1]["b"] = self._value
+        return result
 
 
 def faulty(**kwargs: Any) -> EnvEntry:
