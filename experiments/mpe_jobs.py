@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import torch
 from tqdm import tqdm
 
+from magail_trainer.command_line import exit_by_signal
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_json, write_json
 from magail_trainer.folders import new_folder
@@ -159,12 +160,8 @@ def _quiet(job: Job, root: Path) -> tuple[str, str, float]:
 
 def _prepare_worker() -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, exit_by_signal)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends us
-
-
-def _end(number: int, _: object) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 def _difference(made: Mapping[str, Any], present: Mapping[str, Any], prefix: str = "") -> str:

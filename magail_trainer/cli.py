@@ -15,7 +15,7 @@ import tyro
 from magail_trainer.check_env import examine
 from magail_trainer.cli_evaluate import Evaluate
 from magail_trainer.cli_train import Clone, Switch, Train
-from magail_trainer.command_line import display_path, key_values, parse, run_command
+from magail_trainer.command_line import display_path, key_values, parse, run_command, suspected
 from magail_trainer.config import MagailConfig
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
@@ -56,7 +56,8 @@ class Record:
         entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
         policy = make_joint_policy(self.expert, entry, key_values(self.expert_args, flag="--expert-args"))
         with new_folder(self.output, marker=MANIFEST, others=SHARDS, overwrite=self.overwrite) as folder:
-            trajectories = record(entry, policy, episodes=self.episodes, seed=self.seed)
+            with suspected(self.env_args, flag="--env-args"):
+                trajectories = record(entry, policy, episodes=self.episodes, seed=self.seed)
             trajectories.write(folder)
         returns = ", ".join(f"{agent} {values.mean():.3f}" for agent, values in trajectories.returns.items())
         print(f"Recorded {len(trajectories)} episodes of {entry.id} in {display_path(self.output)}.")
