@@ -17,6 +17,7 @@ from pettingzoo.env_registry.exceptions import PettingZooRegistryError
 from pettingzoo.utils import aec_to_parallel
 
 from magail_trainer.errors import InputError
+from magail_trainer.files import plain_json
 from magail_trainer.plain_env import plain
 from magail_trainer.process_env import ProcessVectorEnv
 from magail_trainer.vector_env import ParallelEnvCopies, VectorEnv
@@ -93,6 +94,17 @@ class EnvEntry:
             return factory(*args, **self.kwargs)
         except (TypeError, ValueError, AssertionError) as error:
             raise InputError(f"{self.id} cannot be made with {self.kwargs}: {error}") from error
+
+    def told_from(self, env_id: str | None, kwargs: Any) -> tuple[str, str] | None:
+        """The names of another env and of this one; None if both are the same, made with the same arguments.
+
+        Args:
+            env_id: what a dataset or a run says its env is.
+            kwargs: what it was made with, as plain JSON.
+        """
+        if (env_id, kwargs) == (self.id, plain_json(self.kwargs)):
+            return None
+        return f"{env_id} {kwargs or ''}".strip(), f"{self.id} {self.kwargs or ''}".strip()
 
     @property
     def experts(self) -> dict[str, Callable[..., Any]]:

@@ -242,13 +242,9 @@ def check_same_env(entry: EnvEntry, trajectories: Trajectories) -> None:
         InputError: it is; the message says what differs.
     """
     origin = trajectories.origin
-    if (origin.env_id, origin.env_kwargs) != (entry.id, plain_json(entry.kwargs)):
-        recorded, present = (
-            f"{name} {kwargs or ''}".strip()
-            for name, kwargs in ((origin.env_id, origin.env_kwargs), (entry.id, entry.kwargs))
-        )
+    if names := entry.told_from(origin.env_id, origin.env_kwargs):
         raise InputError(
-            f"The dataset was recorded in {recorded}, not in {present}; record one in the env to train in."
+            f"The dataset was recorded in {names[0]}, not in {names[1]}; record one in the env to train in."
         )
     env = entry.make()
     present_spaces = describe_spaces(env)
