@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,17 @@ from magail_trainer.process_env import no_interrupts
 
 SETTINGS = "settings.json"
 FORMAT, VERSION = "magail-benchmark-cell", 1
+
+
+def with_defaults(config: Any, others: Mapping[str, Any]) -> Any:
+    """`config` with other defaults: values in the place of those flags that were not given.
+
+    Args:
+        config: a dataclass.
+        others: name -> value.
+    """
+    given = {setting.name for setting in fields(config) if getattr(config, setting.name) != setting.default}
+    return replace(config, **{name: value for name, value in others.items() if name not in given})
 
 
 class Job(Protocol):
