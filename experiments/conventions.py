@@ -13,7 +13,7 @@ Policies with a shared signal, which could play all three, do not exist yet and 
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ from experiments.convention_figure import PARTS, conventions_figure, parts
 from experiments.convention_measures import convention_columns, final_landmarks, recorded_landmarks
 from experiments.figures import save_figure
 from experiments.mpe_cells import EVALUATION_SEED, Cell, Effort, Method, References, job_of
-from experiments.mpe_jobs import Job, check_finished, run_jobs
+from experiments.mpe_jobs import Job, check_finished, run_jobs, with_defaults
 from experiments.mpe_tables import COLUMNS, floor_table, score_table
 from experiments.mpe_tasks import TASKS
 from experiments.statistics import mean_interval
@@ -66,10 +66,7 @@ class ConventionsConfig:
 
     def settle(self) -> "ConventionsConfig":
         """What `quick` stands for, in the place of every flag that was not given."""
-        if not self.quick:
-            return self
-        defaults = {setting.name: setting.default for setting in fields(self)}
-        return replace(self, **{name: value for name, value in QUICK.items() if getattr(self, name) == defaults[name]})
+        return with_defaults(self, QUICK) if self.quick else self
 
 
 QUICK: dict[str, Any] = {

@@ -8,7 +8,7 @@ is finished; the command goes on where an earlier one was stopped. Tables and fi
 show all cells that there are.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ import torch
 import tyro
 
 from experiments.mpe_cells import Cell, Effort, Method, References, job_of
-from experiments.mpe_jobs import Job, check_finished, run_jobs
+from experiments.mpe_jobs import Job, check_finished, run_jobs, with_defaults
 from experiments.mpe_report import write_report
 from magail_trainer.command_line import display_path, run_command
 from magail_trainer.errors import InputError
@@ -52,10 +52,7 @@ class MpeConfig:
 
     def settle(self) -> "MpeConfig":
         """What `quick` stands for, in the place of every flag that was not given."""
-        if not self.quick:
-            return self
-        defaults = {setting.name: setting.default for setting in fields(self)}
-        return replace(self, **{name: value for name, value in QUICK.items() if getattr(self, name) == defaults[name]})
+        return with_defaults(self, QUICK) if self.quick else self
 
     @property
     def effort(self) -> Effort:

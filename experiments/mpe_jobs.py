@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import torch
 from tqdm import tqdm
 
+from magail_trainer.command_line import exit_by_signal
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_json, write_json
 from magail_trainer.folders import new_folder
@@ -22,6 +24,17 @@ from magail_trainer.process_env import no_interrupts
 
 SETTINGS = "settings.json"
 FORMAT, VERSION = "magail-benchmark-cell", 1
+
+
+def with_defaults(config: Any, others: Mapping[str, Any]) -> Any:
+    """`config` with other defaults: values in the place of those flags that were not given.
+
+    Args:
+        config: a dataclass.
+        others: name -> value.
+    """
+    given = {setting.name for setting in fields(config) if getattr(config, setting.name) != setting.default}
+    return replace(config, **{name: value for name, value in others.items() if name not in given})
 
 
 class Job(Protocol):
@@ -159,12 +172,8 @@ def _quiet(job: Job, root: Path) -> tuple[str, str, float]:
 
 def _prepare_worker() -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, exit_by_signal)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends us
-
-
-def _end(number: int, _: object) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 def _difference(made: Mapping[str, Any], present: Mapping[str, Any], prefix: str = "") -> str:

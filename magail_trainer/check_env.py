@@ -34,11 +34,20 @@ def unsupported(entry: EnvEntry) -> list[str]:
 
 
 def describe_env(entry: EnvEntry, *, steps: int = 200) -> list[str]:
-    """Lines that say what the env is like, from `steps` steps of random joint actions in one copy.
+    """Lines that say what the env is like; see `examine`."""
+    facts, refusals = examine(entry, steps=steps)
+    return facts + refusals
+
+
+def examine(entry: EnvEntry, *, steps: int = 200) -> tuple[list[str], list[str]]:
+    """What the env is like, from `steps` steps of random joint actions in one copy, and why it cannot be trained in.
 
     Args:
         entry: the env.
         steps: how many steps to play at most; 20 whole episodes are enough.
+
+    Returns:
+        a line for each fact, and for each reason; no reason if it can be trained in.
 
     Raises:
         InputError: the env cannot be made, or does not keep to PettingZoo's rules; or `steps` is below 1.
@@ -62,10 +71,16 @@ def describe_env(entry: EnvEntry, *, steps: int = 200) -> list[str]:
     native = "the env's own" if entry.has_native_vector_env else "copies stepped one by one"
     lines.append(f"vector env: {native}")
     try:
-        lines += _play(entry, steps).lines(agents)
+        played = _play(entry, steps)
+        lines += played.lines(agents)
+        refusals += [
+            f"{agent} is given {what}s that are not finite; expected numbers."
+            for what, names in played.not_finite.items()
+            for agent in names
+        ]
     except NotImplementedError as error:  # a space that Gymnasium cannot put many values of in one array
         lines.append(f"not played: {error or 'its values cannot be put in arrays'}")
-    return lines + refusals
+    return lines, refusals
 
 
 @dataclass
@@ -79,17 +94,17 @@ class _Played:
     truncated: dict[str, int] = field(default_factory=dict)
     leavers: list[str] = field(default_factory=list)
     masked: list[str] = field(default_factory=list)
-    not_finite: list[str] = field(default_factory=list)
+    not_finite: dict[str, list[str]] = field(default_factory=lambda: {"observation": [], "reward": []})
+    """Who was given what."""
 
     def lines(self, agents: list[str]) -> list[str]:
         """Sentences about it."""
-        finite = f"not finite for {', '.join(self.not_finite)}" if self.not_finite else "finite"
         return [
             self._episodes(),
             *([self._endings(agents)] if self.lengths else []),
             f"agents that leave early: {', '.join(self.leavers) or 'none'}",
             f"action masks: {', '.join(self.masked) or 'none'}",
-            f"rewards: {finite}",
+            *(f"{what}s: {_finite(names)}" for what, names in self.not_finite.items()),
         ]
 
     def _episodes(self) -> str:
@@ -121,15 +136,21 @@ def _play(entry: EnvEntry, steps: int) -> _Played:
     spaces = {agent: batch_space(env.action_space(agent), 1) for agent in env.possible_agents}
     for space in spaces.values():
         space.seed(0)
-    _, infos = env.reset(seed=0)
+    observations, infos = env.reset(seed=0)
     try:
         while seen.steps < steps and len(seen.lengths) < _ENOUGH_EPISODES:
-            _, rewards, terminations, truncations, infos = env.step(_draw(env, spaces, infos, rng))
+            acted_on = observations
+            observations, rewards, terminations, truncations, infos = env.step(_draw(env, spaces, infos, rng))
             seen.steps, length = seen.steps + 1, length + 1
             over = bool(episode_over(terminations, truncations)[0])
             for agent in env.possible_agents:
                 _note(seen.masked, agent, it="action_mask" in infos[agent])
-                _note(seen.not_finite, agent, it=not np.isfinite(rewards[agent][0]))
+                _note(
+                    seen.not_finite["observation"],
+                    agent,
+                    it=not _are_finite(acted_on[agent], infos[agent]["final_obs"]),
+                )
+                _note(seen.not_finite["reward"], agent, it=not _are_finite(rewards[agent]))
                 _note(seen.leavers, agent, it=not over and bool(terminations[agent][0] | truncations[agent][0]))
                 if over:
                     seen.terminated[agent] = seen.terminated.get(agent, 0) + int(terminations[agent][0])
@@ -140,6 +161,16 @@ def _play(entry: EnvEntry, steps: int) -> _Played:
     finally:
         env.close()
     return seen
+
+
+def _are_finite(*arrays: Any) -> bool:
+    """Whether they hold finite numbers, or no numbers at all."""
+    numbers = [array for array in arrays if isinstance(array, np.ndarray) and array.dtype.kind == "f"]
+    return all(bool(np.isfinite(array).all()) for array in numbers)
+
+
+def _finite(names: list[str]) -> str:
+    return f"not finite for {', '.join(names)}" if names else "finite"
 
 
 def _note(names: list[str], agent: str, *, it: bool) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import tyro
 
-from magail_trainer.check_env import describe_env, unsupported
+from magail_trainer.check_env import examine
 from magail_trainer.cli_evaluate import Evaluate
 from magail_trainer.cli_train import Clone, Switch, Train
-from magail_trainer.command_line import display_path, key_values, parse, run_command
+from magail_trainer.command_line import display_path, key_values, parse, run_command, suspected
 from magail_trainer.config import MagailConfig
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
@@ -57,7 +57,8 @@ class Record:
         entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
         policy = make_joint_policy(self.expert, entry, key_values(self.expert_args, flag="--expert-args"))
         with new_folder(self.output, marker=MANIFEST, others=SHARDS, overwrite=self.overwrite) as folder:
-            trajectories = record(entry, policy, episodes=self.episodes, seed=self.seed)
+            with suspected(self.env_args, flag="--env-args"):
+                trajectories = record(entry, policy, episodes=self.episodes, seed=self.seed)
             trajectories.write(folder)
         returns = ", ".join(f"{agent} {values.mean():.3f}" for agent, values in trajectories.returns.items())
         print(f"Recorded {len(trajectories)} episodes of {entry.id} in {display_path(self.output)}.")
@@ -135,12 +136,13 @@ class CheckEnv:
                 raise
             return _verdict(str(error))
         try:
-            print("\n".join(describe_env(entry)))
+            facts, refusals = examine(entry)
         except InputError as error:
             return _verdict(str(error))
         except Exception as error:  # whatever the env's own code raises
             return _verdict(f"playing it raised {type(error).__name__}: {error}")
-        return _verdict("see above" if unsupported(entry) else _without_network(entry))
+        print("\n".join(facts + refusals))
+        return _verdict("see above" if refusals else _without_network(entry))
 
 
 def _verdict(reason: str) -> int:

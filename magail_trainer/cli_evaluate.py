@@ -114,9 +114,12 @@ def _explain(reference: "Reference", source: str) -> list[str]:
             (1, f"the expert of {source}", reference.expert),
         )
     ]
-    without = [name for name in reference.random if not abs(reference.scores([0.0], name)[0]) >= 0]
-    remark = f"No score for {', '.join(without)}: random and expert earn the same."
-    return [f"Scores: {'; '.join(ends)}.", *([remark] if without else [])]
+    without = [name for name in reference.random if not reference.has_span(name)]
+    why = "random and expert earn the same, or are less than three standard errors apart"
+    if len(without) == len(reference.random):
+        return [f"No scores, for {why}: {'; '.join(end.partition(' is ')[2] for end in ends)}."]
+    remarks = [f"No score for {', '.join(without)}: {why}."] if without else []
+    return [f"Scores: {'; '.join(ends)}.", *remarks]
 
 
 def _print_runs(columns: Mapping[str, list[Any]], episodes: int) -> None:

@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Union
 
@@ -65,10 +65,11 @@ def _prepare_process() -> None:
         for name in ("SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored, and is heeded
-                signal.signal(number, _end)
+                signal.signal(number, exit_by_signal)
 
 
-def _end(number: int, _: object) -> NoReturn:
+def exit_by_signal(number: int, _: object) -> NoReturn:
+    """A signal handler: end the process as a shell expects it, after cleaning up."""
     raise SystemExit(128 + number)
 
 
@@ -134,6 +135,21 @@ def key_values(pairs: Sequence[str], *, flag: str) -> dict[str, Any]:
         except json.JSONDecodeError:
             values[key] = text
     return values
+
+
+@contextlib.contextmanager
+def suspected(pairs: Sequence[str], *, flag: str) -> Iterator[None]:
+    """Blame the NAME=VALUE pairs, if there are any, for what foreign code raises: many an env checks none of them.
+
+    Raises:
+        InputError: something was raised, and there are pairs.
+    """
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if not pairs:
+            raise
+        raise InputError(f"With {flag} {' '.join(pairs)} the env raised {type(error).__name__}: {error}.") from error
 
 
 def this_command(prog: str, args: Sequence[str] | None = None) -> str:

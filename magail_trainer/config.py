@@ -8,7 +8,7 @@ from magail_trainer.errors import InputError
 
 Network = Literal["auto", "tabular", "mlp"]
 RewardStyle = Literal["non_saturating", "gail", "airl", "symmetric"]
-DiscriminatorStyle = Literal["joint", "per_agent", "own_view_joint_action"]
+DiscriminatorStyle = Literal["joint", "per_agent", "own_view_joint_action", "zero_sum"]
 Critic = Literal["none", "centralised", "decentralised"]
 PolicyStyle = Literal["independent", "shared_signal", "autoregressive"]
 Baseline = Literal["none", "batch"]
@@ -104,7 +104,11 @@ class MagailConfig:
 
     discriminator: DiscriminatorStyle = "joint"
     """Who judges: one that sees all observations and actions (joint); one for each agent that sees its own (per_agent);
-    or one for each agent that sees its own observation and all actions (own_view_joint_action)."""
+    one for each agent that sees its own observation and all actions (own_view_joint_action); or, where two sides play
+    against each other, one that sees all, pays one side, and makes the other pay for it (zero_sum)."""
+    sides: str = ""
+    """The two sides of a zero_sum discriminator, such as agent_0,agent_1:agent_2; needed where there are more agents
+    than two and their names, less a number at the end, are not just two."""
     disc_updates: int = 1
     """Discriminator updates per epoch."""
     gradient_penalty: float = 0.0
@@ -144,6 +148,10 @@ class MagailConfig:
             raise InputError(f"--baseline {self.baseline} needs --critic none: one of them is enough.")
         if self.exact and self.gradient_penalty > 0:
             raise InputError(f"--exact has no pairs to take --gradient_penalty {self.gradient_penalty} between.")
+        if self.sides and self.discriminator != "zero_sum":
+            raise InputError(f"--sides {self.sides} needs --discriminator zero_sum.")
+        if self.exact and self.discriminator == "zero_sum":
+            raise InputError("--exact has no --discriminator zero_sum, for which the learner's actions are drawn.")
         for name, kind in get_type_hints(MagailConfig).items():
             if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
                 choices = ", ".join(get_args(kind))

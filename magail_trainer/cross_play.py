@@ -45,7 +45,7 @@ def cross_play(
     """
     table: dict[str, list] = {}
     players = [
-        [TrainedJointPolicy(trained.entry, trained.path, run=run, greedy=greedy) for greedy in (False, True)]
+        [TrainedJointPolicy(trained.entry, trained, run=run, greedy=greedy) for greedy in (False, True)]
         for run in range(len(trained.runs))
     ]
     for side in sides:

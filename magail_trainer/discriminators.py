@@ -1,6 +1,6 @@
 """Discriminators: what agents observed and did in, a judge's logit out. A high logit means expert."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -21,6 +21,8 @@ class Discriminator(Protocol):
 
     judge_of: Mapping[str, str]
     """agent -> the judge that rewards it"""
+    opposed: Collection[str]
+    """Agents that are paid the negative of what the judge's logit is worth."""
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """What is trained."""
@@ -51,9 +53,10 @@ def views(style: DiscriminatorStyle, agents: Sequence[str]) -> tuple[dict[str, V
     `joint` is the centralised discriminator of Song et al. 2018, section 4, and sees all; `per_agent` the decentralised
     one, a judge for each agent that sees its own observation and action, and so no correlation between agents;
     `own_view_joint_action` a judge for each agent that sees its own observation and all actions.
+    `zero_sum` sees all, as `joint` does; what it is trained on is another matter, see `contrasts.MixedPlay`.
     """
-    if style == "joint":
-        return {"joint": View(agents, agents)}, dict.fromkeys(agents, "joint")
+    if style in ("joint", "zero_sum"):
+        return {style: View(agents, agents)}, dict.fromkeys(agents, style)
     sees_actions = {agent: (agent,) if style == "per_agent" else agents for agent in agents}
     return {agent: View((agent,), sees_actions[agent]) for agent in agents}, {agent: agent for agent in agents}
 
@@ -64,12 +67,15 @@ class Discriminators(nn.Module):
     Args:
         judges: by name, a `TableJudge` or a `NeuralJudge`.
         judge_of: agent -> the judge that rewards it.
+        opposed: agents that are paid the negative.
     """
 
-    def __init__(self, judges: Mapping[str, nn.Module], judge_of: Mapping[str, str]) -> None:
+    def __init__(
+        self, judges: Mapping[str, nn.Module], judge_of: Mapping[str, str], *, opposed: Collection[str] = ()
+    ) -> None:
         super().__init__()
         self.judges = nn.ModuleDict(judges)
-        self.judge_of = judge_of
+        self.judge_of, self.opposed = judge_of, opposed
 
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, "R B"]]:
         """The logit of each transition, by judge."""

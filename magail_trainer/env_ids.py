@@ -17,6 +17,7 @@ from pettingzoo.env_registry.exceptions import PettingZooRegistryError
 from pettingzoo.utils import aec_to_parallel
 
 from magail_trainer.errors import InputError
+from magail_trainer.files import plain_json
 from magail_trainer.plain_env import plain
 from magail_trainer.process_env import ProcessVectorEnv
 from magail_trainer.vector_env import ParallelEnvCopies, VectorEnv
@@ -78,21 +79,51 @@ class EnvEntry:
                 played does not depend on it.
 
         Raises:
-            InputError: the environment refuses the arguments, or `processes` is below 1.
+            InputError: the environment refuses the arguments, `processes` is below 1, or the native vector env has
+                other agents or spaces than a single copy.
         """
         if processes < 1:
             raise InputError(f"The number of processes must be at least 1, not {processes}.")
         if self._native is not None:
-            return self._call(self._native, num_envs)
+            vector_env = self._call(self._native, num_envs)
+            self._check_native(vector_env)
+            return vector_env
         if processes > 1 and num_envs > 1:
             return ProcessVectorEnv(partial(ParallelEnvCopies, self.make), num_envs, processes)
         return ParallelEnvCopies(self.make, num_envs)
+
+    def _check_native(self, vector_env: VectorEnv) -> None:
+        """Refuse a native vector env that is not of this env: what is learnt in the one is played in the other."""
+        single = self.make()
+        agents, of_vector = list(single.possible_agents), list(vector_env.possible_agents)
+        if of_vector != agents:
+            raise InputError(f"The vector_env of {self.id} has the agents {of_vector}, its parallel_env {agents}.")
+        for agent in agents:
+            for what in ("observation_space", "action_space"):
+                ours, theirs = getattr(single, what)(agent), getattr(vector_env, what)(agent)
+                if ours != theirs:
+                    name = what.replace("_", " ")
+                    raise InputError(
+                        f"The vector_env of {self.id} has the {name} {theirs} for {agent}, its parallel_env {ours}."
+                    )
+        single.close()
 
     def _call(self, factory: Callable[..., Any], *args: Any) -> Any:
         try:
             return factory(*args, **self.kwargs)
         except (TypeError, ValueError, AssertionError) as error:
             raise InputError(f"{self.id} cannot be made with {self.kwargs}: {error}") from error
+
+    def told_from(self, env_id: str | None, kwargs: Any) -> tuple[str, str] | None:
+        """The names of another env and of this one; None if both are the same, made with the same arguments.
+
+        Args:
+            env_id: what a dataset or a run says its env is.
+            kwargs: what it was made with, as plain JSON.
+        """
+        if (env_id, kwargs) == (self.id, plain_json(self.kwargs)):
+            return None
+        return f"{env_id} {kwargs or ''}".strip(), f"{self.id} {self.kwargs or ''}".strip()
 
     @property
     def experts(self) -> dict[str, Callable[..., Any]]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from magail_trainer.batch import Batch, ExpertBatches
 from magail_trainer.config import MagailConfig
+from magail_trainer.contrasts import Contrast, expert_against_learner
 from magail_trainer.discriminators import Discriminator
 from magail_trainer.losses import REWARDS, discriminator_loss, expected
 from magail_trainer.optimizers import RunAdam
@@ -69,6 +70,7 @@ def magail(
     demonstrations: ExpertBatches,
     beta: Float[Tensor, " R"],
     config: MagailConfig,
+    contrast: Contrast = expert_against_learner,
 ) -> Iterator[EpochRecord]:
     """Train `policies` and `discriminator` in place (algorithm 1 of the paper), one epoch per item.
 
@@ -80,6 +82,7 @@ def magail(
         demonstrations: the expert's steps.
         beta: weight of the policies' entropy, one per run.
         config: everything else.
+        contrast: what the discriminator is to tell apart.
     """
     lr_disc, decay = torch.full_like(beta, config.lr_disc), config.disc_weight_decay
     discriminator_optimizer = RunAdam(discriminator.parameters(), lr=lr_disc, weight_decay=decay)
@@ -94,15 +97,15 @@ def magail(
 
         # Discriminator: up on the expert, down on the learner.
         for learner in _minibatches(rollout.batch, config):
-            expert = demonstrations.minibatch()
-            expert_logit, learner_logit = discriminator(expert), discriminator(learner)
+            high, low = contrast(policies, demonstrations.minibatch(), learner)
+            high_logit, low_logit = discriminator(high), discriminator(low)
             loss_d = torch.zeros_like(beta)
-            for judge, logit in expert_logit.items():
-                weights = expert.weight_of(judge), learner.weight_of(judge)  # an agent's judge is named after it
+            for judge, logit in high_logit.items():
+                weights = high.weight_of(judge), low.weight_of(judge)  # an agent's judge is named after it
                 loss_d = loss_d + discriminator_loss(
-                    logit, weights[0], learner_logit[judge], weights[1], label_smoothing=config.label_smoothing
+                    logit, weights[0], low_logit[judge], weights[1], label_smoothing=config.label_smoothing
                 )
-            penalty = config.gradient_penalty * discriminator.gradient_penalty(expert, learner) if penalised else 0
+            penalty = config.gradient_penalty * discriminator.gradient_penalty(high, low) if penalised else 0
             discriminator_optimizer.descend(loss_d + penalty)
 
         # Reward: what the new discriminator says of each (observation, action) that was played.
@@ -120,10 +123,13 @@ def magail(
 def discriminator_rewards(
     discriminator: Discriminator, batch: Batch, config: MagailConfig
 ) -> dict[str, Float[Tensor, "R B"]]:
-    """The reward of each step, by agent: a function of its judge's logit."""
+    """The reward of each step, by agent: a function of its judge's logit, or the negative of it."""
     reward_of = REWARDS[config.reward_style]
     rewards = {judge: reward_of(logit) for judge, logit in discriminator(batch).items()}
-    return {agent: rewards[judge] for agent, judge in discriminator.judge_of.items()}
+    return {
+        agent: -rewards[judge] if agent in discriminator.opposed else rewards[judge]
+        for agent, judge in discriminator.judge_of.items()
+    }
 
 
 def _minibatches(batch: Batch, config: MagailConfig) -> Iterator[Batch]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from magail_trainer.batch import Batch
 from magail_trainer.config import MagailConfig
+from magail_trainer.contrasts import two_sides
 from magail_trainer.critics import CentralisedCritic, DecentralisedCritics
 from magail_trainer.discriminators import (
     Discriminators,
@@ -79,22 +80,25 @@ def make_discriminator(codes: Codes, runs: Runs, config: MagailConfig) -> Discri
     """The judges of a style; tables start at zero: no opinion.
 
     Raises:
-        InputError: a table would be too large, or is to have a gradient penalty.
+        InputError: a table would be too large, or is to have a gradient penalty; or there are no two sides.
     """
-    seen, judge_of = views(config.discriminator, list(codes.actions))
+    agents = list(codes.actions)
+    seen, judge_of = views(config.discriminator, agents)
+    opposed = two_sides(agents, config.sides)[1] if config.discriminator == "zero_sum" else ()
     if config.network == "tabular":
         if config.gradient_penalty > 0:
             raise InputError(
                 f"--gradient_penalty {config.gradient_penalty:g} needs --network mlp; a table has no gradient."
             )
-        return Discriminators({name: _table_judge(view, codes, len(runs)) for name, view in seen.items()}, judge_of)
+        tables = {name: _table_judge(view, codes, len(runs)) for name, view in seen.items()}
+        return Discriminators(tables, judge_of, opposed=opposed)
     normalizers = _normalizers(codes, runs)
     judges = {}
     for name, view in seen.items():
         streams = _streams(runs, "initial discriminator", name)
         network = _network(view_size(view, codes), 1, streams, config, last_scale=0.1)
         judges[name] = NeuralJudge(network, view, codes, normalizers)
-    return Discriminators(judges, judge_of)
+    return Discriminators(judges, judge_of, opposed=opposed)
 
 
 def make_critic(codes: Codes, runs: Runs, config: MagailConfig) -> nn.Module | None:

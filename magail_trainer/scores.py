@@ -1,7 +1,7 @@
 """Returns as scores: 0 is what the random joint policy earns, 1 is what the expert earns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from magail_trainer.trainer import check_same_env
 from magail_trainer.trajectories import Trajectories, read_manifest
 
 _SAME = 1e-9
+_ERRORS_APART = 3
 _ONE_BY_ONE = 32  # copies of an env that has no vectorised form of its own
 _POLICIES = {"sampled": "", "greedy": "greedy_"}
 
@@ -29,12 +30,19 @@ class Reference:
 
     random: Mapping[str, float]
     expert: Mapping[str, float]
+    span_error: Mapping[str, float] = field(default_factory=dict)
+    """The standard error of the difference between the two, where it is known."""
+
+    def has_span(self, name: str) -> bool:
+        """Whether random and expert are so far apart, by three standard errors, that there can be scores."""
+        span = abs(self.expert[name] - self.random[name])
+        return span >= max(_SAME, _ERRORS_APART * self.span_error.get(name, 0.0))
 
     def scores(self, values: Sequence[float], name: str) -> NDArray[np.float64]:
-        """Returns `[R]` of an agent, or the team, as scores; NaN where random and expert earn the same."""
-        span = self.expert[name] - self.random[name]
-        if abs(span) < _SAME:
+        """Returns `[R]` of an agent, or the team, as scores; NaN where random and expert earn about the same."""
+        if not self.has_span(name):
             return np.full(len(values), np.nan)
+        span = self.expert[name] - self.random[name]
         return (np.asarray(values, dtype=np.float64) - self.random[name]) / span
 
 
@@ -44,14 +52,27 @@ def played_returns(entry: EnvEntry, policy: JointPolicy, *, episodes: int, seed:
     Raises:
         InputError: a number out of range.
     """
+    return mean_returns(_recorded(entry, policy, episodes=episodes, seed=seed))
+
+
+def _recorded(entry: EnvEntry, policy: JointPolicy, *, episodes: int, seed: int) -> Trajectories:
     copies = None if entry.has_native_vector_env else _ONE_BY_ONE
-    return mean_returns(record(entry, policy, episodes=episodes, seed=seed, num_envs=copies))
+    return record(entry, policy, episodes=episodes, seed=seed, num_envs=copies)
 
 
 def mean_returns(trajectories: Trajectories) -> dict[str, float]:
     """The mean return of each agent, and of the team."""
     means = {agent: float(values.mean()) for agent, values in trajectories.returns.items()}
     return {**means, TEAM: sum(means.values())}
+
+
+def standard_errors(trajectories: Trajectories) -> dict[str, float]:
+    """Of `mean_returns`, from the spread over episodes; 0 of a single episode, which has none."""
+    returns = {**trajectories.returns, TEAM: np.sum(list(trajectories.returns.values()), axis=0)}
+    episodes = len(trajectories)
+    if episodes == 1:
+        return dict.fromkeys(returns, 0.0)
+    return {name: float(values.std(ddof=1) / np.sqrt(episodes)) for name, values in returns.items()}
 
 
 def make_reference(trained: TrainedRuns, expert: Trajectories, *, episodes: int, seed: int) -> Reference:
@@ -62,7 +83,10 @@ def make_reference(trained: TrainedRuns, expert: Trajectories, *, episodes: int,
     """
     check_same_env(trained.entry, expert)
     random = make_joint_policy("random", trained.entry, {})
-    return Reference(played_returns(trained.entry, random, episodes=episodes, seed=seed), mean_returns(expert))
+    played = _recorded(trained.entry, random, episodes=episodes, seed=seed)
+    errors = standard_errors(played), standard_errors(expert)
+    span_error = {name: float(np.hypot(error, errors[1][name])) for name, error in errors[0].items()}
+    return Reference(mean_returns(played), mean_returns(expert), span_error)
 
 
 def find_expert(trained: TrainedRuns) -> tuple[Trajectories | None, str]:
@@ -82,7 +106,12 @@ def find_expert(trained: TrainedRuns) -> tuple[Trajectories | None, str]:
 
 
 def add_scores(columns: Mapping[str, list], reference: Reference) -> dict[str, list]:
-    """`columns` of `evaluate` with `score_<agent>` after the returns, and `greedy_score_<agent>`."""
+    """`columns` of `evaluate` with `score_<agent>` after the returns, and `greedy_score_<agent>`.
+
+    NaN where an agent has no score; the columns as they are where nobody has any.
+    """
+    if not any(reference.has_span(name) for name in reference.random):
+        return dict(columns)
     scored: dict[str, list] = {}
     for prefix in _POLICIES.values():
         for name in reference.random:

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,13 +11,16 @@ from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json, read_bytes
 from magail_trainer.store import read_config
 
+if TYPE_CHECKING:
+    from magail_trainer.trained_runs import TrainedRuns
+
 
 class TrainedJointPolicy:
     """One run of a run folder plays all agents.
 
     Args:
         entry: the env to play in; the one that the run was trained in.
-        path: the run folder.
+        runs: the run folder, or what `load_runs` made of it.
         run: which of its runs, from 0, in the order of `runs.csv`.
         greedy: play the likeliest action of each agent in place of a drawn one.
 
@@ -28,11 +31,15 @@ class TrainedJointPolicy:
     name = "trained"
     takes_action_masks = True
 
-    def __init__(self, entry: EnvEntry, path: str | Path, *, run: int = 0, greedy: bool = False) -> None:
-        _check_env(entry, path)
-        from magail_trainer.trained_runs import load_runs
+    def __init__(
+        self, entry: EnvEntry, runs: "str | Path | TrainedRuns", *, run: int = 0, greedy: bool = False
+    ) -> None:
+        if isinstance(runs, str | Path):
+            _check_env(entry, runs)
+            from magail_trainer.trained_runs import load_runs
 
-        trained = load_runs(path)
+            runs = load_runs(runs)
+        trained, path = runs, runs.path
         if not 0 <= run < len(trained.runs):
             raise InputError(f"{str(path)!r} has runs 0 to {len(trained.runs) - 1}, and no run {run}.")
         self._codes, self._policies, self._greedy = trained.codes, trained.alone(run), greedy
@@ -87,10 +94,8 @@ class TrainedJointPolicy:
 
 
 def _check_env(entry: EnvEntry, path: str | Path) -> None:
-    trained_in = read_config(path).get("env")
-    if trained_in != {"id": entry.id, "kwargs": plain_json(entry.kwargs)}:
-        trained, present = (
-            f"{env.get('id')} {env.get('kwargs') or ''}".strip()
-            for env in (trained_in or {}, {"id": entry.id, "kwargs": entry.kwargs})
+    trained_in = read_config(path).get("env") or {}
+    if names := entry.told_from(trained_in.get("id"), trained_in.get("kwargs")):
+        raise InputError(
+            f"{str(path)!r} was trained in {names[0]}, not in {names[1]}; it can play in its own env alone."
         )
-        raise InputError(f"{str(path)!r} was trained in {trained}, not in {present}; it can play in its own env alone.")

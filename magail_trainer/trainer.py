@@ -16,12 +16,14 @@ from tqdm import tqdm
 from magail_trainer.batch import Batch
 from magail_trainer.behavioural_cloning import behavioural_cloning
 from magail_trainer.config import MagailConfig
+from magail_trainer.contrasts import Contrast, MixedPlay, expert_against_learner, two_sides
 from magail_trainer.demonstrations import Demonstrations, ExactDemonstrations
 from magail_trainer.discriminators import Discriminators
 from magail_trainer.encoding import Codes, suits_tables
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
+from magail_trainer.finite_env import FiniteVectorEnv
 from magail_trainer.magail import EpochRecord, Rollouts, magail, reinforcement_learning
 from magail_trainer.models import fit_normalizers, make_critic, make_discriminator, make_policies
 from magail_trainer.rollout import EnumeratedRollouts, SampledRollouts
@@ -94,7 +96,7 @@ class Trainer:
             for _ in self._clone(demonstrations, config.warm_start):
                 pass
             parts = (self.policies, self.discriminator, self.critic, rollouts, demonstrations, beta, config)
-            for record in magail(*parts):
+            for record in magail(*parts, self._contrast):
                 self._check_horizon(record)
                 yield record
 
@@ -111,15 +113,22 @@ class Trainer:
         )
         return iter(tqdm(losses, total=updates, desc="cloning", unit="update", delay=1, disable=None, leave=False))
 
+    @property
+    def _contrast(self) -> Contrast:
+        if self.config.discriminator != "zero_sum":
+            return expert_against_learner
+        return MixedPlay(two_sides(self.policies.agents, self.config.sides), seeds=self.runs.seed.tolist())
+
     @contextmanager
     def _rollouts(self) -> Iterator[Rollouts]:
         config, num_runs = self.config, len(self.runs)
         if config.exact:
             copies = math.prod(code.size for code in self.codes.finite_actions.values())
-            vector_env = self.entry.make_vector(copies)
+            vector_env = FiniteVectorEnv(self.entry.make_vector(copies))
             rollouts = EnumeratedRollouts(vector_env, self.codes, num_runs=num_runs, device=self.device)
         else:
-            vector_env = self.entry.make_vector(num_runs * config.rollout_episodes, processes=self._processes)
+            copies = num_runs * config.rollout_episodes
+            vector_env = FiniteVectorEnv(self.entry.make_vector(copies, processes=self._processes))
             rollouts = SampledRollouts(
                 vector_env,
                 self.codes,
@@ -234,13 +243,9 @@ def check_same_env(entry: EnvEntry, trajectories: Trajectories) -> None:
         InputError: it is; the message says what differs.
     """
     origin = trajectories.origin
-    if (origin.env_id, origin.env_kwargs) != (entry.id, plain_json(entry.kwargs)):
-        recorded, present = (
-            f"{name} {kwargs or ''}".strip()
-            for name, kwargs in ((origin.env_id, origin.env_kwargs), (entry.id, entry.kwargs))
-        )
+    if names := entry.told_from(origin.env_id, origin.env_kwargs):
         raise InputError(
-            f"The dataset was recorded in {recorded}, not in {present}; record one in the env to train in."
+            f"The dataset was recorded in {names[0]}, not in {names[1]}; record one in the env to train in."
         )
     env = entry.make()
     present_spaces = describe_spaces(env)

@@ -248,14 +248,10 @@ class Trajectories:
     def _cut(self, first: int, last: int) -> dict[str, Any]:
         """The arrays of episodes `first` to `last`, as views."""
         bounds = np.append(self.episode_starts, self.num_transitions)
-        steps = slice(bounds[first], bounds[last])
-        with_last = slice(bounds[first] + first, bounds[last] + last)
+        kept = dict.fromkeys(FIELDS, slice(bounds[first], bounds[last]))
+        kept["observations"] = slice(bounds[first] + first, bounds[last] + last)
         cut: dict[str, Any] = {
-            name: {
-                agent: array[with_last if name == "observations" else steps]
-                for agent, array in getattr(self, name).items()
-            }
-            for name in FIELDS
+            name: {agent: array[part] for agent, array in getattr(self, name).items()} for name, part in kept.items()
         }
         return {**cut, "episode_starts": self.episode_starts[first:last] - bounds[first]}
 

@@ -51,6 +51,7 @@ def test_datasets_are_read_without_torch() -> None:
     assert done.stdout == "False\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", range(len(blocks("python"))))
 def test_python_of_the_readme_runs(index: int, tmp_path: Path) -> None:
     done = subprocess.run(
@@ -59,6 +60,7 @@ def test_python_of_the_readme_runs(index: int, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_magail_commands_of_the_readme_run(tmp_path: Path) -> None:
     commands, _ = [block for block in blocks("bash") if block.startswith("magail")]
     done = run(commands.replace("--epochs 2000", "--epochs 20"), tmp_path)

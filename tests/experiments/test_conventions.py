@@ -127,6 +127,7 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+@pytest.mark.slow
 def test_there_is_a_row_for_every_seed_and_method(small: Path) -> None:
     rows = rows_of(small / "conventions.csv")
     assert list(rows[0]) == COLUMNS
@@ -146,6 +147,7 @@ def again(output: Path, *flags: str) -> object:
     return stop.value.code
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_done_again(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in (small / "cells").rglob("*")}
     tables = [(small / name).read_bytes() for name in ("conventions.csv", "expert.csv", "conventions.png")]
@@ -159,6 +161,7 @@ def test_what_is_finished_is_not_done_again(small: Path, capsys: pytest.CaptureF
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_seed_ends_where_it_does_alone_or_with_others(small: Path) -> None:
     trained = load_runs(small / "cells" / "spread_coin-cloning-2")
     landmarks = final_landmarks(trained, episodes=6, seed=1)

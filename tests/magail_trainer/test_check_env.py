@@ -64,6 +64,7 @@ def test_all_that_is_to_be_said_of_an_env_that_agents_leave() -> None:
         "agent_1 termination in 0 and truncation in 10",
         "agents that leave early: agent_0",
         "action masks: none",
+        "observations: finite",
         "rewards: finite",
     ]
 

@@ -176,6 +176,10 @@ RECORD_MISTAKES: list[tuple[list[object], str]] = [
     (["--env", "coordination_env:coordination/nothing-v0"], "not found in registry"),
     (["--env", "json:nothing"], "names no environment"),
     (["--env", "json"], "has no parallel_env"),
+    (
+        ["--env", f"{TOY}:SenselessEnv", "--env-args", "number=many"],
+        "With --env-args number=many the env raised TypeError: '>' not supported between",
+    ),
     (["--env", f"{TOY}:EarlyExitEnv"], "The env leaves ['left'] in its agents"),
     (["--env-args", "players=3"], "cannot be made with {'players': 3}"),
     (["--env-args", "render_mode=ansi"], "cannot be made with {'render_mode': 'ansi'}"),

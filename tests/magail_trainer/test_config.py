@@ -85,7 +85,7 @@ def test_the_presets_are_of_their_network() -> None:
     [
         ("network", "auto, tabular, mlp"),
         ("critic", "none, centralised, decentralised"),
-        ("discriminator", "joint, per_agent, own_view_joint_action"),
+        ("discriminator", "joint, per_agent, own_view_joint_action, zero_sum"),
         ("lr_schedule", "constant, linear"),
     ],
 )

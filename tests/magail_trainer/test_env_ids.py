@@ -238,3 +238,21 @@ def test_arguments_that_only_the_vector_env_refuses_are_named_too() -> None:
     entry.make()
     with pytest.raises(InputError, match=r"cannot be made with .*render_mode"):
         entry.make_vector(2)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"num_agents": 3}, r"has the agents \['agent_0', 'agent_1', 'agent_2'\], its parallel_env \['agent_0', 'ag"),
+        ({"num_actions": 3}, r"has the action space Discrete\(3\) for agent_0, its parallel_env Discrete\(2\)\.$"),
+        ({"horizon": 2}, r"has the observation space Discrete\(5\) for agent_0, its parallel_env Discrete\(1\)\.$"),
+    ],
+)
+def test_a_native_vector_env_of_another_env_is_refused(other: dict[str, Any], reason: str) -> None:
+    def native(num_envs: int) -> Any:
+        return matching_v0.vector_env(num_envs, **other)
+
+    entry = EnvEntry("mine", matching_v0.parallel_env, make_native=native)
+    with pytest.raises(InputError, match=f"^The vector_env of mine {reason}") as error:
+        entry.make_vector(2)
+    one_sentence(error)

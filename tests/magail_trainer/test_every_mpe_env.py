@@ -64,6 +64,12 @@ def test_unlike_agents_train_with_judges_of_their_own(style: DiscriminatorStyle)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["simple_push_v3", "simple_tag_v3"])
+def test_two_sides_train_with_a_zero_sum_judge(name: str) -> None:
+    train_a_little(f"mpe2.{name}", {"max_cycles": 8}, "zero_sum")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["simple_spread", "balance"])
 def test_a_vmas_scenario_trains(scenario: str) -> None:
     pytest.importorskip("vmas")

@@ -195,6 +195,7 @@ def test_workers_die_with_their_parent_and_in_silence(sent: signal.Signals, tmp_
         [sys.executable, tmp_path / "script.py"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(root)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests started with & have it ignored
     )  # fmt: skip
     assert parent.stdout is not None
     pids = [int(pid) for pid in parent.stdout.readline().split()]

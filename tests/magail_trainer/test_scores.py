@@ -69,6 +69,21 @@ def test_who_plays_like_the_expert_scores_1_and_who_plays_like_random_0(tmp_path
         assert columns[f"greedy_score_{name}"] == [pytest.approx(1), pytest.approx(1)]  # of A and B, as likely, A
 
 
+def test_there_is_no_score_where_random_and_expert_are_about_the_same(tmp_path: Path) -> None:
+    # Of 10 episodes that pay 0 or 1 the mean has a standard error near 0.16: too much for the span from 0.5 to 0.7.
+    trained, expert = make_runs(prob_a=(1.0,), path=tmp_path), demonstrations("mixed")
+    reference = make_reference(trained, expert, episodes=200, seed=0)
+    returns, random = expert.returns["agent_0"], 0.5
+    by_hand = math.sqrt(returns.var(ddof=1) / 10 + random * (1 - random) / 200)
+    assert reference.span_error["agent_0"] == pytest.approx(by_hand, rel=0.02)
+    assert reference.span_error["team"] == pytest.approx(2 * by_hand, rel=0.02)  # they are paid the same
+    assert not any(reference.has_span(name) for name in reference.random)
+    columns = evaluate(trained, episodes=5, seed=0)
+    assert add_scores(columns, reference) == columns
+    far = replace(REFERENCE, span_error={"a": 2.6, "b": 0.0, "team": 2.7})
+    assert [far.has_span(name) for name in ("a", "b", "team")] == [True, False, False]
+
+
 def test_the_same_seed_makes_the_same_reference(tmp_path: Path) -> None:
     trained = make_runs(prob_a=(1.0,), path=tmp_path)
     first, again, other = (make_reference(trained, demonstrations(), episodes=50, seed=seed) for seed in (0, 0, 1))

@@ -174,7 +174,7 @@ def test_beta_and_the_seed_have_an_effect() -> None:
 def test_learns_what_the_expert_does(exact: bool) -> None:  # noqa: FBT001
     entry = resolve(MATCHING)
     dataset = make_dataset(entry, "joint", joint=[[0.0, 1.0], [0.0, 0.0]])  # agent_0 plays A, agent_1 plays B
-    trainer = Trainer(entry, dataset, runs_of(PAIRS[:3]), MagailConfig(epochs=600, exact=exact))
+    trainer = Trainer(entry, dataset, runs_of(PAIRS[:3]), MagailConfig(epochs=350, exact=exact))
     train_with_history(trainer, log_every=100)
     start = dict.fromkeys(("agent_0", "agent_1"), torch.zeros(3, 1, dtype=torch.int64))
     probs = {agent: policy.probs[:, 0] for agent, policy in trainer.policies(start).items()}

@@ -213,6 +213,7 @@ def test_without_vmas_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_when_vmas_is_imported() -> None:
     code = "from magail_trainer.env_ids import resolve; resolve('vmas:simple_spread').make_vector(2).reset()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -75,6 +75,17 @@ class EarlyExitEnv(RandomLengthEnv):
         return observations, rewards, {"left": False, "right": True}, truncations, infos
 
 
+class SenselessEnv(RandomLengthEnv):
+    """Takes a number without looking at it."""
+
+    def __init__(self, *, number: float = 1.0) -> None:
+        super().__init__()
+        self._number = number
+
+    def step(self, actions: dict[str, Any]) -> Step:
+        return super().step({agent: action * float(self._number > 0) for agent, action in actions.items()})
+
+
 class StillListedEnv(RandomLengthEnv):
     """Forgets to empty `agents` when an episode ends."""
 
