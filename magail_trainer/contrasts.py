@@ -8,7 +8,7 @@ import torch
 
 from magail_trainer.batch import Batch
 from magail_trainer.errors import InputError
-from magail_trainer.policies import IndependentPolicies
+from magail_trainer.policies import Policies
 from magail_trainer.seeding import RunNoise
 
 Sides = tuple[tuple[str, ...], tuple[str, ...]]
@@ -18,12 +18,12 @@ Sides = tuple[tuple[str, ...], tuple[str, ...]]
 class Contrast(Protocol):
     """Makes the two batches of a discriminator update."""
 
-    def __call__(self, policies: IndependentPolicies, expert: Batch, learner: Batch) -> tuple[Batch, Batch]:
+    def __call__(self, policies: Policies, expert: Batch, learner: Batch) -> tuple[Batch, Batch]:
         """What is to get a high logit, and what a low one."""
         ...
 
 
-def expert_against_learner(policies: IndependentPolicies, expert: Batch, learner: Batch) -> tuple[Batch, Batch]:
+def expert_against_learner(policies: Policies, expert: Batch, learner: Batch) -> tuple[Batch, Batch]:
     """The expert's minibatch against the learner's (Song et al. 2018, equation 8)."""
     return expert, learner
 
@@ -58,10 +58,10 @@ class MixedPlay:
 
     def __init__(self, sides: Sides, *, seeds: Sequence[int]) -> None:
         self._first, _ = sides
-        self._noise = RunNoise(seeds, "mixed play")
+        self._noise, self._signal_noise = RunNoise(seeds, "mixed play"), RunNoise(seeds, "mixed play", "signal")
 
     @torch.no_grad()
-    def __call__(self, policies: IndependentPolicies, expert: Batch, learner: Batch) -> tuple[Batch, Batch]:
+    def __call__(self, policies: Policies, expert: Batch, learner: Batch) -> tuple[Batch, Batch]:
         """(E₁, π₂), which is to get a high logit, and (π₁, E₂).
 
         Raises:
@@ -75,8 +75,9 @@ class MixedPlay:
         sizes = policies.noise_sizes
         noise = torch.from_numpy(self._noise.uniform(expert.weight.shape[1], sum(sizes)))
         uniform = noise.to(expert.weight.device).split(sizes, dim=-1)
-        distributions = policies(expert.observations)
-        drawn = {agent: distributions[agent].sample(uniform[i]) for i, agent in enumerate(policies.agents)}
+        signal = policies.draw_signal(self._signal_noise, expert.num_episodes)
+        signal = None if signal is None else signal.repeat_interleave(expert.num_steps, dim=1)
+        drawn = policies.act(expert.observations, {}, signal=signal, uniform=uniform)
         recorded = expert.actions
         high = {agent: (recorded if agent in self._first else drawn)[agent] for agent in policies.agents}
         low = {agent: (drawn if agent in self._first else recorded)[agent] for agent in policies.agents}

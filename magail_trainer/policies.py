@@ -16,6 +16,7 @@ from magail_trainer.batch import Batch
 from magail_trainer.distributions import Categorical, DiagonalGaussian, Distribution
 from magail_trainer.encoding import ActionCode, FiniteSpace, joint_row
 from magail_trainer.networks import Normalizer
+from magail_trainer.seeding import RunNoise
 
 Given = Sequence[Shaped[Tensor, "R B ..."]]
 """What an agent sees besides its observation: rows `[R, B]`, or numbers `[R, B, A]`."""
@@ -112,6 +113,13 @@ class Policies(nn.Module):
     def signal(self, num_episodes: int) -> Categorical | None:
         """The distribution of each episode's signal, `[R, E]`; None where there is none."""
         return None
+
+    def draw_signal(self, noise: RunNoise, num_episodes: int) -> Int[Tensor, "R E"] | None:
+        """A signal for each episode; None, and nothing drawn from `noise`, where there is none."""
+        weights = self.signal(num_episodes)
+        if weights is None:
+            return None
+        return weights.sample(torch.from_numpy(noise.uniform(num_episodes, 1)).to(next(self.parameters()).device))
 
     def forward(
         self,

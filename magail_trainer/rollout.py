@@ -97,7 +97,7 @@ class SampledRollouts:
         observations, infos = self._env.reset(seed=(block * self._episodes + np.arange(self._episodes)).ravel())
         left = {agent: np.zeros(self._env.num_envs, dtype=bool) for agent in policies.agents}
         playing, steps, final = np.ones(self._env.num_envs, dtype=bool), [], {}
-        signal = self._draw_signal(policies)
+        signal = policies.draw_signal(self._signal_noise, self._episodes)
         while playing.any():
             if len(steps) == _MAX_EPISODE_STEPS:
                 raise InputError(f"An episode goes on after {_MAX_EPISODE_STEPS} steps; expected an env with an end.")
@@ -122,12 +122,6 @@ class SampledRollouts:
     def _masks(self, infos: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Tensor]:
         given = {agent: infos[agent]["action_mask"] for agent in self._codes.actions if "action_mask" in infos[agent]}
         return {agent: self._for_runs(mask.astype(bool)) for agent, mask in given.items()}
-
-    def _draw_signal(self, policies: Policies) -> Int[Tensor, "R E"] | None:
-        signal = policies.signal(self._episodes)
-        if signal is None:
-            return None
-        return signal.sample(torch.from_numpy(self._signal_noise.uniform(self._episodes, 1)).to(self._device))
 
     def _uniform(self, policies: Policies, *, step: int) -> Sequence[Float[Tensor, "R E _"]] | None:
         """The noise of each agent's action, or none for the likeliest actions."""

@@ -13,7 +13,7 @@ from magail_trainer.config import MagailConfig
 from magail_trainer.demonstrations import Demonstrations
 from magail_trainer.encoding import Codes
 from magail_trainer.models import make_policies
-from magail_trainer.policies import IndependentPolicies, TabularPolicy
+from magail_trainer.policies import IndependentPolicies, Policies, TabularPolicy
 from magail_trainer.policy_step import cloning_loss
 from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, clock_dataset, generator, seeded
 
@@ -71,7 +71,7 @@ def test_tables_become_the_recorded_frequencies_and_leave_alone_what_was_not_rec
     assert not losses[0].requires_grad
 
 
-def cloned(policies: IndependentPolicies, *, continuous: bool, updates: int) -> tuple[Demonstrations, list[Tensor]]:
+def cloned(policies: Policies, *, continuous: bool, updates: int) -> tuple[Demonstrations, list[Tensor]]:
     entry = clock(continuous=continuous)
     codes, dataset = Codes.of(entry, network="mlp"), clock_dataset(entry)
     config = replace(SMALL, lr_cloning=0.01)
