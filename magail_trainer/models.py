@@ -20,7 +20,7 @@ from magail_trainer.discriminators import (
     view_size,
     views,
 )
-from magail_trainer.encoding import Codes, ContinuousSpace
+from magail_trainer.encoding import Codes, ContinuousSpace, FactoredSpace
 from magail_trainer.errors import InputError
 from magail_trainer.networks import Normalizer, Perceptron, StackedModules, Table
 from magail_trainer.policies import IndependentPolicies, NeuralPolicy, TabularPolicy
@@ -137,7 +137,7 @@ def sharing_groups(codes: Codes, share: str) -> list[list[str]]:
 
 def _kind(agent: str, codes: Codes) -> tuple:
     observation, action = codes.observations[agent], codes.actions[agent]
-    return observation.size, action.size, type(observation), type(action)
+    return observation.size, action.size, type(observation), type(action), getattr(action, "sizes", ())
 
 
 def _table_policy(agent: str, codes: Codes, runs: Runs, config: MagailConfig) -> TabularPolicy:
@@ -161,7 +161,11 @@ def _neural_policies(group: Sequence[str], codes: Codes, runs: Runs, config: Mag
         log_std = nn.Parameter(torch.full((len(runs), 1, code.size), _INITIAL_LOG_STD))
     return {
         agent: NeuralPolicy(
-            network, normalizer, identity=None if identities is None else identities[index], log_std=log_std
+            network,
+            normalizer,
+            identity=None if identities is None else identities[index],
+            log_std=log_std,
+            sizes=code.sizes if isinstance(code, FactoredSpace) else (),
         )
         for index, agent in enumerate(group)
     }

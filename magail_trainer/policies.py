@@ -1,7 +1,7 @@
 """Policies: a dict of observations in, a dict of action distributions out."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -145,6 +145,7 @@ class NeuralPolicy(nn.Module):
         normalizer: of the features.
         identity: `[G]`, the agent among the G that share the network, one-hot; appended to the features.
         log_std: `[R, 1, A]` for continuous actions.
+        sizes: of each of several numbers, where these are drawn by themselves; they sum to A.
     """
 
     def __init__(
@@ -154,12 +155,14 @@ class NeuralPolicy(nn.Module):
         *,
         identity: Float[Tensor, " G"] | None = None,
         log_std: nn.Parameter | None = None,
+        sizes: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.network, self.normalizer, self.log_std = network, normalizer, log_std
         self.register_buffer("identity", identity, persistent=False)
         self.identity: Tensor | None
-        self.noise_size = 1 if log_std is None else log_std.shape[-1]
+        self._sizes = tuple(sizes)
+        self.noise_size = max(1, len(sizes)) if log_std is None else log_std.shape[-1]
 
     def forward(self, features: Float[Tensor, "R B O"], mask: Bool[Tensor, "R B A"] | None = None) -> Distribution:
         """The distribution of actions in the observations with these features."""
@@ -169,6 +172,8 @@ class NeuralPolicy(nn.Module):
         outputs = self.network(features)
         if self.log_std is not None:
             return DiagonalGaussian(outputs, self.log_std)
+        if self._sizes:
+            return MultiCategorical(outputs, self._sizes)
         return Categorical((outputs if mask is None else _allowed(outputs, mask)).log_softmax(-1))
 
 
@@ -211,3 +216,33 @@ class IndependentPolicies(nn.Module):
 def _allowed(logits: Float[Tensor, "R B A"], mask: Bool[Tensor, "R B A"]) -> Float[Tensor, "R B A"]:
     """Logits at which a forbidden action has probability 0 and adds nothing to the entropy."""
     return logits.masked_fill(~mask, -1e9)
+
+
+class MultiCategorical:
+    """K numbers, each drawn from a categorical distribution of its own: a product, where a joint one is too large.
+
+    Args:
+        logits: `[R, B, A]`, of all values of the first number, then of the second, and so on.
+        sizes: how many values each has; they sum to A.
+    """
+
+    def __init__(self, logits: Float[Tensor, "R B A"], sizes: Sequence[int]) -> None:
+        self._parts = [Categorical(part.log_softmax(-1)) for part in logits.split(list(sizes), dim=-1)]
+
+    def sample(self, uniform: Float[Tensor, "R B K"]) -> Int[Tensor, "R B K"]:
+        """Each number by its own one in [0, 1)."""
+        noise = uniform.split(1, dim=-1)
+        return torch.stack([part.sample(own) for part, own in zip(self._parts, noise, strict=True)], dim=-1)
+
+    def mode(self) -> Int[Tensor, "R B K"]:
+        """The likeliest numbers."""
+        return torch.stack([part.mode() for part in self._parts], dim=-1)
+
+    def log_prob(self, actions: Int[Tensor, "R B K"]) -> Float[Tensor, "R B"]:
+        """log π(a|o), the sum over the numbers."""
+        digits = zip(self._parts, actions.unbind(-1), strict=True)
+        return torch.stack([part.log_prob(digit) for part, digit in digits]).sum(0)
+
+    def entropy(self) -> Float[Tensor, "R B"]:
+        """In nats, the sum over the numbers."""
+        return torch.stack([part.entropy() for part in self._parts]).sum(0)
