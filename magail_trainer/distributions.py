@@ -1,6 +1,7 @@
 """Distributions of actions: run-stacked, and drawn from noise that the caller provides."""
 
 import math
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -110,3 +111,33 @@ class DiagonalGaussian:
         """The differential entropy, in nats, before clipping."""
         entropy = (self._log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
         return entropy.expand(self._mean.shape[:2])
+
+
+class MultiCategorical:
+    """K numbers, each drawn from a categorical distribution of its own: a product, where a joint one is too large.
+
+    Args:
+        logits: `[R, B, A]`, of all values of the first number, then of the second, and so on.
+        sizes: how many values each has; they sum to A.
+    """
+
+    def __init__(self, logits: Float[Tensor, "R B A"], sizes: Sequence[int]) -> None:
+        self._parts = [Categorical(part.log_softmax(-1)) for part in logits.split(list(sizes), dim=-1)]
+
+    def sample(self, uniform: Float[Tensor, "R B K"]) -> Int[Tensor, "R B K"]:
+        """Each number by its own one in [0, 1)."""
+        noise = uniform.split(1, dim=-1)
+        return torch.stack([part.sample(own) for part, own in zip(self._parts, noise, strict=True)], dim=-1)
+
+    def mode(self) -> Int[Tensor, "R B K"]:
+        """The likeliest numbers."""
+        return torch.stack([part.mode() for part in self._parts], dim=-1)
+
+    def log_prob(self, actions: Int[Tensor, "R B K"]) -> Float[Tensor, "R B"]:
+        """log π(a|o), the sum over the numbers."""
+        digits = zip(self._parts, actions.unbind(-1), strict=True)
+        return torch.stack([part.log_prob(digit) for part, digit in digits]).sum(0)
+
+    def entropy(self) -> Float[Tensor, "R B"]:
+        """In nats, the sum over the numbers."""
+        return torch.stack([part.entropy() for part in self._parts]).sum(0)

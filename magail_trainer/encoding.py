@@ -14,7 +14,8 @@ from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
 
 MAX_ACTIONS = 4096
-"""Of one agent, where a perceptron has one output for each."""
+"""Of one agent, where a perceptron has one output for each; if they are several numbers, it has one for each value of
+each number beyond that."""
 
 
 class FiniteSpace:
@@ -153,8 +154,48 @@ class ContinuousSpace:
         return ((clipped + 1) * steps).round() / steps - 1
 
 
+class FactoredSpace:
+    """Actions of several numbers, each from a few values, where there are too many joint values to number them.
+
+    Args:
+        space: MultiDiscrete or MultiBinary.
+    """
+
+    def __init__(self, space: spaces.MultiDiscrete | spaces.MultiBinary) -> None:
+        if isinstance(space, spaces.MultiDiscrete):
+            sizes, self._start = space.nvec.ravel(), space.start.ravel()
+        else:
+            sizes = np.full(space.shape, 2).ravel()
+            self._start = np.zeros_like(sizes)
+        self._shape = space.shape
+        self.sizes = tuple(int(size) for size in sizes)
+        """How many values each of the K numbers has."""
+        self.size = sum(self.sizes)
+
+    def encode(self, values: np.ndarray) -> Int[np.ndarray, "*batch K"]:
+        """The values `[*batch, *space.shape]`, flat and counted from 0.
+
+        Raises:
+            ValueError: one lies outside the space.
+        """
+        values = np.asarray(values)
+        digits = values.reshape(*values.shape[: values.ndim - len(self._shape)], -1) - self._start
+        if (digits < 0).any() or (digits >= self.sizes).any():
+            raise ValueError("A value lies outside the space.")
+        return digits.astype(np.int64)
+
+    def decode(self, digits: Int[np.ndarray, "*batch K"]) -> np.ndarray:
+        """The values `[*batch, *space.shape]`; the inverse of `encode`."""
+        return (digits + self._start).reshape(*digits.shape[:-1], *self._shape)
+
+    def features(self, digits: Int[Tensor, "*batch K"]) -> Float[Tensor, "*batch size"]:
+        """Each number one-hot, one after another."""
+        parts = zip(digits.unbind(-1), self.sizes, strict=True)
+        return torch.cat([torch.nn.functional.one_hot(digit, size) for digit, size in parts], dim=-1).float()
+
+
 ObservationCode = FiniteSpace | FeatureSpace
-ActionCode = FiniteSpace | ContinuousSpace
+ActionCode = FiniteSpace | FactoredSpace | ContinuousSpace
 
 
 @dataclass(frozen=True)
@@ -211,7 +252,7 @@ def joint_row(rows: Sequence[Int[Tensor, "*batch"]], sizes: Sequence[int]) -> In
 
 
 def action_code(space: spaces.Space, where: str) -> ActionCode:
-    """How a perceptron's actions are encoded: one number for each value of a finite space, or scaled numbers.
+    """How a perceptron's actions are encoded: by the number of the joint value, number by number, or scaled.
 
     Raises:
         InputError: it cannot act in such a space.
@@ -222,6 +263,8 @@ def action_code(space: spaces.Space, where: str) -> ActionCode:
         code = FiniteSpace(space, where)
     except InputError as error:
         raise InputError(f"The {where} is {space}; expected Discrete, MultiDiscrete, MultiBinary or Box.") from error
+    if code.size > MAX_ACTIONS and isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
+        return FactoredSpace(space)
     if code.size > MAX_ACTIONS:
         raise InputError(f"The {where} has {code.size:,} values; expected at most {MAX_ACTIONS:,}.")
     return code

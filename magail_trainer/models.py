@@ -20,7 +20,7 @@ from magail_trainer.discriminators import (
     view_size,
     views,
 )
-from magail_trainer.encoding import ActionCode, Codes, ContinuousSpace
+from magail_trainer.encoding import ActionCode, Codes, ContinuousSpace, FactoredSpace
 from magail_trainer.errors import InputError
 from magail_trainer.networks import Normalizer, Perceptron, StackedModules, Table
 from magail_trainer.policies import (
@@ -163,13 +163,8 @@ def sharing_groups(codes: Codes, config: MagailConfig) -> list[list[str]]:
 
 def _kind(agent: str, codes: Codes, config: MagailConfig) -> tuple:
     observation, action = codes.observations[agent], codes.actions[agent]
-    return (
-        observation.size,
-        action.size,
-        type(observation),
-        type(action),
-        sum(c.size for c in _given(agent, codes, config)),
-    )
+    given = sum(code.size for code in _given(agent, codes, config))
+    return observation.size, action.size, type(observation), type(action), getattr(action, "sizes", ()), given
 
 
 def _table_policy(
@@ -205,6 +200,7 @@ def _neural_policies(
             identity=None if identities is None else identities[index],
             log_std=log_std,
             given=given,
+            sizes=code.sizes if isinstance(code, FactoredSpace) else (),
         )
         for index, agent in enumerate(group)
     }

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from magail_trainer.batch import Batch
-from magail_trainer.distributions import Categorical, DiagonalGaussian, Distribution
+from magail_trainer.distributions import Categorical, DiagonalGaussian, Distribution, MultiCategorical
 from magail_trainer.encoding import ActionCode, FiniteSpace, joint_row
 from magail_trainer.networks import Normalizer
 from magail_trainer.seeding import RunNoise
@@ -58,6 +58,7 @@ class NeuralPolicy(nn.Module):
         identity: `[G]`, the agent among the G that share the network, one-hot; appended to the features.
         log_std: `[R, 1, A]` for continuous actions.
         given: of what it sees besides the observation; its features are appended too.
+        sizes: of each of several numbers, where these are drawn by themselves; they sum to A.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class NeuralPolicy(nn.Module):
         identity: Float[Tensor, " G"] | None = None,
         log_std: nn.Parameter | None = None,
         given: Sequence[ActionCode] = (),
+        sizes: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.network, self.normalizer, self.log_std, self._given = network, normalizer, log_std, given
         self.register_buffer("identity", identity, persistent=False)
         self.identity: Tensor | None
-        self.noise_size = 1 if log_std is None else log_std.shape[-1]
+        self._sizes = tuple(sizes)
+        self.noise_size = max(1, len(sizes)) if log_std is None else log_std.shape[-1]
 
     def forward(
         self, features: Float[Tensor, "R B O"], mask: Bool[Tensor, "R B A"] | None = None, given: Given = ()
@@ -86,6 +89,8 @@ class NeuralPolicy(nn.Module):
         outputs = self.network(torch.cat(inputs, dim=-1))
         if self.log_std is not None:
             return DiagonalGaussian(outputs, self.log_std)
+        if self._sizes:
+            return MultiCategorical(outputs, self._sizes)
         return Categorical((outputs if mask is None else _allowed(outputs, mask)).log_softmax(-1))
 
 

@@ -1,7 +1,7 @@
 """Envs that the trainer has no use for."""
 
 import numpy as np
-from gymnasium.spaces import Box, MultiDiscrete, Space
+from gymnasium.spaces import Box, Discrete, Space
 from pettingzoo import AECEnv
 
 from tests.magail_trainer.reach_env import ReachEnv
@@ -33,7 +33,7 @@ def images() -> _Spaces:
 
 
 def many_actions() -> _Spaces:
-    return _Spaces(action=MultiDiscrete([100, 100, 100]))
+    return _Spaces(action=Discrete(1_000_000))
 
 
 class turn_based(AECEnv):
