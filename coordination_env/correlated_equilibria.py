@@ -84,7 +84,7 @@ def _flattest(worth: FloatArray, disobedience: FloatArray, most: float) -> Float
             [np.eye(size), -np.ones((size, 1))],
         ]
     )
-    bounds = np.concatenate([np.zeros(len(disobedience)), [1e-9 - most], np.zeros(size)])
+    bounds = np.concatenate([np.zeros(len(disobedience)), [-most], np.zeros(size)])
     solution = _solve(np.append(np.zeros(size), 1.0), constraints, bounds, num_weights=size)
     return None if solution is None else solution[:size]
 
