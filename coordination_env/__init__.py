@@ -10,7 +10,7 @@ Importing the package registers `coordination/matching-v0` and its siblings with
 import gymnasium
 import pettingzoo
 
-from coordination_env import equilibria, experts, games, matching_v0, matrix_game
+from coordination_env import correlated_equilibria, equilibria, experts, game_experts, games, matching_v0, matrix_game
 from coordination_env.experts import ScriptedJointPolicy
 from coordination_env.games import GAMES, MatrixGame
 from coordination_env.matrix_game import MatrixGameEnv
@@ -22,8 +22,10 @@ __all__ = [
     "MatrixGameEnv",
     "MatrixGameVectorEnv",
     "ScriptedJointPolicy",
+    "correlated_equilibria",
     "equilibria",
     "experts",
+    "game_experts",
     "games",
     "matching_v0",
     "matrix_game",

@@ -56,14 +56,21 @@ def nash_conv(payoffs: ArrayLike, strategies: Sequence[ArrayLike]) -> FloatArray
     return np.sum(gains, axis=0)
 
 
-def pure_nash_equilibria(payoffs: ArrayLike, *, tolerance: float = 1e-9) -> list[tuple[int, ...]]:
-    """The joint actions from which nobody gains by deviating alone, in row-major order. Takes `[N, A_1..A_N]` only."""
+def pure_nash_equilibria(payoffs: ArrayLike, *, strict: bool = False, tolerance: float = 1e-9) -> list[tuple[int, ...]]:
+    """The joint actions from which nobody gains by deviating alone, in row-major order. Takes `[N, A_1..A_N]` only.
+
+    With `strict`, those from which everybody loses by it: the conventions of Young (1993). In the matching game of four
+    agents AABB is an equilibrium too, for nobody alone can repair it, but no convention.
+    """
     tensor = np.asarray(payoffs, dtype=np.float64)
     if tensor.ndim < 2 or tensor.shape[0] != tensor.ndim - 1:
         raise ValueError(f"payoffs must have shape [N, A_1..A_N], got {list(tensor.shape)}.")
     stable = np.ones(tensor.shape[1:], dtype=np.bool_)
     for player, own in enumerate(tensor):
-        stable &= own >= own.max(axis=player, keepdims=True) - tolerance
+        best = own >= own.max(axis=player, keepdims=True) - tolerance
+        stable &= best
+        if strict:
+            stable &= best.sum(axis=player, keepdims=True) == 1
     return [tuple(int(action) for action in cell) for cell in np.argwhere(stable)]
 
 

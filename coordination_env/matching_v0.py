@@ -14,7 +14,7 @@ import numpy as np
 from pettingzoo import AECEnv
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from coordination_env import experts, matrix_game
+from coordination_env import experts, game_experts, matrix_game
 from coordination_env.games import matching
 from coordination_env.matrix_game import MatrixGameEnv
 from coordination_env.vector_env import MatrixGameVectorEnv
@@ -25,6 +25,8 @@ EXPERTS = {
     "asymmetric": experts.asymmetric,
     "noisy": experts.noisy,
     "all_AA": experts.all_AA,
+    "correlated_equilibrium": game_experts.correlated_equilibrium,
+    "pure_equilibria": game_experts.pure_equilibria,
     "joint": experts.joint,
 }
 

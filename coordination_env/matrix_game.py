@@ -4,7 +4,8 @@
     env = matrix_game.parallel_env("stag_hunt", render_mode="ansi")
 
 `env` and `raw_env` are its AEC forms, `vector_env` plays many copies at once, and `EXPERTS` holds the scripted joint
-policies that make sense in every game.
+policies that make sense in every game: independent and uniform, from its correlated equilibrium, from its conventions,
+or any.
 """
 
 from __future__ import annotations
@@ -20,12 +21,17 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils import wrappers
 from pettingzoo.utils.conversions import parallel_to_aec
 
-from coordination_env import experts, rendering
+from coordination_env import experts, game_experts, rendering
 from coordination_env.games import MatrixGame, named_game
 from coordination_env.repeated_game import NOTHING_PLAYED, RepeatedGame
 from coordination_env.vector_env import MatrixGameVectorEnv
 
-EXPERTS = {"mixed": experts.mixed, "joint": experts.joint}
+EXPERTS = {
+    "mixed": experts.mixed,
+    "correlated_equilibrium": game_experts.correlated_equilibrium,
+    "pure_equilibria": game_experts.pure_equilibria,
+    "joint": experts.joint,
+}
 
 
 class MatrixGameEnv(ParallelEnv[str, np.int64, Any]):

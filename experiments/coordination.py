@@ -1,4 +1,4 @@
-"""The matching game under MAGAIL: record an expert, train every (β, seed) run from the files, measure, draw.
+"""A matrix game under MAGAIL: record an expert, train every (β, seed) run from the files, measure, draw.
 
 python -m experiments.coordination --help
 """
@@ -9,21 +9,24 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 if __package__ in (None, ""):  # run as a script: Python then looks for modules in this folder, not in the checkout
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from coordination_env.games import MatrixGame
+from experiments.exact_play import exact_joint
 from experiments.figures import coordination_figure, save_figure
+from experiments.games import USUAL_EXPERT, ExpertType, GameName, env_arguments, make_game, title
 from experiments.results import (
     Columns,
     Results,
     exact_columns,
     joint_frequencies,
+    prob_columns,
     sampled_columns,
     summary,
 )
@@ -47,16 +50,21 @@ ENV_ID = "coordination_env:coordination/matching-v0"
 # becomes of a run hangs on both. Found by trying; see the suggested runs with --network mlp.
 _MLP_LR_POLICY, _MLP_LR_DISC = 0.1, 0.03
 
-ExpertType = Literal["mixed", "bimodal", "asymmetric", "noisy", "all_AA"]
-
 
 @dataclass(frozen=True)
 class CoordinationConfig:
-    """Show where multi-agent GAIL fails in the 2×2 matching game, for a row of entropy bonuses β."""
+    """Show where multi-agent GAIL fails in the 2×2 matching game, for a row of entropy bonuses β, or in another."""
 
-    expert_type: ExpertType = "bimodal"
-    """The scripted expert: mixed (independent 50/50), bimodal (half AA, half BB), asymmetric (70/30), noisy (10 % AB
-    or BA), all_AA."""
+    expert_type: ExpertType | None = None
+    """The scripted expert: mixed (independent and uniform); correlated_equilibrium (the best one, the flattest of
+    several); pure_equilibria (one convention in each episode, all equally often); and in the matching game bimodal
+    (half AA, half BB), asymmetric (70/30), noisy (10 % AB or BA), all_AA. By default bimodal; the correlated
+    equilibrium in chicken and in the prisoner's dilemma, pure equilibria in stag hunt and in the battle of the sexes,
+    mixed in the zero-sum games."""
+    game: GameName = "matching"
+    """What is played, once. Coordination is the probability of the game's strict pure equilibria."""
+    num_agents: int = 2
+    """Of the matching game, 2 to 5; the other games are for two."""
     betas: tuple[float, ...] = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
     """Weights of the policies' entropy bonus."""
     seeds: tuple[int, ...] = (42, 123, 456, 789, 999)
@@ -78,16 +86,17 @@ class CoordinationConfig:
     """Tables, or perceptrons with a hidden layer of 128 in their place, trained in the same way. Their learning rates
     are the given ones times 0.1 (policies) and 0.03 (discriminator), for an update moves an output by many weights."""
     policy_init_uniform: bool = False
-    """Start both policies at exactly 0.5/0.5, not at logits of 0.1 times a standard normal."""
+    """Start all policies at exactly equal probabilities, not at logits of 0.1 times a standard normal."""
     no_plots: bool = False
     """Skip the figure."""
     batch_size: int = 32
     """Joint actions of the expert and of the learner in a discriminator step, and of the learner in a policy step."""
     exact: bool = False
-    """Train with expectations over the four joint actions in place of samples; then neither rollout_episodes nor
+    """Train with expectations over all joint actions in place of samples; then neither rollout_episodes nor
     batch_size matters."""
     expert_ratio: float | None = None
-    """Share of AA among the matching episodes of a bimodal, asymmetric or noisy expert; by default the expert's own."""
+    """Share of AA among the matching episodes of a bimodal, asymmetric or noisy expert, or of the first of several pure
+    equilibria; by default the expert's own."""
     expert_noise: float | None = None
     """Share of AB and BA episodes of a noisy expert; by default 0.1."""
     expert_episodes: int = 1000
@@ -95,13 +104,17 @@ class CoordinationConfig:
     expert_seed: int = 0
     """Decides the order of the expert's episodes, and what is random in them."""
     dataset: Path | None = None
-    """Train on this recorded dataset of the matching game; nothing is recorded then."""
+    """Train on this recorded dataset of the same game; nothing is recorded then."""
     device: str = "cpu"
     """Where the tensors live: cpu, cuda, cuda:1, ..."""
     output: Path | None = None
     """The folder to make; by default a new one under results/coordination."""
     overwrite: bool = False
     """Replace the results that --output already holds."""
+
+    def __post_init__(self) -> None:
+        if self.expert_type is None:
+            object.__setattr__(self, "expert_type", USUAL_EXPERT[self.game])
 
 
 def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
@@ -130,24 +143,20 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
     _check_dataset_stands_alone(config)
     if config.eval_episodes < 1:
         raise InputError(f"--eval_episodes must be at least 1, not {config.eval_episodes}.")
-    target = config.output or _fresh_name(config.expert_type if config.dataset is None else "recorded")
+    game = make_game(config.game, num_agents=config.num_agents)
+    target = config.output or _fresh_name(config)
     own = {"marker": CONFIG, "others": BESIDE_CONFIG, "overwrite": config.overwrite, "reads": config.dataset}
     with new_folder(target, **own) as folder:
-        entry = resolve(ENV_ID)
+        entry = resolve(*env_arguments(game))
         dataset_folder = _record_expert(config, entry, folder) if config.dataset is None else config.dataset
         demonstrations = Trajectories.load(dataset_folder)
         trainer = Trainer(entry, demonstrations, runs, training, device=config.device)
-        expert_joint = joint_frequencies(demonstrations)
+        expert_joint = joint_frequencies(demonstrations, game)
         started = time.process_time()
-        history = train_with_history(
-            trainer,
-            log_every=10,
-            measure=lambda: {f"prob_a_{agent}": probs[:, 0] for agent, probs in _marginals(trainer).items()},
-        )
+        history = train_with_history(trainer, log_every=10, measure=lambda: _probabilities(trainer, game))
         training_cpu_seconds = time.process_time() - started
-        marginals = {agent: probs.numpy() for agent, probs in _marginals(trainer).items()}
-        table = {"beta": runs.beta, "seed": runs.seed, **exact_columns(marginals, expert_joint)}
-        table |= sampled_columns(_play(trainer, config.eval_episodes), expert_joint)
+        table = {"beta": runs.beta, "seed": runs.seed, **exact_columns(exact_joint(trainer), expert_joint, game)}
+        table |= sampled_columns(_play(trainer, game, config.eval_episodes), expert_joint, game)
 
         dataset = {"path": str(config.dataset or "dataset"), "sha256": read_manifest(dataset_folder)["sha256"]}
         settings = {name: value for name, value in asdict(config).items() if name not in _left_out(config)}
@@ -161,16 +170,17 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
             modules=trainer.modules,
         )
         if not config.no_plots:
-            _draw(folder / "figure.png", table, history, expert_joint, config)
-    return Results(Path(target), table, history, expert_joint, config.eval_episodes, training_cpu_seconds)
+            _draw(folder / "figure.png", table, history, expert_joint, config, game)
+    return Results(Path(target), table, history, expert_joint, config.eval_episodes, training_cpu_seconds, game)
 
 
 _EXPERT_FIELDS = ("expert_type", "expert_ratio", "expert_noise", "expert_episodes", "expert_seed")
 
 
 def _check_dataset_stands_alone(config: CoordinationConfig) -> None:
+    usual = CoordinationConfig(game=config.game)
     for name in _EXPERT_FIELDS:
-        if config.dataset is not None and getattr(config, name) != getattr(CoordinationConfig, name):
+        if config.dataset is not None and getattr(config, name) != getattr(usual, name):
             raise InputError(f"--{name} changes what is recorded; leave it out with --dataset.")
 
 
@@ -179,49 +189,62 @@ def _left_out(config: CoordinationConfig) -> set[str]:
     return {"output", "overwrite", "dataset", *(_EXPERT_FIELDS if config.dataset is not None else ())}
 
 
-def _fresh_name(expert_type: str) -> Path:
+def _fresh_name(config: CoordinationConfig) -> Path:
     """A name that no other experiment picks, not even one started in the same second."""
-    return Path("results/coordination") / f"{expert_type}_{datetime.now():%Y-%m-%d_%H%M%S_%f}_{os.getpid()}"
+    game = "" if config.game == "matching" else f"{config.game}_"
+    return Path("results/coordination") / f"{game}{_expert(config)}_{datetime.now():%Y-%m-%d_%H%M%S_%f}_{os.getpid()}"
+
+
+def _expert(config: CoordinationConfig) -> str:
+    return str(config.expert_type) if config.dataset is None else "recorded"
 
 
 def _record_expert(config: CoordinationConfig, entry: EnvEntry, folder: Path) -> Path:
+    expert = _expert(config)
+    offered = [name for name in entry.experts if name in get_args(ExpertType)]
+    if expert not in offered:
+        raise InputError(f"--expert_type must be one of {', '.join(offered)} for --game {config.game}, not {expert!r}.")
     arguments: dict[str, Any] = {"ratio": config.expert_ratio, "noise": config.expert_noise}
     arguments = {name: value for name, value in arguments.items() if value is not None}
-    takes = {"bimodal": {"ratio"}, "asymmetric": {"ratio"}, "noisy": {"ratio", "noise"}}.get(config.expert_type, set())
-    for name in arguments.keys() - takes:
-        raise InputError(f"--expert_{name} does not apply to --expert_type {config.expert_type}; leave it out.")
-    policy = make_joint_policy(config.expert_type, entry, arguments)
+    takes = {
+        "bimodal": {"ratio"},
+        "asymmetric": {"ratio"},
+        "noisy": {"ratio", "noise"},
+        "pure_equilibria": {"ratio"},
+    }
+    for name in arguments.keys() - takes.get(expert, set()):
+        raise InputError(f"--expert_{name} does not apply to --expert_type {expert}; leave it out.")
+    policy = make_joint_policy(expert, entry, arguments)
     recorded = record(entry, policy, episodes=config.expert_episodes, seed=config.expert_seed)
     recorded.save(folder / "dataset")
     return folder / "dataset"
 
 
-@torch.no_grad()
-def _marginals(trainer: Trainer) -> dict[str, Tensor]:
-    """Each agent's action probabilities in the game's one observation, `[R, 2]`."""
-    runs, one = len(trainer.runs), np.zeros(1, dtype=np.int64)
-    encoded = {agent: torch.from_numpy(code.encode(one)) for agent, code in trainer.codes.observations.items()}
-    observations = {agent: row.to(trainer.device).expand(runs, *row.shape) for agent, row in encoded.items()}
-    probs = {}
-    for agent, policy in trainer.policies(observations).items():
-        assert isinstance(policy, Categorical)
-        probs[agent] = policy.probs[:, 0].double().cpu()
-    return {agent: values / values.sum(-1, keepdim=True) for agent, values in probs.items()}
+def _probabilities(trainer: Trainer, game: MatrixGame) -> dict[str, torch.Tensor]:
+    """What the history holds of the policies, `[R]` each."""
+    return {name: torch.from_numpy(probs) for name, probs in prob_columns(exact_joint(trainer), game).items()}
 
 
-def _play(trainer: Trainer, episodes: int) -> np.ndarray:
-    """Joint frequencies of the evaluation episodes, `[R, 2, 2]`."""
+def _play(trainer: Trainer, game: MatrixGame, episodes: int) -> np.ndarray:
+    """Joint frequencies of the evaluation episodes, `[R, A_1..A_N]`."""
     rollouts = evaluation_rollouts(trainer.entry, trainer.codes, trainer.policies, trainer.runs, episodes=episodes)
     counts = sum(joint_action_counts(rollout, trainer.codes) for rollout in rollouts)
-    return np.asarray(counts).reshape(-1, 2, 2) / episodes
+    return np.asarray(counts).reshape(-1, *game.num_actions) / episodes
 
 
-def _draw(file: Path, table: Columns, history: Columns, expert_joint: np.ndarray, config: CoordinationConfig) -> None:
-    expert = config.expert_type if config.dataset is None else "recorded"
+def _draw(
+    file: Path,
+    table: Columns,
+    history: Columns,
+    expert_joint: np.ndarray,
+    config: CoordinationConfig,
+    game: MatrixGame,
+) -> None:
+    expert = _expert(config).replace("pure_equilibria", "pure equilibria").replace("correlated_e", "correlated e")
     rewards = {"non_saturating": "log D", "gail": "−log(1 − D)", "airl": "log D − log(1 − D)", "symmetric": "2D − 1"}
     reward = rewards[config.reward_style]
-    title = f"MAGAIL in the 2×2 matching game: {expert} expert, reward {reward}, {len(config.seeds)} seeds for each β"
-    save_figure(coordination_figure(table, history, expert_joint, title=title), file)
+    heading = f"MAGAIL in {title(game)}: {expert} expert, reward {reward}, {len(config.seeds)} seeds for each β"
+    save_figure(coordination_figure(table, history, expert_joint, title=heading, game=game), file)
 
 
 def _main(config: CoordinationConfig) -> None:

@@ -1,25 +1,24 @@
-"""What a sweep of the matching game leaves behind: its table, and what the terminal says of it."""
+"""What a sweep of a game leaves behind: its table, and what the terminal says of it.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+`R` is the number of runs, `A_i` that of the actions of agent i among N.
+"""
+
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from experiments.metrics import (
-    best_product_js,
-    convention,
-    coordination_rate,
-    entropy,
-    js_distance,
-    mutual_information,
-    product_joint,
-)
+from coordination_env.correlated_equilibria import ce_conv
+from coordination_env.equilibria import nash_conv
+from coordination_env.games import MatrixGame, matching
+from experiments.games import NEITHER, agent_names, conventions, joint_action_names, legend, letters, title
+from experiments.joint_measures import followed_convention, marginals, mass_on, total_correlation
+from experiments.metrics import best_product_js, entropy, js_distance, mutual_information
 from experiments.statistics import variance_interval
 from magail_trainer.trajectories import Trajectories
 
 AGENTS = ("agent_0", "agent_1")
-JOINT_ACTIONS = ("aa", "ab", "ba", "bb")
+"""Of the 2×2 matching game."""
 
 Columns = dict[str, np.ndarray]
 
@@ -34,71 +33,99 @@ class Results:
     history: Columns
     """`history.npz`: `epoch [K]`, and `[K, R]` under each name."""
     expert_joint: np.ndarray
-    """`[2, 2]`: how often each joint action occurs in the demonstrations."""
+    """`[A_1..A_N]`: how often each joint action occurs in the demonstrations."""
     eval_episodes: int
     """Behind each row of the `sampled_` columns."""
     training_cpu_seconds: float
+    game: MatrixGame = field(default_factory=matching)
 
 
-def joint_frequencies(demonstrations: Trajectories) -> np.ndarray:
-    """How often each joint action of the 2×2 game occurs in a dataset, `[2, 2]`."""
-    counts = np.zeros((2, 2))
-    np.add.at(counts, tuple(demonstrations.actions[agent] for agent in AGENTS), 1)
+def joint_frequencies(demonstrations: Trajectories, game: MatrixGame) -> np.ndarray:
+    """How often each joint action occurs in a dataset, `[A_1..A_N]`."""
+    counts = np.zeros(game.num_actions)
+    np.add.at(counts, tuple(demonstrations.actions[agent] for agent in agent_names(game)), 1)
     return counts / counts.sum()
 
 
-def exact_columns(marginals: Mapping[str, np.ndarray], expert_joint: np.ndarray) -> Columns:
-    """What the learned policies do, worked out from their probabilities.
+def exact_columns(joint: np.ndarray, expert_joint: np.ndarray, game: MatrixGame) -> Columns:
+    """What the learned policies do, worked out from the probabilities of their joint actions.
+
+    Beside measures of `experiments.metrics` there are `coordination_rate`, the probability of the strict pure
+    equilibria of the game together, zero where it has none; `convention`, the one of them that all agents follow;
+    `nash_conv`, of the agents' own policies taken as independent; and `ce_conv`, of the joint distribution. For
+    independent policies these two are the same number. Of more than two agents the total correlation takes the place of
+    the mutual information.
 
     Args:
-        marginals: each agent's action probabilities, `[R, 2]`.
-        expert_joint: `[2, 2]`
+        joint: `[R, A_1..A_N]`
+        expert_joint: `[A_1..A_N]`
+        game: of N agents.
     """
-    both = [marginals[agent] for agent in AGENTS]
-    joint = product_joint(both)
+    policies = dict(zip(agent_names(game), marginals(joint, num_agents=game.num_agents), strict=True))
+    equilibria = conventions(game)
     return {
-        **{f"prob_a_{agent}": marginals[agent][:, 0] for agent in AGENTS},
-        **{f"entropy_{agent}": entropy(marginals[agent]) for agent in AGENTS},
-        **_joint_columns(joint, prefix=""),
-        "coordination_rate": coordination_rate(joint),
+        **prob_columns(joint, game),
+        **{f"entropy_{agent}": entropy(policy) for agent, policy in policies.items()},
+        **_joint_columns(joint, game, prefix=""),
+        "coordination_rate": mass_on(joint, equilibria.values(), num_agents=game.num_agents),
         "js_distance": js_distance(joint, expert_joint),
-        "mutual_information": mutual_information(joint),
-        "convention": convention(both),
+        **_correlation_column(joint, game),
+        "convention": followed_convention(list(policies.values()), equilibria, otherwise=NEITHER),
+        "nash_conv": nash_conv(game.payoffs, list(policies.values())),
+        "ce_conv": ce_conv(game.payoffs, joint),
     }
 
 
-def sampled_columns(joint: np.ndarray, expert_joint: np.ndarray) -> Columns:
-    """The same from the joint frequencies of the evaluation episodes, `[R, 2, 2]`."""
+def prob_columns(joint: np.ndarray, game: MatrixGame) -> Columns:
+    """The agents' own probabilities, `[R]` each: `prob_a_<agent>`, and those of B, C, … where there are more than two.
+
+    Args:
+        joint: `[R, A_1..A_N]`
+        game: of N agents.
+    """
+    policies = dict(zip(agent_names(game), marginals(joint, num_agents=game.num_agents), strict=True))
+    shown = letters(game).lower() if max(game.num_actions) > 2 else "a"
     return {
-        **_joint_columns(joint, prefix="sampled_"),
-        "sampled_coordination_rate": coordination_rate(joint),
+        f"prob_{letter}_{agent}": policy[:, action]
+        for action, letter in enumerate(shown)
+        for agent, policy in policies.items()
+    }
+
+
+def sampled_columns(joint: np.ndarray, expert_joint: np.ndarray, game: MatrixGame) -> Columns:
+    """The same from the joint frequencies of the evaluation episodes, `[R, A_1..A_N]`."""
+    return {
+        **_joint_columns(joint, game, prefix="sampled_"),
+        "sampled_coordination_rate": mass_on(joint, conventions(game).values(), num_agents=game.num_agents),
         "sampled_js_distance": js_distance(joint, expert_joint),
     }
 
 
 def summary(results: Results) -> list[str]:
     """What the terminal shows: the lines of each β, and what independent policies could reach at best."""
-    limit = best_product_js(results.expert_joint).distance
-    expert = ", ".join(f"{name.upper()} {share:.3f}" for name, share in _joint_columns(results.expert_joint).items())
+    game, limit = results.game, best_product_js(results.expert_joint).distance
+    shares = _joint_columns(results.expert_joint, game).items()
+    expert = ", ".join(f"{name.removeprefix('joint_').upper()} {share:.3f}" for name, share in shares)
     num_runs = len(results.runs["seed"])
     work = f"{num_runs} {'run' if num_runs == 1 else 'runs'} for {results.history['epoch'][-1]} epochs"
     lines = [
         f"Trained {work} in {results.training_cpu_seconds:.1f} CPU-seconds.",
-        f"expert: {expert.replace('JOINT_', '')}",
+        *([f"{title(game)}: {legend(game)}"] if legend(game) else []),
+        f"expert: {expert}",
     ]
     for beta in dict.fromkeys(results.runs["beta"].tolist()):
         runs = {name: column[results.runs["beta"] == beta] for name, column in results.runs.items()}
-        lines += _summary_of_beta(beta, runs)
+        lines += _summary_of_beta(beta, runs, game)
     lines.append(f"Independent policies cannot come closer to this expert than a JS distance of {limit:.3f}.")
     return lines
 
 
-def _summary_of_beta(beta: float, runs: Columns) -> list[str]:
-    seeds, rate = len(runs["seed"]), runs["coordination_rate"]
-    names, counts = np.unique(runs["convention"], return_counts=True)
-    seen = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    lines = [f"β={beta}: mean coordination = {rate.mean():.3f}, std = {_std(rate):.3f}"]
-    for agent in AGENTS:
+def _summary_of_beta(beta: float, runs: Columns, game: MatrixGame) -> list[str]:
+    seeds, named = len(runs["seed"]), list(conventions(game))
+    first = "coordination_rate" if named else "nash_conv"
+    called = "coordination" if named else "NashConv"
+    lines = [f"β={beta}: mean {called} = {runs[first].mean():.3f}, std = {_std(runs[first]):.3f}"]
+    for agent in agent_names(game):
         prob_a = runs[f"prob_a_{agent}"]
         spread = variance_interval(prob_a)
         variance = f"variance across seeds {spread.estimate:.4f} [{spread.low:.4f}, {spread.high:.4f}]"
@@ -108,14 +135,22 @@ def _summary_of_beta(beta: float, runs: Columns) -> list[str]:
         )
     js = runs["js_distance"]
     lines.append(f"    JS distance to the expert's joint = {js.mean():.3f}, std = {_std(js):.3f}")
-    shares = ", ".join(f"{name} {seen.get(name, 0)}" for name in ("AA", "BB", "neither"))
-    lines.append(f"    conventions of {seeds} seeds: {shares}")
+    if named:
+        seen = {name: int((runs["convention"] == name).sum()) for name in (*named, NEITHER)}
+        lines.append(f"    conventions of {seeds} seeds: {', '.join(f'{name} {seen[name]}' for name in seen)}")
     return lines
 
 
-def _joint_columns(joint: np.ndarray, *, prefix: str = "") -> Columns:
-    flat = joint.reshape(*joint.shape[:-2], 4)
-    return {f"{prefix}joint_{name}": flat[..., index] for index, name in enumerate(JOINT_ACTIONS)}
+def _joint_columns(joint: np.ndarray, game: MatrixGame, *, prefix: str = "") -> Columns:
+    names = joint_action_names(game)
+    flat = joint.reshape(*joint.shape[: joint.ndim - game.num_agents], len(names))
+    return {f"{prefix}joint_{name.lower()}": flat[..., index] for index, name in enumerate(names)}
+
+
+def _correlation_column(joint: np.ndarray, game: MatrixGame) -> Columns:
+    if game.num_agents == 2:
+        return {"mutual_information": mutual_information(joint)}
+    return {"total_correlation": total_correlation(joint, num_agents=game.num_agents)}
 
 
 def _std(values: np.ndarray) -> float:

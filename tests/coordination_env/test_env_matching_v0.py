@@ -46,6 +46,15 @@ def test_three_agents_must_all_agree() -> None:
 
 
 def test_the_five_expert_types_of_the_seed_are_offered() -> None:
-    assert list(matching_v0.EXPERTS) == ["mixed", "bimodal", "asymmetric", "noisy", "all_AA", "joint"]
+    assert list(matching_v0.EXPERTS) == [
+        "mixed",
+        "bimodal",
+        "asymmetric",
+        "noisy",
+        "all_AA",
+        "correlated_equilibrium",
+        "pure_equilibria",
+        "joint",
+    ]
     for name in ("mixed", "bimodal", "asymmetric", "noisy", "all_AA"):
         assert matching_v0.EXPERTS[name](matching_v0.parallel_env()).name == name

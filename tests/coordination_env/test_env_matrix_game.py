@@ -174,5 +174,5 @@ def test_the_aec_form_plays_the_same_game() -> None:
 
 def test_experts_of_any_game() -> None:
     env = matrix_game.parallel_env("rock_paper_scissors")
-    assert sorted(matrix_game.EXPERTS) == ["joint", "mixed"]
+    assert sorted(matrix_game.EXPERTS) == ["correlated_equilibrium", "joint", "mixed", "pure_equilibria"]
     np.testing.assert_allclose(matrix_game.EXPERTS["mixed"](env).joint, np.full((3, 3), 1 / 9))

@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from coordination_env import matching_v0
+from coordination_env.games import matching
 from experiments import coordination
 from experiments.coordination import CoordinationConfig, run_experiment
+from experiments.metrics import product_joint
 from experiments.results import Results, exact_columns, summary
 from magail_trainer.command_line import run_command
 from magail_trainer.env_ids import resolve
@@ -31,7 +33,15 @@ CHECKOUT = Path(coordination.__file__).parents[1]
 COLUMNS = [
     *("beta", "seed", "prob_a_agent_0", "prob_a_agent_1", "entropy_agent_0", "entropy_agent_1"),
     *("joint_aa", "joint_ab", "joint_ba", "joint_bb", "coordination_rate", "js_distance", "mutual_information"),
-    *("convention", "sampled_joint_aa", "sampled_joint_ab", "sampled_joint_ba", "sampled_joint_bb"),
+    *(
+        "convention",
+        "nash_conv",
+        "ce_conv",
+        "sampled_joint_aa",
+        "sampled_joint_ab",
+        "sampled_joint_ba",
+        "sampled_joint_bb",
+    ),
     *("sampled_coordination_rate", "sampled_js_distance"),
 ]
 CELLS = ("aa", "ab", "ba", "bb")
@@ -77,13 +87,16 @@ def test_exact_columns_are_what_the_two_probabilities_make_of_them(small: Result
 
 
 def test_exact_columns_by_hand() -> None:
-    marginals = {"agent_0": np.array([[0.95, 0.05], [0.5, 0.5], [0.0, 1.0]])}
-    marginals["agent_1"] = np.array([[0.92, 0.08], [0.5, 0.5], [0.1, 0.9]])
-    columns = exact_columns(marginals, np.array([[0.5, 0.0], [0.0, 0.5]]))
+    first = np.array([[0.95, 0.05], [0.5, 0.5], [0.0, 1.0]])
+    second = np.array([[0.92, 0.08], [0.5, 0.5], [0.1, 0.9]])
+    columns = exact_columns(product_joint([first, second]), np.array([[0.5, 0.0], [0.0, 0.5]]), matching())
     assert columns["convention"].tolist() == ["AA", "neither", "BB"]
     np.testing.assert_allclose(columns["coordination_rate"], [0.95 * 0.92 + 0.05 * 0.08, 0.5, 0.9])
     np.testing.assert_allclose(columns["js_distance"][1], 0.557923, atol=1e-6)
     np.testing.assert_allclose(columns["entropy_agent_0"], [0.198515, np.log(2), 0.0], atol=1e-6)
+    # A best response to 0.92 earns 0.92 and to 0.95 0.95, where they earn 0.878; and so on.
+    np.testing.assert_allclose(columns["nash_conv"], [0.92 + 0.95 - 2 * 0.878, 0, 0.9 + 1 - 2 * 0.9], atol=1e-12)
+    np.testing.assert_allclose(columns["ce_conv"], columns["nash_conv"], atol=1e-12)
 
 
 def test_sampled_columns_are_within_binomial_error_of_the_exact_ones(small: Results) -> None:
@@ -204,8 +217,9 @@ CHANGES: dict[str, Any] = {
     "expert_noise": 0.5,
     "expert_episodes": 300,
     "expert_seed": 1,
+    "num_agents": 3,
 }
-TESTED_BY_THEMSELVES = {"no_plots", "dataset", "device", "output", "overwrite"}
+TESTED_BY_THEMSELVES = {"game", "no_plots", "dataset", "device", "output", "overwrite"}
 
 
 @pytest.fixture(scope="module")
@@ -290,8 +304,8 @@ def fabricated(probs: list[tuple[float, float, float, float]]) -> Results:
     """Runs of (β, seed, P(A) of agent_0, P(A) of agent_1)."""
     beta, seed, first, second = map(np.array, zip(*probs, strict=True))
     expert = np.array([[0.5, 0.0], [0.0, 0.5]])
-    marginals = {agent: np.stack([p, 1 - p], axis=-1) for agent, p in (("agent_0", first), ("agent_1", second))}
-    runs = {"beta": beta, "seed": seed, **exact_columns(marginals, expert)}
+    joint = product_joint([np.stack([p, 1 - p], axis=-1) for p in (first, second)])
+    runs = {"beta": beta, "seed": seed, **exact_columns(joint, expert, matching())}
     return Results(Path(), runs, {"epoch": np.array([1, 10])}, expert, eval_episodes=5000, training_cpu_seconds=1.52)
 
 

@@ -11,7 +11,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
+from coordination_env.games import matching
 from experiments.figures import coordination_figure, save_figure
+from experiments.metrics import product_joint
 from experiments.results import exact_columns
 
 BIMODAL = np.array([[0.5, 0.0], [0.0, 0.5]])
@@ -27,7 +29,7 @@ def results(
     beta = np.concatenate([np.full(len(values), beta) for beta, values in finals.items()])
     seed = np.concatenate([np.arange(len(values)) for values in finals.values()])
     marginal = np.stack([prob_a, 1 - prob_a], axis=-1)
-    runs = {"beta": beta, "seed": seed, **exact_columns({"agent_0": marginal, "agent_1": marginal}, expert)}
+    runs = {"beta": beta, "seed": seed, **exact_columns(product_joint([marginal] * 2), expert, matching())}
     history: dict[str, Any] = {"epoch": np.linspace(1, 100, records)}
     for agent in ("agent_0", "agent_1"):
         history[f"prob_a_{agent}"] = np.linspace(0.5, prob_a, records)
@@ -89,7 +91,7 @@ def test_bars_of_the_joint_are_the_expert_and_the_means_over_seeds() -> None:
 def test_a_mean_that_looks_like_the_expert_although_no_run_does_is_named() -> None:
     split, one_sided = {0.0: [0.99, 0.01], 5.0: [0.5, 0.5]}, {0.0: [0.99, 0.98]}
     (note,) = panels(split)[4].texts
-    assert note.get_text().startswith("β = 0:\nthe mean")
+    assert note.get_text().startswith("β = 0: pooled over seeds")
     assert not panels(one_sided)[4].texts
     assert not panels({0.0: [0.55, 0.45]}, MIXED)[4].texts  # they scatter around an expert that they can match
 

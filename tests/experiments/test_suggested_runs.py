@@ -9,8 +9,10 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
+from coordination_env.games import matching
 from experiments import suggested_runs
 from experiments.coordination import CoordinationConfig
+from experiments.metrics import product_joint
 from experiments.results import Results, exact_columns
 from experiments.suggested_runs import (
     SUGGESTED_RUNS,
@@ -46,10 +48,10 @@ REFERENCE = {
 def fabricated(by_beta: dict[float, Probs], expert: np.ndarray) -> Results:
     """Runs with these (P(A) of agent_0, P(A) of agent_1)."""
     probs = np.array([pair for pairs in by_beta.values() for pair in pairs])
-    marginals = {f"agent_{i}": np.stack([probs[:, i], 1 - probs[:, i]], axis=-1) for i in range(2)}
+    joint = product_joint([np.stack([probs[:, i], 1 - probs[:, i]], axis=-1) for i in range(2)])
     beta = np.array([beta for beta, pairs in by_beta.items() for _ in pairs])
     seed = np.array([seed for pairs in by_beta.values() for seed in range(len(pairs))])
-    runs = {"beta": beta, "seed": seed, **exact_columns(marginals, expert)}
+    runs = {"beta": beta, "seed": seed, **exact_columns(joint, expert, matching())}
     runs["sampled_coordination_rate"] = runs["coordination_rate"].copy()
     history = {f"prob_a_agent_{i}": np.linspace(0.52, probs[:, i], 3) for i in range(2)}
     return Results(Path(), runs, history, expert, eval_episodes=5000, training_cpu_seconds=0.0)
