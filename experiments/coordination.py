@@ -142,10 +142,10 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         history = train_with_history(
             trainer,
             log_every=10,
-            measure=lambda: {f"prob_a_{agent}": probs[:, 0] for agent, probs in _marginals(trainer).items()},
+            measure=lambda: {f"prob_a_{agent}": probs[:, 0] for agent, probs in marginals_of(trainer).items()},
         )
         training_cpu_seconds = time.process_time() - started
-        marginals = {agent: probs.numpy() for agent, probs in _marginals(trainer).items()}
+        marginals = {agent: probs.numpy() for agent, probs in marginals_of(trainer).items()}
         table = {"beta": runs.beta, "seed": runs.seed, **exact_columns(marginals, expert_joint)}
         table |= sampled_columns(_play(trainer, config.eval_episodes), expert_joint)
 
@@ -197,7 +197,7 @@ def _record_expert(config: CoordinationConfig, entry: EnvEntry, folder: Path) ->
 
 
 @torch.no_grad()
-def _marginals(trainer: Trainer) -> dict[str, Tensor]:
+def marginals_of(trainer: Trainer) -> dict[str, Tensor]:
     """Each agent's action probabilities in the game's one observation, `[R, 2]`."""
     runs, one = len(trainer.runs), np.zeros(1, dtype=np.int64)
     encoded = {agent: torch.from_numpy(code.encode(one)) for agent, code in trainer.codes.observations.items()}
