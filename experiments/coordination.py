@@ -32,7 +32,6 @@ from experiments.results import (
 )
 from magail_trainer.command_line import display_path, run_command, this_command
 from magail_trainer.config import MagailConfig, RewardStyle
-from magail_trainer.distributions import Categorical
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.evaluation import evaluation_rollouts, joint_action_counts

@@ -100,13 +100,14 @@ def check_finished(root: Path, job_of: Callable[[dict[str, Any]], Job]) -> None:
             raise InputError(f"{str(folder)!r} was made with {difference}; choose another --output or delete the old.")
 
 
-def run_jobs(jobs: Sequence[Job], root: Path, *, processes: int) -> None:
+def run_jobs(jobs: Sequence[Job], root: Path, *, processes: int, unit: str = "cell") -> None:
     """Do what is not done yet, behind a progress bar, with a line for each folder that is finished.
 
     Args:
         jobs: in the order in which they are begun.
         root: holds the folders.
         processes: how many jobs are done at the same time, each in a process of its own; with 1, in this process.
+        unit: what a message calls a job.
 
     Raises:
         InputError: `processes` is below 1, or a job cannot be done. No other job is begun then.
@@ -115,8 +116,8 @@ def run_jobs(jobs: Sequence[Job], root: Path, *, processes: int) -> None:
         raise InputError(f"--jobs must be at least 1, not {processes}.")
     missing = [job for job in jobs if not (root / job.name).is_dir()]
     if len(missing) < len(jobs):
-        print(f"{len(jobs) - len(missing)} of {len(jobs)} cells were finished before.", flush=True)
-    with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc="cells", unit="cell", disable=None) as bar:
+        print(f"{len(jobs) - len(missing)} of {len(jobs)} {unit}s were finished before.", flush=True)
+    with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=f"{unit}s", unit=unit, disable=None) as bar:
         run = _one_by_one if processes == 1 or len(missing) < 2 else _side_by_side
         for name, said, seconds in run(missing, root, bar, processes):
             bar.update()

@@ -119,7 +119,7 @@ def evaluate(trained: TrainedRuns, *, episodes: int, seed: int, processes: int =
     Raises:
         InputError: a number is out of range.
     """
-    columns: dict[str, list] = {"beta": trained.runs.beta.tolist(), "seed": trained.runs.seed.tolist()}
+    columns: dict[str, list] = {name: column.tolist() for name, column in trained.runs.columns.items()}
     returns, shares = _play(trained, episodes=episodes, seed=seed, greedy=False, processes=processes)
     greedy_returns, _ = _play(trained, episodes=episodes, seed=seed, greedy=True, processes=processes)
     columns |= {f"return_{name}": values.tolist() for name, values in returns.items()}

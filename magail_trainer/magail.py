@@ -70,7 +70,10 @@ def magail(
     demonstrations: ExpertBatches,
     beta: Float[Tensor, " R"],
     config: MagailConfig,
+    *,
     contrast: Contrast = expert_against_learner,
+    lr_policy: Float[Tensor, " R"] | None = None,
+    lr_disc: Float[Tensor, " R"] | None = None,
 ) -> Iterator[EpochRecord]:
     """Train `policies` and `discriminator` in place (algorithm 1 of the paper), one epoch per item.
 
@@ -83,10 +86,13 @@ def magail(
         beta: weight of the policies' entropy, one per run.
         config: everything else.
         contrast: what the discriminator is to tell apart.
+        lr_policy: the policies' learning rates, where runs differ in them; by default the config's.
+        lr_disc: the discriminator's, likewise.
     """
-    lr_disc, decay = torch.full_like(beta, config.lr_disc), config.disc_weight_decay
+    lr_disc = torch.full_like(beta, config.lr_disc) if lr_disc is None else lr_disc
+    decay = config.disc_weight_decay
     discriminator_optimizer = RunAdam(discriminator.parameters(), lr=lr_disc, weight_decay=decay)
-    policy_step = PolicyStep(policies, critic, beta, config)
+    policy_step = PolicyStep(policies, critic, beta, config, lr_policy=lr_policy)
     penalised = config.gradient_penalty > 0
     cloning = demonstrations if config.cloning > 0 else None
 
@@ -151,9 +157,11 @@ def reinforcement_learning(
     rollouts: Rollouts,
     beta: Float[Tensor, " R"],
     config: MagailConfig,
+    *,
+    lr_policy: Float[Tensor, " R"] | None = None,
 ) -> Iterator[EpochRecord]:
     """The same policy step on the env's own rewards: what makes an expert where nobody has scripted one."""
-    policy_step = PolicyStep(policies, critic, beta, config)
+    policy_step = PolicyStep(policies, critic, beta, config, lr_policy=lr_policy)
     for epoch in range(1, config.epochs + 1):
         rollout = rollouts.collect(policies)
         learnt_from = rollout.part(policy_step.episodes)

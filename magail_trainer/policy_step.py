@@ -59,14 +59,22 @@ class PolicyStep:
         critic: values by agent, from the observations; trained in place.
         beta: weight of the policies' entropy, one per run.
         config: everything else.
+        lr_policy: learning rates of the policies, one per run; by default the config's for all.
     """
 
     def __init__(
-        self, policies: Policies, critic: nn.Module | None, beta: Float[Tensor, " R"], config: MagailConfig
+        self,
+        policies: Policies,
+        critic: nn.Module | None,
+        beta: Float[Tensor, " R"],
+        config: MagailConfig,
+        *,
+        lr_policy: Float[Tensor, " R"] | None = None,
     ) -> None:
         self._policies, self._critic, self._beta, self._config = policies, critic, beta, config
         norm = config.max_grad_norm
-        self._optimizer = RunAdam(policies.parameters(), lr=torch.full_like(beta, config.lr_policy), max_norm=norm)
+        lr_policy = torch.full_like(beta, config.lr_policy) if lr_policy is None else lr_policy
+        self._optimizer = RunAdam(policies.parameters(), lr=lr_policy, max_norm=norm)
         if critic is not None:
             lr = torch.full_like(beta, config.lr_critic)
             self._critic_optimizer = RunAdam(critic.parameters(), lr=lr, max_norm=norm)

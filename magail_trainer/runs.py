@@ -1,6 +1,6 @@
 """The run table: what tells the R runs of a sweep apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,22 +18,50 @@ class Runs:
     seed: Int[np.ndarray, " R"]
     beta: Float[np.ndarray, " R"]
     """Weight of the policy-entropy bonus."""
+    lr_policy: Float[np.ndarray, " R"] | None = None
+    """Adam's learning rate for the policies, where each run has its own; 0 holds them. None for the config's."""
+    lr_disc: Float[np.ndarray, " R"] | None = None
+    """The same for the discriminator."""
 
     def __post_init__(self) -> None:
-        pairs = list(zip(self.beta.tolist(), self.seed.tolist(), strict=True))
-        if not pairs:
+        rows = list(zip(*(column.tolist() for column in self.columns.values()), strict=True))
+        if not rows:
             raise InputError("There is nothing to train: expected at least one β and one seed.")
-        if len(set(pairs)) < len(pairs):
-            twice = next(pair for pair in pairs if pairs.count(pair) > 1)
-            raise InputError(f"β={twice[0]:g} with seed {twice[1]} is given twice; expected each run once.")
-        for beta, seed in pairs:
+        if len(set(rows)) < len(rows):
+            beta, seed, *_ = next(row for row in rows if rows.count(row) > 1)
+            raise InputError(f"β={beta:g} with seed {seed} is given twice; expected each run once.")
+        for beta, seed, *rates in rows:
             if not 0 <= beta < _MAX_BETA:
                 raise InputError(f"--betas must be numbers from 0 to below {_MAX_BETA:g}, not {beta:g}.")
             if seed < 0:
                 raise InputError(f"A seed must be at least 0, not {seed}.")
+            for rate in rates:
+                if not 0 <= rate < np.inf:
+                    raise InputError(f"The learning rate of a run must be 0 or a positive number, not {rate:g}.")
 
     def __len__(self) -> int:
         return len(self.seed)
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """β, seed, and what else there is, `[R]` each: the first columns of `runs.csv`."""
+        optional = {"lr_policy": self.lr_policy, "lr_disc": self.lr_disc}
+        given = {name: column for name, column in optional.items() if column is not None}
+        return {"beta": self.beta, "seed": self.seed, **given}
+
+    def select(self, rows: slice) -> "Runs":
+        """Some of the runs."""
+        return Runs(**{name: column[rows] for name, column in self.columns.items()})
+
+    @classmethod
+    def of_columns(cls, table: Mapping[str, np.ndarray]) -> "Runs":
+        """The runs of a table that has `columns` among others.
+
+        Raises:
+            KeyError: there is no β or seed.
+        """
+        rates = {name: table[name].astype(np.float64) for name in ("lr_policy", "lr_disc") if name in table}
+        return cls(seed=table["seed"], beta=table["beta"].astype(np.float64), **rates)
 
     @classmethod
     def grid(cls, *, betas: Sequence[float], seeds: Sequence[int]) -> "Runs":

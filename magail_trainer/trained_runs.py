@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from magail_trainer.config import MagailConfig
 from magail_trainer.encoding import Codes
 from magail_trainer.env_ids import EnvEntry, resolve
@@ -31,8 +29,7 @@ class TrainedRuns:
 
     def alone(self, run: int) -> Policies:
         """The policies of run number `run`, from 0, by themselves: R = 1."""
-        only = Runs(seed=self.runs.seed[run : run + 1], beta=self.runs.beta[run : run + 1])
-        policies = make_policies(self.codes, only, self.training)
+        policies = make_policies(self.codes, self.runs.select(slice(run, run + 1)), self.training)
         policies.load_state_dict({name: values[run : run + 1] for name, values in self.policies.state_dict().items()})
         return policies
 
@@ -47,7 +44,7 @@ def load_runs(path: str | Path) -> TrainedRuns:
     try:
         env_id, env_kwargs = config["env"]["id"], config["env"]["kwargs"]
         training = MagailConfig.read(config["training"])
-        runs = Runs(seed=table["seed"], beta=table["beta"].astype(np.float64))
+        runs = Runs.of_columns(table)
     except KeyError as missing:
         raise InputError(f"{str(path)!r} is not as it was written: it does not say {missing}.") from missing
     except (TypeError, AttributeError) as error:

@@ -84,11 +84,16 @@ class Trainer:
             config = replace(config, warm_critic=0)
         config = replace(config, warm_critic=min(config.warm_critic, config.epochs // 2))
         beta = torch.tensor(self.runs.beta, dtype=torch.float32, device=self.device)
+        lr_policy, lr_disc = (
+            None if rates is None else torch.tensor(rates, dtype=torch.float32, device=self.device)
+            for rates in (self.runs.lr_policy, self.runs.lr_disc)
+        )
         with self._rollouts() as rollouts:
             if self._trajectories is None:
                 if config.network != "tabular":
                     self._fit_normalizers(rollouts.collect(self.policies).batch)
-                yield from reinforcement_learning(self.policies, self.critic, rollouts, beta, config)
+                parts = (self.policies, self.critic, rollouts, beta, config)
+                yield from reinforcement_learning(*parts, lr_policy=lr_policy)
                 return
             demonstrations = self._demonstrations(self._trajectories)
             self._fit_normalizers(demonstrations.all)
@@ -96,7 +101,7 @@ class Trainer:
             for _ in self._clone(demonstrations, config.warm_start):
                 pass
             parts = (self.policies, self.discriminator, self.critic, rollouts, demonstrations, beta, config)
-            for record in magail(*parts, self._contrast):
+            for record in magail(*parts, contrast=self._contrast, lr_policy=lr_policy, lr_disc=lr_disc):
                 self._check_horizon(record)
                 yield record
 

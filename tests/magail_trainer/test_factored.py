@@ -11,7 +11,7 @@ import torch
 from gymnasium.spaces import Box, MultiBinary, MultiDiscrete, Space
 from pettingzoo import ParallelEnv
 
-from magail_trainer.config import PRESETS
+from magail_trainer.config import PRESETS, MagailConfig
 from magail_trainer.distributions import Categorical, Distribution, MultiCategorical
 from magail_trainer.encoding import Codes, FactoredSpace, FiniteSpace, action_code
 from magail_trainer.env_ids import EnvEntry
@@ -134,7 +134,7 @@ def test_only_agents_with_the_same_numbers_share_a_network() -> None:
     for other, groups in ((20, [["a", "b"]]), (10, [["a"], ["b"]])):
         codes = Codes.of(EnvEntry("lock", LockEnv, {"other": other}), network="mlp")
         assert [code.size for code in codes.actions.values()] == [60, 60]
-        assert sharing_groups(codes, "auto") == groups
+        assert sharing_groups(codes, MagailConfig()) == groups
 
 
 @pytest.mark.parametrize("share", ["none", "auto"])

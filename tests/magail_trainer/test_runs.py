@@ -45,6 +45,21 @@ def test_grid_refuses_with_one_sentence(betas: tuple[float, ...], seeds: tuple[i
     assert str(refusal.value) == message
 
 
+def test_the_same_seed_and_beta_may_differ_in_a_learning_rate() -> None:
+    runs = Runs(np.array([4, 4]), np.array([0.5, 0.5]), lr_disc=np.array([0.0, 0.1]))
+    assert list(runs.columns) == ["beta", "seed", "lr_disc"]
+    assert runs.select(slice(1, 2)).columns["lr_disc"].tolist() == [0.1]
+    again = Runs.of_columns({**runs.columns, "beta": np.array([1, 2]), "js_distance": np.zeros(2)})
+    assert again.lr_policy is None
+    assert again.lr_disc is not None
+    assert (again.beta.dtype, again.beta.tolist(), again.lr_disc.tolist()) == (np.float64, [1.0, 2.0], [0.0, 0.1])
+    with pytest.raises(InputError, match="given twice"):
+        Runs(np.array([4, 4]), np.array([0.5, 0.5]), lr_policy=np.array([0.1, 0.1]), lr_disc=np.array([0.1, 0.1]))
+    for rate in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(InputError, match=rf"^The learning rate of a run must be 0 or .*, not {rate:g}\.$"):
+            Runs(np.array([4]), np.array([0.5]), lr_policy=np.array([rate]))
+
+
 def test_a_table_refuses_the_same_run_twice_and_nothing_at_all() -> None:
     with pytest.raises(InputError, match=r"^β=0\.5 with seed 4 is given twice; expected each run once\.$"):
         Runs(seed=np.array([4, 4]), beta=np.array([0.5, 0.5]))

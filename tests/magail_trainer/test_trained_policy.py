@@ -49,6 +49,22 @@ def play_a(trainer: Trainer) -> None:
         policy.logits.data = logits.clone()
 
 
+def test_runs_that_differ_in_a_learning_rate_are_read_back(tmp_path: Path) -> None:
+    runs = Runs(seed=np.array([3, 3]), beta=np.zeros(2), lr_policy=np.array([0.1, 0.01]))
+    trainer = Trainer(MATCHING, None, runs, MagailConfig())
+    write_config(tmp_path, trainer.describe())
+    write_table(tmp_path / "runs.csv", runs.columns)
+    write_checkpoint(tmp_path, {"policies": trainer.policies})
+    read = load_runs(tmp_path)
+    assert {name: column.tolist() for name, column in read.runs.columns.items()} == {
+        "beta": [0.0, 0.0],
+        "seed": [3, 3],
+        "lr_policy": [0.1, 0.01],
+    }
+    for name, values in read.alone(1).state_dict().items():
+        assert torch.equal(values, trainer.policies.state_dict()[name][1:])
+
+
 @pytest.fixture(scope="module")
 def matching(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved(tmp_path_factory.mktemp("matching"), MATCHING, MagailConfig(), play_a)

@@ -114,6 +114,31 @@ def test_a_run_alone_equals_the_same_run_among_30_bit_for_bit(name: str) -> None
         np.testing.assert_array_equal(other[metric], values[[PAIRS.index(pair) for pair in shuffled]], err_msg=metric)
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_run_with_its_own_learning_rates_equals_the_run_of_a_config_with_them(exact: bool) -> None:  # noqa: FBT001
+    entry, rates = resolve(MATCHING), [(0.01, 0.01), (0.003, 0.1), (0.1, 0.001), (0.003, 0.001)]
+    dataset, config = make_dataset(entry), MagailConfig(epochs=25, exact=exact, reward_style="gail")
+    lr_policy, lr_disc = np.array(rates).T
+    many = Runs(np.array([3, 3, 3, 5]), np.array([0.0, 0.0, 0.0, 0.5]), lr_policy=lr_policy, lr_disc=lr_disc)
+    together = outcome(entry, dataset, many, config)
+    for row, (policy, disc) in enumerate(rates):
+        runs = runs_of([(float(many.beta[row]), int(many.seed[row]))])
+        alone = outcome(entry, dataset, runs, replace(config, lr_policy=policy, lr_disc=disc))
+        for metric, values in together.items():
+            np.testing.assert_array_equal(alone[metric][0], values[row], err_msg=metric)
+
+
+def test_a_learning_rate_of_0_holds_a_run() -> None:
+    entry = resolve(MATCHING)
+    rates = {"lr_policy": np.array([0.0, 0.1]), "lr_disc": np.array([0.1, 0.0])}
+    trainer = Trainer(entry, make_dataset(entry), Runs(np.array([3, 3]), np.zeros(2), **rates), MagailConfig(epochs=3))
+    before = [{k: v.clone() for k, v in m.state_dict().items()} for m in (trainer.policies, trainer.discriminator)]
+    train_with_history(trainer, log_every=3)
+    for held, module, old in zip((0, 1), (trainer.policies, trainer.discriminator), before, strict=True):
+        for name, values in module.state_dict().items():
+            assert [torch.equal(values[run], old[name][run]) for run in (0, 1)] == [held == 0, held == 1]
+
+
 def test_a_run_does_not_notice_that_others_play_longer_episodes() -> None:
     entry, config = EnvEntry("uneven", Uneven), replace(UNEVEN, epochs=15, rollout_episodes=10, batch_size=8)
     dataset = make_dataset(entry, "random", 50)
