@@ -105,7 +105,8 @@ def summary(results: Results) -> list[str]:
     """What the terminal shows: the lines of each β, and what independent policies could reach at best."""
     game, limit = results.game, best_product_js(results.expert_joint).distance
     shares = _joint_columns(results.expert_joint, game).items()
-    expert = ", ".join(f"{name.removeprefix('joint_').upper()} {share:.3f}" for name, share in shares)
+    shown = [(name, share) for name, share in shares if share > 0 or len(shares) <= 9]  # of 32, those that matter
+    expert = ", ".join(f"{name.removeprefix('joint_').upper()} {share:.3f}" for name, share in shown)
     num_runs = len(results.runs["seed"])
     work = f"{num_runs} {'run' if num_runs == 1 else 'runs'} for {results.history['epoch'][-1]} epochs"
     lines = [

@@ -12,7 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FORBIDDEN = {
-    "coordination_env": {"magail_trainer", "experiments", "tests", "torch", "scipy"},
+    "coordination_env": {
+        "magail_trainer",
+        "experiments",
+        "tests",
+        "torch",
+    },  # scipy: only when needed, see test_env_registry
     "magail_trainer": {"coordination_env", "experiments", "tests"},
     "experiments": {"tests"},
 }
