@@ -27,7 +27,7 @@ def exact_joint(trainer: Trainer) -> np.ndarray:
     sizes = [code.size for code in trainer.codes.finite_actions.values()]
     with closing(trainer.entry.make_vector(math.prod(sizes))) as vector_env:
         every_action = EnumeratedRollouts(vector_env, trainer.codes, num_runs=len(trainer.runs), device=trainer.device)
-    weight = every_action.collect(_in_double(trainer.policies)).batch.weight.double().cpu().numpy()
+    weight = every_action.joint(_in_double(trainer.policies)).double().cpu().numpy()
     return (weight / weight.sum(axis=-1, keepdims=True)).reshape(-1, *sizes)
 
 
