@@ -17,7 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from experiments.metrics import best_product_js, js_distance
+from experiments.best_product import best_product_js
+from experiments.metrics import js_distance
 from experiments.statistics import mean_interval
 
 Array = NDArray[Any]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.best_product import best_product_js
 from experiments.metrics import (
-    best_product_js,
     convention,
     coordination_rate,
     entropy,
