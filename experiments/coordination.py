@@ -31,7 +31,7 @@ from experiments.results import (
     summary,
 )
 from magail_trainer.command_line import display_path, run_command, this_command
-from magail_trainer.config import MagailConfig, RewardStyle
+from magail_trainer.config import Baseline, MagailConfig, PolicyStyle, RewardStyle, Schedule
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.evaluation import evaluation_rollouts, joint_action_counts
@@ -84,6 +84,17 @@ class CoordinationConfig:
     network: Literal["tabular", "mlp"] = "tabular"
     """Tables, or perceptrons with a hidden layer of 128 in their place, trained in the same way. Their learning rates
     are the given ones times 0.1 (policies) and 0.03 (discriminator), for an update moves an output by many weights."""
+    policy: PolicyStyle = "independent"
+    """What the agents share when they act: nothing (independent), a signal drawn for each episode and hidden from the
+    discriminator (shared_signal), or what the agents before them are about to do (autoregressive)."""
+    signals: int = MagailConfig.signals
+    """How many values a shared signal has."""
+    discriminator: Literal["joint", "per_agent"] = "joint"
+    """One discriminator of the joint action, or one for each agent that sees its own action alone."""
+    baseline: Baseline = "none"
+    """What REINFORCE subtracts from the reward: nothing, or its mean over the batch."""
+    lr_schedule: Schedule = "constant"
+    """What the policies' learning rate does: stay, or fall to 0 in a line."""
     policy_init_uniform: bool = False
     """Start all policies at exactly equal probabilities, not at logits of 0.1 times a standard normal."""
     no_plots: bool = False
@@ -134,7 +145,12 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         lr_policy=config.lr_policy * (1.0 if tabular else _MLP_LR_POLICY),
         lr_disc=config.lr_disc * (1.0 if tabular else _MLP_LR_DISC),
         hidden=MagailConfig.hidden if tabular else (128,),
+        lr_schedule=config.lr_schedule,
         reward_style=config.reward_style,
+        policy=config.policy,
+        signals=config.signals,
+        discriminator=config.discriminator,
+        baseline=config.baseline,
         policy_init_uniform=config.policy_init_uniform,
         exact=config.exact,
         network=config.network,

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from coordination_env.games import MatrixGame, matching
+from experiments.best_product import best_product_js
 from experiments.figure_parts import (
     INTERVAL_COLOR,
     Agent,
@@ -31,7 +32,7 @@ from experiments.figure_parts import (
 )
 from experiments.game_panels import draw_nash_conv, draw_simplex
 from experiments.games import conventions, joint_action_names, legend
-from experiments.metrics import best_product_js, js_distance
+from experiments.metrics import js_distance
 
 MEAN_LOOKS_LIKE_EXPERT = 0.5
 """The mean over seeds misleads when its JS distance is below this share of the nearest run's and of the limit."""

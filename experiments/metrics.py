@@ -4,13 +4,12 @@ Every function broadcasts over leading axes `...` (runs, epochs). `A_i` is the n
 distribution has one trailing axis per agent. Inputs are probabilities: nothing here samples.
 """
 
-from collections.abc import Iterator, Sequence
-from string import ascii_lowercase, ascii_uppercase
+from collections.abc import Iterable, Mapping, Sequence
+from string import ascii_lowercase
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.spatial.distance import jensenshannon
 from scipy.special import entr, rel_entr
 
@@ -18,18 +17,6 @@ Array = NDArray[np.float64]
 
 CONVENTION_THRESHOLD = 0.9
 """A run follows a convention when every agent plays its action with at least this probability."""
-
-RANDOM_STARTS = 8
-"""Random starting points of `best_product_js`, beside one near each pure joint action."""
-
-
-class BestProduct(NamedTuple):
-    """The product of independent policies that comes nearest to a joint distribution."""
-
-    distance: float
-    """Jensen–Shannon distance, base 2, in [0, 1]."""
-    marginals: list[Array]
-    """The policy of each agent, `[A_i]`."""
 
 
 def product_joint(marginals: Sequence[Array]) -> Array:
@@ -43,14 +30,79 @@ def entropy(probs: Array) -> Array:
     return entr(probs).sum(axis=-1)
 
 
-def mutual_information(joint: Array) -> Array:
-    """Mutual information in bits between the actions of two agents: `[..., A_0, A_1]` -> `[...]`.
+def marginals_of(joint: Array, *, num_agents: int = 2) -> list[Array]:
+    """What each agent does on its own: `[..., A_1, ..., A_N]` -> one `[..., A_i]` per agent."""
+    axes = ascii_lowercase[:num_agents]
+    return [np.einsum(f"...{axes}->...{axis}", joint) for axis in axes]
 
-    I(a_0; a_1) = KL(joint ‖ product of its marginals), Cover and Thomas (2006), equation 2.28.
+
+def mutual_information(joint: Array, *, num_agents: int = 2) -> Array:
+    """Mutual information in bits between the agents' actions: `[..., A_1, ..., A_N]` -> `[...]`.
+
+    I(a_1; a_2) = KL(joint ‖ product of its marginals), Cover and Thomas (2006), equation 2.28; of more than two agents
+    it is their total correlation (Watanabe 1960), the same divergence.
     """
-    independent = joint.sum(axis=-1, keepdims=True) * joint.sum(axis=-2, keepdims=True)
-    bits = rel_entr(joint, independent).sum(axis=(-2, -1)) / np.log(2)
+    independent = product_joint(marginals_of(joint, num_agents=num_agents))
+    bits = _sum_cells(rel_entr(joint, independent), num_agents) / np.log(2)
     return np.maximum(bits, 0.0)  # rounding makes it -1e-16 for independent agents
+
+
+class KLSplit(NamedTuple):
+    """Where a learner's KL divergence from the expert comes from, in bits, `[...]` each.
+
+    kl = irreducible + marginals − recovered. Independent policies recover nothing.
+    """
+
+    kl: Array
+    """KL(P_E ‖ q), all of it."""
+    irreducible: Array
+    """I_E, the expert's own mutual information: what independent policies can never remove (the second failure)."""
+    marginals: Array
+    """Σ_i KL(p_i ‖ q_i): each agent by itself is not as the expert's; what a collapse costs (the first failure)."""
+    recovered: Array
+    """E_expert[log q / Π q_i]: how much of the expert's correlation the learner's correlation explains. At most I_E
+    where the marginals are right; negative for a learner that is correlated in another way."""
+
+
+def kl_split(joint: Array, expert_joint: Array) -> KLSplit:
+    """Split KL(P_E ‖ q) by what it takes to remove it: `[..., A_1, ..., A_N]` against `[A_1, ..., A_N]`.
+
+    For independent policies, KL(P_E ‖ Π q_i) = I_E + Σ_i KL(p_i ‖ q_i), since log P_E / Π q_i = log P_E / Π p_i +
+    Σ_i log p_i / q_i, and log p_i / q_i is a function of one agent's action. For policies of any other class, whose
+    joint need not be a product, E_expert[log q / Π q_i] is taken off. The irreducible part is the expert's alone, the
+    same for every learner.
+
+    A learner that never does what the expert does is infinitely far: `kl` is ∞ then, and so is `marginals` where an
+    agent by itself never does it. That is not clipped here; the median over runs is defined all the same, the mean is
+    not. Where both are ∞, nobody can say what was recovered: NaN. A softmax is never at that end.
+    """
+    num_agents = expert_joint.ndim
+    joint, expert_joint = np.asarray(joint, dtype=np.float64), np.asarray(expert_joint, dtype=np.float64)
+    kl = _sum_cells(rel_entr(expert_joint, joint), num_agents) / np.log(2)
+    pairs = zip(
+        marginals_of(expert_joint, num_agents=num_agents), marginals_of(joint, num_agents=num_agents), strict=True
+    )
+    marginals = np.sum([rel_entr(expert, learner).sum(axis=-1) for expert, learner in pairs], axis=0) / np.log(2)
+    irreducible = np.full_like(kl, mutual_information(expert_joint, num_agents=num_agents))
+    with np.errstate(invalid="ignore"):
+        return KLSplit(kl, irreducible, marginals, irreducible + marginals - kl)
+
+
+def total_variation(joint: Array, reference: Array) -> Array:
+    """½ Σ |joint − reference|, in [0, 1]: `[..., A_1, ..., A_N]` against `[A_1, ..., A_N]` -> `[...]`.
+
+    The largest difference between the probabilities that the two give to any event.
+    """
+    return _sum_cells(np.abs(joint - reference), np.ndim(reference)) / 2
+
+
+def pooled_joint(joint: Array) -> Array:
+    """What all runs do together: `[R, A_1, ..., A_N]` -> `[A_1, ..., A_N]`, the mean over runs.
+
+    It can look like the expert although no run does: runs that all play AA and runs that all play BB pool to a mixture
+    that none of them plays. Always show it beside the runs.
+    """
+    return np.mean(joint, axis=0)
 
 
 def js_distance(joint: Array, reference: Array) -> Array:
@@ -73,70 +125,34 @@ def js_distance(joint: Array, reference: Array) -> Array:
     return np.where(np.isnan(distance) & np.isclose(p, q).all(axis=-1), 0.0, distance)[()]
 
 
-def coordination_rate(joint: Array, *, num_agents: int = 2) -> Array:
-    """Probability that all agents choose the same action, P(AA) + P(BB) + …: `[..., A, ..., A]` -> `[...]`.
+def mass_on(joint: Array, cells: Iterable[tuple[int, ...]], *, num_agents: int) -> Array:
+    """Probability that one of these joint actions is played, `[...]`; zero if there are none.
 
-    Raises ValueError if the agents have different numbers of actions.
+    Of the two conventions of the 2×2 matching game it is `coordination_rate`, P(AA) + P(BB).
     """
-    return np.einsum(f"...{'a' * num_agents}->...", joint)
+    leading = joint.shape[: joint.ndim - num_agents]
+    return sum((joint[..., *cell] for cell in cells), start=np.zeros(leading))
 
 
-def convention(marginals: Sequence[Array]) -> NDArray[np.str_]:
-    """Name of the convention that all agents follow: one `[..., A]` per agent -> `[...]`.
+def followed_convention(
+    policies: Sequence[Array], conventions: Mapping[str, tuple[int, ...]], *, otherwise: str
+) -> np.ndarray:
+    """Which convention all agents follow, by name, `[...]`.
 
-    The name is the action's letter once per agent, 'AA' or 'BB' in the 2×2 game, where every agent plays that action
-    with probability `CONVENTION_THRESHOLD` or more; else 'neither'.
+    That is the joint action of which every agent plays its part with probability `CONVENTION_THRESHOLD` or more.
 
-    Raises ValueError if the agents have different numbers of actions.
+    Args:
+        policies: each agent's, `[..., A_i]`.
+        conventions: joint actions by name.
+        otherwise: the name for where there is none.
     """
-    followed = np.stack(marginals).min(axis=0) >= CONVENTION_THRESHOLD
-    names = [letter * len(marginals) for letter in ascii_uppercase[: followed.shape[-1]]]
-    return np.select(list(np.moveaxis(followed, -1, 0)), names, default="neither")
+    names = np.full(policies[0].shape[:-1], otherwise, dtype=f"<U{max(map(len, [otherwise, *conventions]))}")
+    for name, cell in conventions.items():
+        parts = [policy[..., action] for policy, action in zip(policies, cell, strict=True)]
+        names[np.min(parts, axis=0) >= CONVENTION_THRESHOLD] = name
+    return names
 
 
-def best_product_js(joint: Array) -> BestProduct:
-    """Nearest that agents with independent policies can come to `joint`, `[A_1, ..., A_N]`, in JS distance.
-
-    The problem is not convex, and its minimum may lie on the border: at a pure joint action for a 70/30 mixture of AA
-    and BB. So all pure joint actions are tried as they are, and L-BFGS-B runs from near each of them and from a few
-    random points. The time grows with the number of joint actions; 2×2 takes some tens of milliseconds. The same
-    input gives the same output; of equally near products, the one of the joint's own marginals comes first, then a
-    pure one.
-    """
-    shape = joint.shape
-
-    def distance(marginals: Sequence[Array]) -> float:
-        return float(js_distance(product_joint(marginals), joint))
-
-    def divergence(roots: Array) -> float:
-        return distance(_marginals(roots, shape)) ** 2  # smooth where the distance has a kink, at zero
-
-    own = [joint.sum(axis=tuple(set(range(joint.ndim)) - {agent})) for agent in range(joint.ndim)]
-    corners = list(_pure_products(shape))
-    searched = [
-        _marginals(minimize(divergence, start, method="L-BFGS-B", tol=1e-15).x, shape) for start in _starts(corners)
-    ]
-    # Rounded, so that ties between the candidates are decided by their order and not by the last bit.
-    best = min([own, *corners, *searched], key=lambda marginals: round(distance(marginals), 9))
-    return BestProduct(distance(best), best)
-
-
-def _marginals(roots: Array, shape: Sequence[int]) -> list[Array]:
-    """Square roots of weights, `[A_1 + ... + A_N]`, any real numbers -> one distribution `[A_i]` per agent.
-
-    Squares reach a probability of zero at a finite point, which a softmax does not.
-    """
-    return [part**2 / (part**2).sum() for part in np.split(roots, np.cumsum(shape)[:-1])]
-
-
-def _pure_products(shape: Sequence[int]) -> Iterator[list[Array]]:
-    """Every pure joint action, as one distribution `[A_i]` per agent."""
-    for joint_action in np.ndindex(*shape):
-        yield [np.eye(size)[action] for size, action in zip(shape, joint_action, strict=True)]
-
-
-def _starts(corners: Sequence[Sequence[Array]]) -> list[Array]:
-    """Starting points of `_marginals`: one near each corner but inside, where no slope is zero, and random ones."""
-    near_corners = [0.4 + 0.6 * np.concatenate(corner) for corner in corners]
-    random = np.random.default_rng(0).uniform(0.1, 0.9, size=(RANDOM_STARTS, near_corners[0].size))
-    return [*near_corners, *random]
+def _sum_cells(values: Array, num_agents: int) -> Array:
+    """Sum over all joint actions: `[..., A_1, ..., A_N]` -> `[...]`."""
+    return values.sum(axis=tuple(range(-num_agents, 0)))

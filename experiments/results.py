@@ -11,9 +11,18 @@ import numpy as np
 from coordination_env.correlated_equilibria import ce_conv
 from coordination_env.equilibria import nash_conv
 from coordination_env.games import MatrixGame, matching
+from experiments.best_product import best_product_js
 from experiments.games import NEITHER, agent_names, conventions, joint_action_names, legend, letters, title
-from experiments.joint_measures import followed_convention, marginals, mass_on, total_correlation
-from experiments.metrics import best_product_js, entropy, js_distance, mutual_information
+from experiments.metrics import (
+    entropy,
+    followed_convention,
+    js_distance,
+    kl_split,
+    marginals_of,
+    mass_on,
+    mutual_information,
+    total_variation,
+)
 from experiments.statistics import variance_interval
 from magail_trainer.trajectories import Trajectories
 
@@ -53,23 +62,25 @@ def exact_columns(joint: np.ndarray, expert_joint: np.ndarray, game: MatrixGame)
     Beside measures of `experiments.metrics` there are `coordination_rate`, the probability of the strict pure
     equilibria of the game together, zero where it has none; `convention`, the one of them that all agents follow;
     `nash_conv`, of the agents' own policies taken as independent; and `ce_conv`, of the joint distribution. For
-    independent policies these two are the same number. Of more than two agents the total correlation takes the place of
-    the mutual information.
+    independent policies these two are the same number. The `kl_` columns are the parts of KL(expert ‖ learner); see
+    `kl_split`.
 
     Args:
         joint: `[R, A_1..A_N]`
         expert_joint: `[A_1..A_N]`
         game: of N agents.
     """
-    policies = dict(zip(agent_names(game), marginals(joint, num_agents=game.num_agents), strict=True))
-    equilibria = conventions(game)
+    policies = dict(zip(agent_names(game), marginals_of(joint, num_agents=game.num_agents), strict=True))
+    equilibria, kl = conventions(game), kl_split(joint, expert_joint)
     return {
         **prob_columns(joint, game),
         **{f"entropy_{agent}": entropy(policy) for agent, policy in policies.items()},
         **_joint_columns(joint, game, prefix=""),
         "coordination_rate": mass_on(joint, equilibria.values(), num_agents=game.num_agents),
         "js_distance": js_distance(joint, expert_joint),
-        **_correlation_column(joint, game),
+        "total_variation": total_variation(joint, expert_joint),
+        "mutual_information": mutual_information(joint, num_agents=game.num_agents),
+        **{f"kl_{name}": getattr(kl, name) for name in ("irreducible", "marginals", "recovered")},
         "convention": followed_convention(list(policies.values()), equilibria, otherwise=NEITHER),
         "nash_conv": nash_conv(game.payoffs, list(policies.values())),
         "ce_conv": ce_conv(game.payoffs, joint),
@@ -83,7 +94,7 @@ def prob_columns(joint: np.ndarray, game: MatrixGame) -> Columns:
         joint: `[R, A_1..A_N]`
         game: of N agents.
     """
-    policies = dict(zip(agent_names(game), marginals(joint, num_agents=game.num_agents), strict=True))
+    policies = dict(zip(agent_names(game), marginals_of(joint, num_agents=game.num_agents), strict=True))
     shown = letters(game).lower() if max(game.num_actions) > 2 else "a"
     return {
         f"prob_{letter}_{agent}": policy[:, action]
@@ -146,12 +157,6 @@ def _joint_columns(joint: np.ndarray, game: MatrixGame, *, prefix: str = "") -> 
     names = joint_action_names(game)
     flat = joint.reshape(*joint.shape[: joint.ndim - game.num_agents], len(names))
     return {f"{prefix}joint_{name.lower()}": flat[..., index] for index, name in enumerate(names)}
-
-
-def _correlation_column(joint: np.ndarray, game: MatrixGame) -> Columns:
-    if game.num_agents == 2:
-        return {"mutual_information": mutual_information(joint)}
-    return {"total_correlation": total_correlation(joint, num_agents=game.num_agents)}
 
 
 def _std(values: np.ndarray) -> float:

@@ -7,7 +7,7 @@ in β share their noise; the bootstrap starts from the same stream on every call
 import numpy as np
 from scipy.stats import binomtest
 
-from magail_trainer.statistics import Array, Interval, bootstrap_interval
+from magail_trainer.statistics import Array, Interval, bootstrap_interval, interquartile_mean
 
 
 def mean_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> Interval:
@@ -19,6 +19,33 @@ def mean_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0)
     Raises ValueError if there are no values or one of them is not finite.
     """
     return bootstrap_interval(values, np.mean, confidence=confidence, rng_seed=rng_seed)
+
+
+def iqm_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> Interval:
+    """Interquartile mean over seeds, values `[S]`, with its percentile bootstrap interval (Agarwal et al. 2021).
+
+    One run that failed does not decide it. Where half the runs go one way and half the other, as the P(A) of runs that
+    collapse, it lies between them as any mean does: show the share of either beside it.
+
+    Raises ValueError if there are no values or one of them is not finite.
+    """
+    return bootstrap_interval(values, interquartile_mean, confidence=confidence, rng_seed=rng_seed)
+
+
+def paired_difference_interval(
+    values: Array, baseline: Array, *, confidence: float = 0.95, rng_seed: int = 0
+) -> Interval:
+    """Mean of values − baseline over seeds, `[S]` each in the same order of seeds, with its paired bootstrap interval.
+
+    Seeds are drawn, and with a seed both of its runs. Two βs of one seed share their noise, which cancels here: the
+    interval is narrower than that between two independent means, and is the one to judge an effect of β by.
+
+    Raises ValueError if the two differ in length, there are no values or one of them is not finite.
+    """
+    values, baseline = np.asarray(values, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    if values.shape != baseline.shape:
+        raise ValueError(f"a paired difference needs the same seeds twice, got {values.shape} and {baseline.shape}")
+    return mean_interval(values - baseline, confidence=confidence, rng_seed=rng_seed)
 
 
 def variance_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> Interval:

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 import tyro
 
+from experiments.best_product import best_product_js
 from experiments.coordination import CoordinationConfig, run_experiment
-from experiments.metrics import best_product_js
 from experiments.results import AGENTS, Columns, Results
 from experiments.statistics import Interval, fair_coin_p_value, mean_interval, share_interval
 from magail_trainer.command_line import display_path, run_command, this_command

@@ -32,7 +32,8 @@ torch.set_num_threads(1)
 CHECKOUT = Path(coordination.__file__).parents[1]
 COLUMNS = [
     *("beta", "seed", "prob_a_agent_0", "prob_a_agent_1", "entropy_agent_0", "entropy_agent_1"),
-    *("joint_aa", "joint_ab", "joint_ba", "joint_bb", "coordination_rate", "js_distance", "mutual_information"),
+    *("joint_aa", "joint_ab", "joint_ba", "joint_bb", "coordination_rate", "js_distance", "total_variation"),
+    *("mutual_information", "kl_irreducible", "kl_marginals", "kl_recovered"),
     *(
         "convention",
         "nash_conv",

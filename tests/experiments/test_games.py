@@ -15,13 +15,13 @@ from experiments import games
 from experiments.coordination import CoordinationConfig, run_experiment
 from experiments.figures import coordination_figure
 from experiments.games import GameName
-from experiments.joint_measures import followed_convention, marginals, mass_on, total_correlation
-from experiments.metrics import coordination_rate, mutual_information, product_joint
+from experiments.metrics import product_joint
 from experiments.results import Columns, exact_columns, prob_columns, summary
 from magail_trainer.errors import InputError
 
 torch.set_num_threads(1)
 
+DIVERGENCES = ("total_variation", "mutual_information", "kl_irreducible", "kl_marginals", "kl_recovered")
 SMALL = CoordinationConfig(betas=(0.0, 2.0), seeds=(1, 2), epochs=12, eval_episodes=40, no_plots=True)
 
 
@@ -55,9 +55,8 @@ def test_every_game_trains_and_leaves_a_full_table(
     with (tmp_path / "run" / "runs.csv").open(newline="") as stream:
         header, *rows = list(csv.reader(stream))
     joint = [f"joint_{name.lower()}" for name in games.joint_action_names(results.game)]
-    correlation = "mutual_information" if len(games.agent_names(results.game)) == 2 else "total_correlation"
     sampled = [f"sampled_{name}" for name in (*joint, "coordination_rate", "js_distance")]
-    measures = ["coordination_rate", "js_distance", correlation, "convention", "nash_conv", "ce_conv"]
+    measures = ["coordination_rate", "js_distance", *DIVERGENCES, "convention", "nash_conv", "ce_conv"]
     assert [name for name in header if "prob" not in name and "entropy" not in name] == [
         *("beta", "seed", *joint, *measures, *sampled)
     ]
@@ -90,27 +89,6 @@ def test_columns_of_a_correlated_pair_in_chicken_by_hand() -> None:
     # Alone, against a coin: swerving earns -0.5, going straight -4.5, the coin -2.5. Two agents.
     np.testing.assert_allclose(columns["nash_conv"], [4, 0], atol=1e-12)
     np.testing.assert_allclose(columns["js_distance"][0], 0, atol=1e-12)
-
-
-def test_measures_agree_with_those_of_two_agents() -> None:
-    joint = np.random.default_rng(0).dirichlet(np.ones(4), size=5).reshape(5, 2, 2)
-    np.testing.assert_allclose(total_correlation(joint, num_agents=2), mutual_information(joint), atol=1e-12)
-    cells = games.conventions(matching()).values()
-    np.testing.assert_array_equal(mass_on(joint, cells, num_agents=2), coordination_rate(joint))
-    np.testing.assert_allclose(marginals(joint, num_agents=2)[1], joint.sum(axis=1))
-
-
-def test_total_correlation_of_a_shared_coin() -> None:
-    coin = np.zeros((2, 2, 2, 2))
-    coin[0, 0, 0, 0] = coin[1, 1, 1, 1] = 0.5
-    assert total_correlation(coin, num_agents=4) == pytest.approx(3)
-    assert total_correlation(np.full((2, 2, 2), 1 / 8), num_agents=3) == 0
-
-
-def test_a_convention_needs_every_agent() -> None:
-    policies = [np.array([[0.95, 0.05], [0.95, 0.05], [0.05, 0.95]]), np.array([[0.1, 0.9], [0.2, 0.8], [1.0, 0.0]])]
-    found = followed_convention(policies, {"AB": (0, 1), "BA": (1, 0)}, otherwise="neither")
-    assert found.tolist() == ["AB", "neither", "BA"]
 
 
 @pytest.mark.parametrize(

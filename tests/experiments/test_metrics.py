@@ -62,6 +62,80 @@ def test_independent_agents_share_no_information(first: np.ndarray, second: np.n
     assert 0.0 <= information < 1e-12
 
 
+def test_total_correlation_of_three_agents_that_match_is_two_bits() -> None:
+    matching = np.zeros((2, 2, 2))
+    matching[0, 0, 0] = matching[1, 1, 1] = 0.5
+    assert metrics.mutual_information(matching, num_agents=3) == pytest.approx(2.0)  # 3 bits apart, 1 together
+    assert metrics.mutual_information(np.stack([matching] * 4), num_agents=3).shape == (4,)
+
+
+@pytest.mark.parametrize(("expert", "bits"), [(BIMODAL, 1.0), (MIXED, 0.0), (ALL_AA, 0.0), (INDEPENDENT, 0.0)])
+def test_the_irreducible_part_is_the_experts_mutual_information(expert: np.ndarray, bits: float) -> None:
+    assert metrics.kl_split(MIXED, expert).irreducible == pytest.approx(bits, abs=1e-12)
+
+
+def test_kl_split_of_the_two_failures_by_hand() -> None:
+    """What the JS distance cannot tell apart: mixing costs nothing in the marginals, a near collapse much."""
+    collapsed = np.outer([0.99, 0.01], [0.99, 0.01])
+    split = metrics.kl_split(np.stack([MIXED, collapsed, BIMODAL]), BIMODAL)
+    each = 0.5 * math.log2(0.5 / 0.99) + 0.5 * math.log2(0.5 / 0.01)  # 2.329 bits for either agent
+    np.testing.assert_allclose(split.marginals, [0.0, 2 * each, 0.0], atol=1e-12)
+    np.testing.assert_allclose(split.irreducible, [1.0, 1.0, 1.0])
+    np.testing.assert_allclose(split.kl, [1.0, 1 + 2 * each, 0.0], atol=1e-12)
+    np.testing.assert_allclose(split.recovered, [0.0, 0.0, 1.0], atol=1e-12)
+
+
+positive = arrays(np.float64, (2,), elements=st.floats(0.01, 1.0)).map(lambda weights: weights / weights.sum())
+
+
+@given(distributions((2, 2)), positive, positive)
+def test_kl_of_independent_policies_is_mutual_information_and_marginal_mismatch(
+    expert: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> None:
+    split = metrics.kl_split(metrics.product_joint([first, second]), expert)
+    assert split.kl == pytest.approx(float(split.irreducible + split.marginals), abs=1e-9)
+    assert split.recovered == pytest.approx(0.0, abs=1e-9)
+    cells = [p * math.log2(p / q) for p, q in zip(expert.ravel(), np.outer(first, second).ravel(), strict=True) if p]
+    assert split.kl == pytest.approx(sum(cells), abs=1e-9)
+
+
+@given(distributions((2, 3, 2)))
+def test_a_perfect_learner_recovers_all_the_correlation(expert: np.ndarray) -> None:
+    split = metrics.kl_split(expert, expert)
+    np.testing.assert_allclose([split.kl, split.marginals], 0.0, atol=1e-9)
+    assert split.recovered == pytest.approx(metrics.mutual_information(expert, num_agents=3), abs=1e-9)
+
+
+def test_kl_split_is_infinite_where_the_learner_never_does_what_the_expert_does() -> None:
+    crossed = np.array([[0.0, 0.5], [0.5, 0.0]])
+    split = metrics.kl_split(np.stack([ALL_AA, crossed]), BIMODAL)
+    np.testing.assert_array_equal(split.kl, [np.inf, np.inf])
+    np.testing.assert_allclose(split.marginals, [np.inf, 0.0])
+    np.testing.assert_array_equal(split.recovered, [np.nan, -np.inf])
+    assert metrics.kl_split(ALL_AA, ALL_AA).kl == 0.0
+
+
+def test_total_variation_by_hand() -> None:
+    joints = np.stack([BIMODAL, MIXED, ALL_AA, NOISY])
+    np.testing.assert_allclose(metrics.total_variation(joints, BIMODAL), [0.0, 0.5, 0.5, 0.1])
+    assert metrics.total_variation(ALL_AA, np.array([[0.0, 0.0], [0.0, 1.0]])) == 1.0
+
+
+def test_runs_that_collapse_pool_to_the_expert_that_none_of_them_plays() -> None:
+    runs = np.stack([ALL_AA, ALL_AA[::-1, ::-1]])
+    np.testing.assert_array_equal(metrics.pooled_joint(runs), BIMODAL)
+    np.testing.assert_allclose(metrics.js_distance(runs, BIMODAL), 0.557923, atol=1e-6)
+
+
+def test_the_failures_tie_in_js_distance_and_lie_between_higher_values() -> None:
+    """Both corners and the mixture: 0.557923. On the diagonal in between it rises to 0.580."""
+    prob_a = np.linspace(0, 1, 1001)
+    policies = np.stack([prob_a, 1 - prob_a], axis=-1)
+    distances = metrics.js_distance(metrics.product_joint([policies, policies]), BIMODAL)
+    np.testing.assert_allclose(distances[[0, 500, 1000]], 0.557923, atol=1e-6)
+    assert distances.max() == pytest.approx(0.580, abs=5e-4)
+
+
 def test_js_distance_by_hand() -> None:
     # AA against the bimodal expert: ½ (log2 4/3) + ½ (½ log2 2/3 + ½ log2 2) under the root.
     corner = math.sqrt(0.5 * math.log2(4 / 3) + 0.25 * math.log2(2 / 3) + 0.25)
@@ -112,72 +186,26 @@ def test_js_distance_refuses_another_shape(shape: tuple[int, ...]) -> None:
         metrics.js_distance(np.ones(shape), MIXED)
 
 
-def test_coordination_rate() -> None:
+MATCHES = [(0, 0), (1, 1)]
+
+
+def test_the_mass_on_joint_actions() -> None:
     joints = np.stack([BIMODAL, MIXED, NOISY, ALL_AA])
-    np.testing.assert_allclose(metrics.coordination_rate(joints), [1.0, 0.5, 0.9, 1.0])
-    assert metrics.coordination_rate(np.full((2, 2, 2), 1 / 8), num_agents=3) == pytest.approx(0.25)
-    with pytest.raises(ValueError, match="dimension"):
-        metrics.coordination_rate(np.full((2, 3), 1 / 6))
+    np.testing.assert_allclose(metrics.mass_on(joints, MATCHES, num_agents=2), [1.0, 0.5, 0.9, 1.0])
+    eighths = np.full((2, 2, 2), 1 / 8)
+    assert metrics.mass_on(eighths, [(0, 0, 0), (1, 1, 1)], num_agents=3) == pytest.approx(0.25)
+    np.testing.assert_array_equal(metrics.mass_on(joints, [], num_agents=2), np.zeros(4))
 
 
-def test_convention_needs_both_agents_at_the_threshold() -> None:
+def test_a_convention_needs_both_agents_at_the_threshold() -> None:
     first = np.array([0.995, 0.005, 0.9, 0.9, 0.89, 0.5, 0.95])
     second = np.array([0.992, 0.001, 0.9, 0.1, 0.99, 0.5, 0.05])
-    names = metrics.convention([np.stack([p, 1 - p], axis=-1) for p in (first, second)])
+    policies = [np.stack([p, 1 - p], axis=-1) for p in (first, second)]
+    names = metrics.followed_convention(policies, {"AA": (0, 0), "BB": (1, 1)}, otherwise="neither")
     assert names.tolist() == ["AA", "BB", "AA", "neither", "neither", "neither", "neither"]
 
 
-def test_convention_of_three_agents_with_three_actions() -> None:
-    assert metrics.convention([np.array([0.0, 0.05, 0.95])] * 3) == "CCC"
-
-
-@pytest.mark.parametrize(
-    ("joint", "distance"),
-    [(BIMODAL, 0.557923), (ASYMMETRIC, 0.411333), (NOISY, 0.383136), (MIXED, 0), (ALL_AA, 0), (INDEPENDENT, 0)],
-)
-def test_best_product_of_the_experts(joint: np.ndarray, distance: float) -> None:
-    best = metrics.best_product_js(joint)
-    assert best.distance == pytest.approx(distance, abs=1e-6)
-    reached = metrics.js_distance(metrics.product_joint(best.marginals), joint)
-    assert best.distance == pytest.approx(float(reached), abs=1e-12)
-
-
-def test_best_product_of_asymmetric_is_the_aa_corner() -> None:
-    np.testing.assert_array_equal(metrics.best_product_js(ASYMMETRIC).marginals, [[1, 0], [1, 0]])
-
-
-def test_best_product_is_as_near_as_any_on_a_fine_grid() -> None:
-    rng = np.random.default_rng(1)
-    for concentration in np.repeat([0.2, 0.5, 1.0], 2):
-        joint = rng.dirichlet(np.full(4, concentration)).reshape(2, 2)
-        assert metrics.best_product_js(joint).distance == pytest.approx(nearest_on_grids(joint), abs=1e-6)
-
-
-def test_best_product_of_larger_games() -> None:
-    """Three agents that always match: any product is a compromise; agents with unlike action counts work as well."""
-    matching = np.zeros((2, 2, 2))
-    matching[0, 0, 0] = matching[1, 1, 1] = 0.5
-    assert metrics.best_product_js(matching).distance == pytest.approx(0.557923, abs=1e-6)  # a corner, as for two
-    independent = np.outer([0.1, 0.9], [0.2, 0.3, 0.5])
-    assert metrics.best_product_js(independent).distance == pytest.approx(0, abs=1e-6)
-
-
-def test_best_product_gives_the_same_answer_twice() -> None:
-    first, second = metrics.best_product_js(NOISY), metrics.best_product_js(NOISY)
-    assert first.distance == second.distance
-    np.testing.assert_array_equal(first.marginals, second.marginals)
-
-
-def nearest_on_grids(joint: np.ndarray, *, points: int = 121, refinements: int = 6) -> float:
-    """Smallest JS distance of a product to `joint` on a grid over both P(A), then on ever finer ones around it."""
-    low, high = np.zeros(2), np.ones(2)
-    nearest = math.inf
-    for _ in range(refinements):
-        prob_a = np.linspace(low, high, points)
-        probs = np.stack([prob_a, 1 - prob_a], axis=-1)
-        distances = metrics.js_distance(metrics.product_joint([probs[:, None, 0], probs[None, :, 1]]), joint)
-        row, column = np.unravel_index(distances.argmin(), distances.shape)
-        nearest = min(nearest, float(distances.min()))
-        centre, width = np.array([prob_a[row, 0], prob_a[column, 1]]), (high - low) / 20
-        low, high = np.clip(centre - width, 0, 1), np.clip(centre + width, 0, 1)
-    return nearest
+def test_a_convention_may_be_to_do_different_things() -> None:
+    policies = [np.array([[0.95, 0.05], [0.95, 0.05], [0.05, 0.95]]), np.array([[0.1, 0.9], [0.2, 0.8], [1.0, 0.0]])]
+    found = metrics.followed_convention(policies, {"AB": (0, 1), "BA": (1, 0)}, otherwise="neither")
+    assert found.tolist() == ["AB", "neither", "BA"]
