@@ -69,7 +69,7 @@ def test_a_panel_shows_the_runs_their_ends_and_the_points() -> None:
     panel = Panel(flow, fixed_points(flow), trajectories, np.array(["AA", "neither"]))
     figure = phase_portrait_figure([Row("row", [panel])], title="title", note="note")
     (axes,) = figure.axes
-    assert axes.get_title(loc="left") == "β = 0   runs: 1 AA, 1 neither, 0 BB"
+    assert axes.get_title(loc="left") == "β = 0\nruns end: 1 AA, 1 neither, 0 BB"
     (runs,) = [
         lines.get_segments()
         for lines in axes.collections
