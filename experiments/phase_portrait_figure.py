@@ -114,8 +114,8 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         axes.scatter(*ends.T, s=26, color=color, edgecolors="black", linewidths=0.6, zorder=5, clip_on=False)
         counts.append(f"{len(ends)} {name}")
     both = visited_both(panel.trajectories)
-    circling = f"; {both} visited both" if both else ""
-    axes.set_title(f"β = {panel.flow.beta:g}\nruns end: {', '.join(counts)}{circling}", fontsize=10)
+    circling = f" ({both} runs visited AA and BB)" if both else ""
+    axes.set_title(f"β = {panel.flow.beta:g}{circling}\nruns end: {', '.join(counts)}", fontsize=10)
     for name, place in (("AA", (0.94, 0.9)), ("BB", (0.06, 0.1)), ("AB", (0.94, 0.06)), ("BA", (0.06, 0.94))):
         axes.text(*place, name, ha="center", va="center", size=9, path_effects=[_HALO], zorder=6)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
