@@ -4,7 +4,9 @@
 
 Two discriminators bound what a discriminator in training does. A frozen one, as it would be against uniform policies,
 stands beside runs whose discriminator learns ten times more slowly than the policies; an optimal one beside runs whose
-discriminator learns ten times as fast. The runs are those of `experiments.coordination`.
+discriminator learns ten times as fast. The runs are those of `experiments.coordination`. A slow discriminator is not a
+frozen one: at β = 0.25 under −log(1 − D) the runs go to one convention as its flow says, until the discriminator has
+learnt to expect that, then to the other, and on. Each panel says how many runs visited both.
 
 The folder: figure.png, fixed_points.csv, config.json, and for each discriminator a folder of its name with the runs,
 as `experiments.coordination` writes them: `history.npz` holds the trajectories.
@@ -91,7 +93,8 @@ def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Pa
         trained = {kind: run_experiment(_runs_of(config, kind, folder)) for kind in config.discriminator}
         expert_joint = trained[config.discriminator[0]].expert_joint
         rows, table = [], _PointTable()
-        for kind, results in trained.items():
+        for kind in config.discriminator:
+            results = trained[kind]
             panels = [_panel(config, kind, beta, results) for beta in config.betas]
             for panel in panels:
                 table.add(kind, panel)
@@ -128,8 +131,9 @@ def _check(config: PhasePortraitConfig) -> None:
     if not config.logit_bound > 0:
         raise InputError(f"--logit_bound must be a positive number, not {config.logit_bound}.")
     if np.isinf(config.logit_bound) and config.reward_style in ("non_saturating", "airl"):
+        reward = _REWARDS[config.reward_style]
         raise InputError(
-            f"--logit_bound must be finite: {_REWARDS[config.reward_style]} is infinite at an infinite logit."
+            f"--logit_bound must be finite, not inf: the reward {reward} is infinite at an infinite logit."
         )
 
 

@@ -13,12 +13,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from experiments.figures import CONVENTION_COLORS, STYLE
+from coordination_env.games import matching
+from experiments.figure_parts import convention_colors
+from experiments.figures import STYLE
 from experiments.fixed_points import FixedPoint, Stability
 from experiments.gradient_flow import GradientFlow, theta_of
 from experiments.metrics import Array
 
 AGENTS = ("agent_0", "agent_1")
+CONVENTION_COLORS = convention_colors(matching())
 
 _MARKERS: Mapping[Stability, tuple[str, str, float]] = {
     "stable": ("o", "black", 10),
@@ -61,7 +64,7 @@ def phase_portrait_figure(rows: Sequence[Row], *, title: str, note: str) -> Figu
     """A row for each discriminator, a column for each β."""
     columns = max(len(row.panels) for row in rows)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(max(3.3 * columns + 1.2, 10), 3.35 * len(rows) + 1.9), layout="constrained")
+        figure = Figure(figsize=(max(3.3 * columns + 1.2, 10), 3.55 * len(rows) + 1.9), layout="constrained")
         room = "\n" * (note.count("\n") + 1)  # the layout knows of the title, not of the note
         figure.suptitle(f"{title}\n{room}", fontsize=14, fontweight="bold")
         figure.text(0.5, 1 - 0.42 / figure.get_figheight(), note, ha="center", va="top", size=10)
@@ -91,6 +94,12 @@ def basins(flow: GradientFlow, prob_a: Array) -> Array:
     return 1 / (1 + np.exp(-theta))
 
 
+def visited_both(trajectories: Array) -> int:
+    """How many runs had both agents at P(A) ≥ 0.8 at one time and both at P(A) ≤ 0.2 at another: `[K, S, 2]`."""
+    near_aa, near_bb = (trajectories.min(axis=-1) >= 0.8).any(axis=0), (trajectories.max(axis=-1) <= 0.2).any(axis=0)
+    return int(np.count_nonzero(near_aa & near_bb))
+
+
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     _draw_flow(axes, panel.flow)
     lines = list(np.moveaxis(panel.trajectories, 1, 0))
@@ -107,7 +116,9 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         ends = panel.trajectories[-1, panel.convention == name]
         axes.scatter(*ends.T, s=26, color=color, edgecolors="black", linewidths=0.6, zorder=5, clip_on=False)
         counts.append(f"{len(ends)} {name}")
-    axes.set_title(f"β = {panel.flow.beta:g}   runs: {', '.join(counts)}", fontsize=10)
+    both = visited_both(panel.trajectories)
+    circling = f" ({both} runs visited AA and BB)" if both else ""
+    axes.set_title(f"β = {panel.flow.beta:g}{circling}\nruns end: {', '.join(counts)}", fontsize=10)
     for name, place in (("AA", (0.94, 0.9)), ("BB", (0.06, 0.1)), ("AB", (0.94, 0.06)), ("BA", (0.06, 0.94))):
         axes.text(*place, name, ha="center", va="center", size=9, path_effects=[_HALO], zorder=6)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
