@@ -95,8 +95,17 @@ def _draw_boundary(axes: Axes, betas: Array, boundary: Callable[[float], float])
     places = np.interp(critical, y, np.arange(len(y)), right=np.nan)  # beyond the last β there is no place for it
     axes.plot(ratios, places, color=BOUNDARY_COLOR, linestyle="dashed", linewidth=2.5)
     if np.isposinf(critical).all():
-        axes.text(0.5, 0.99, "boundary: none, at no finite β", transform=axes.transAxes, ha="center", va="top",
-                  size=8.5, bbox={"facecolor": "white", "edgecolor": BOUNDARY_COLOR, "alpha": 0.9})  # fmt: skip
+        note = {"facecolor": "white", "edgecolor": BOUNDARY_COLOR, "alpha": 0.9}
+        axes.text(
+            0.96,
+            0.03,
+            "frozen D: no critical β",
+            transform=axes.transAxes,
+            ha="right",
+            va="bottom",
+            size=8.5,
+            bbox=note,
+        )
 
 
 def _edges(centres: Array) -> Array:
