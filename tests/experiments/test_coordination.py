@@ -219,8 +219,12 @@ CHANGES: dict[str, Any] = {
     "expert_episodes": 300,
     "expert_seed": 1,
     "num_agents": 3,
+    "policy": "autoregressive",
+    "discriminator": "per_agent",
+    "baseline": "batch",
+    "lr_schedule": "linear",
 }
-TESTED_BY_THEMSELVES = {"game", "no_plots", "dataset", "device", "output", "overwrite"}
+TESTED_BY_THEMSELVES = {"game", "signals", "no_plots", "dataset", "device", "output", "overwrite"}
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +243,15 @@ def test_every_setting_has_an_effect(name: str, unchanged: Results, tmp_path: Pa
     results = run_experiment(replace(config, **{name: CHANGES[name]}))
     column = "sampled_joint_aa" if name == "eval_episodes" else "prob_a_agent_0"
     assert not np.array_equal(results.runs[column], unchanged.runs[column])
+
+
+def test_the_number_of_signals_has_an_effect(tmp_path: Path) -> None:
+    shared = replace(SMALL, policy="shared_signal")
+    two, three = (
+        run_experiment(replace(shared, signals=signals, output=tmp_path / str(signals))).runs for signals in (2, 3)
+    )
+    assert not np.array_equal(two["prob_a_agent_0"], three["prob_a_agent_0"])
+    assert (two["mutual_information"] > 0).all()
 
 
 @pytest.mark.parametrize(
