@@ -23,10 +23,11 @@ DISCRIMINATORS = {"joint": "joint discriminator", "per_agent": "per-agent discri
 _FAR = 0.6
 """Where the colours end."""
 _NOTE = (
-    "Large: Jensen–Shannon distance of the learner's joint actions from the expert's, mean over seeds. An expert with "
-    "mutual information cannot be matched by independent policies, at any setting: a product has none.\n"
-    "A shared signal, or seeing the others' actions, lets policies have it; a discriminator for each agent sees "
-    "marginals alone, so that nothing tells such policies what to correlate. Marginals off: a convention was chosen."
+    "Large: Jensen–Shannon distance of the learner's joint actions from the expert's, mean over seeds with its "
+    "interval. Bits shared: mutual information of the agents' actions, the learner's and the expert's.\n"
+    "Independent policies share none, whatever the discriminator: an expert who has some is out of their reach. A "
+    "shared signal, or seeing the others' actions, lets policies have it.\nDiscriminators that see one agent each get "
+    "the marginals right and cannot tell what to correlate. Marginals off: a convention was chosen."
 )
 
 

@@ -45,6 +45,7 @@ Optimizer = Literal["gradient", "adam"]
 BIMODAL = np.array([[0.5, 0.0], [0.0, 0.5]])
 
 _SLOWEST, _FASTEST = 1e-6, 1e6
+_BETAS = (-100.0, 100.0)  # all critical ones are in between
 
 
 def mixed_point_is_stable(
@@ -95,6 +96,27 @@ def critical_speed_ratio(
     ends = (math.log(_SLOWEST), math.log(_FASTEST))
     found = root_scalar(lambda log_ratio: _growth(optimal, math.exp(log_ratio), optimizer), bracket=ends, xtol=1e-12)
     return math.exp(found.root)
+
+
+def critical_beta_at_speed(
+    reward_style: RewardStyle,
+    speed_ratio: float,
+    *,
+    expert_joint: Array = BIMODAL,
+    logit_bound: float = LOGIT_BOUND,
+    optimizer: Optimizer = "gradient",
+) -> float:
+    """The β above which the mixed point is stable with a discriminator of this speed ρ; negative where it always is.
+
+    The entropy bonus pulls the growing mode back by the same rate at any speed, so that there is one such β. The
+    arguments and errors are those of `mixed_point_is_stable`.
+    """
+
+    def growth(beta: float) -> float:
+        return _growth(GradientFlow(expert_joint, reward_style, beta, logit_bound=logit_bound), speed_ratio, optimizer)
+
+    critical_beta(GradientFlow(expert_joint, reward_style, 0.0, logit_bound=logit_bound))  # raises
+    return float(root_scalar(growth, bracket=_BETAS, xtol=1e-12).root)
 
 
 def coupled_jacobian(flow: GradientFlow, theta: Array, speed_ratio: float, optimizer: Optimizer = "gradient") -> Array:

@@ -13,7 +13,7 @@ only if both are reproduced.
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +23,9 @@ import tyro
 
 from experiments.coordination import ExpertType
 from experiments.critical_beta import Frozen, frozen_critical_beta
+from experiments.discriminator_speed import critical_beta_at_speed
 from experiments.figures import save_figure
-from experiments.mpe_jobs import check_finished, run_jobs
+from experiments.mpe_jobs import check_finished, run_jobs, with_defaults
 from experiments.phase_cells import Effort, Part, Start, parts_of, read_cells
 from experiments.phase_figure import Boundary, phase_figure
 from experiments.phase_verdicts import verdict_jobs, verdict_lines
@@ -65,10 +66,7 @@ class PhaseConfig:
 
     def settle(self) -> "PhaseConfig":
         """What `quick` stands for, in the place of every flag that was not given."""
-        if not self.quick:
-            return self
-        defaults = {setting.name: setting.default for setting in fields(self)}
-        return replace(self, **{name: value for name, value in QUICK.items() if getattr(self, name) == defaults[name]})
+        return with_defaults(self, QUICK) if self.quick else self
 
     @property
     def effort(self) -> Effort:
@@ -156,9 +154,15 @@ def write_report(output: Path, *, title: str, boundary: Boundary, boundary_label
     return lines, reproduced
 
 
-def frozen_boundary(reward: RewardStyle, ratio: float) -> float:
-    """The limit of a slow discriminator, which is the same for every ratio; see `critical_beta`."""
-    return frozen_critical_beta(reward)
+def stability_boundary(reward: RewardStyle, ratio: float) -> float:
+    """The β above which 50/50 is stable, by the linear theory of `discriminator_speed`; at ratio 0 D is frozen.
+
+    Infinite for rewards without a lower bound, NaN where 50/50 is stable without any entropy bonus.
+    """
+    if math.isinf(frozen_critical_beta(reward)):
+        return math.inf
+    beta = critical_beta_at_speed(reward, ratio, logit_bound=math.inf)
+    return beta if beta > 0 else math.nan
 
 
 def run_phase_diagram(config: PhaseConfig) -> tuple[list[str], bool]:
@@ -172,8 +176,8 @@ def run_phase_diagram(config: PhaseConfig) -> tuple[list[str], bool]:
         f"{config.seeds} seeds per cell{', without sampling noise' if config.exact else ''}"
     )
     # The boundary is that of the bimodal expert.
-    boundary = frozen_boundary if config.expert_type == "bimodal" else (lambda reward, ratio: np.nan)
-    label = "critical β if D were frozen at its optimum for 50/50 (here it starts at no opinion)"
+    boundary = stability_boundary if config.expert_type == "bimodal" else (lambda reward, ratio: np.nan)
+    label = "theory: above it 50/50 is stable (D near its optimum, gradient flow; here D starts at no opinion)"
     return write_report(config.output, title=title, boundary=boundary, boundary_label=label)
 
 

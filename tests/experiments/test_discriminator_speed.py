@@ -11,6 +11,7 @@ from experiments.discriminator_speed import (
     BIMODAL,
     Optimizer,
     coupled_jacobian,
+    critical_beta_at_speed,
     critical_speed_ratio,
     mixed_point_is_stable,
 )
@@ -110,3 +111,15 @@ def test_a_small_push_grows_below_the_critical_speed_and_dies_above(speed_ratio:
 def test_an_expert_that_prefers_an_action_is_refused() -> None:
     with pytest.raises(ValueError, match="no fixed point"):
         mixed_point_is_stable("gail", 0.0, 1.0, expert_joint=np.array([[0.7, 0.0], [0.0, 0.3]]))
+
+
+@pytest.mark.parametrize("ratio", [1e-5, 0.1, 0.5, 1.0, 1.5])
+def test_the_critical_beta_of_a_speed_is_the_inverse_of_the_critical_speed(ratio: float) -> None:
+    beta = critical_beta_at_speed("gail", ratio, logit_bound=math.inf)
+    assert beta == pytest.approx(math.log(3) / 2 - ratio / 3, abs=1e-6)  # ρ = 3/2 (Δ - 2β)
+    assert critical_speed_ratio("gail", beta, logit_bound=math.inf) == pytest.approx(ratio, rel=1e-4)
+
+
+def test_a_fast_discriminator_needs_no_entropy_with_gail_and_some_with_symmetric() -> None:
+    assert critical_beta_at_speed("gail", 10.0, logit_bound=math.inf) < 0
+    assert critical_beta_at_speed("symmetric", 100.0, logit_bound=math.inf) == pytest.approx(2 / 9, abs=1e-6)
