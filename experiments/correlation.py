@@ -175,7 +175,7 @@ def read_cells(cells: Path) -> tuple[Table, dict[str, np.ndarray]]:
 def summary(table: Mapping[str, np.ndarray], experts: Mapping[str, np.ndarray]) -> list[str]:
     """What the terminal shows: for each cell and β the distance, who matches, and where the divergence comes from."""
     lines = []
-    for expert in dict.fromkeys(table["expert"]):
+    for expert in sorted(set(table["expert"]), key=_expert_place):
         limit = best_product_js(experts[expert]).distance
         information = table["kl_irreducible"][table["expert"] == expert][0]
         lines.append(
