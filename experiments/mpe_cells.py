@@ -140,11 +140,13 @@ class Cell:
         if self.algorithm == "cloning":
             entry = TASKS[self.task].entry
             command = Clone(entry.id, dataset=Path(), output=Path(), network="mlp").with_preset()
-            return command.settings(entry), updates or command.updates
-        warm_start = min(preset.warm_start, updates or preset.warm_start)
+            return command.settings(entry), updates or command.updates_on(self._episodes)
+        warm_start, passes = min(preset.warm_start, updates or preset.warm_start), 0 if updates else preset.warm_passes
         discriminator = "joint" if self.algorithm == "magail_joint" else "per_agent"
         epochs = self.effort.epochs or preset.epochs
-        return replace(preset, discriminator=discriminator, epochs=epochs, warm_start=warm_start), warm_start
+        return replace(
+            preset, discriminator=discriminator, epochs=epochs, warm_start=warm_start, warm_passes=passes
+        ), warm_start
 
     def fill(self, folder: Path) -> str:
         """Record, train, play; write the run folder and the returns."""
@@ -168,6 +170,11 @@ class Cell:
         write_table(folder / RETURNS, {**keys, **cost, **returns})
         means = _mean_by(keys["env"], returns["return_stochastic"])
         return "mean return of " + ", ".join(f"{env} {mean:.2f}" for env, mean in means.items())
+
+    @property
+    def _episodes(self) -> int:
+        """Of the dataset."""
+        return self.demonstrations * (1 + TASKS[self.task].copies(COPIES) if self.is_symmetric else 1)
 
     @property
     def is_symmetric(self) -> bool:

@@ -66,8 +66,11 @@ class Task:
     def augmented(self, demonstrations: Trajectories, *, copies: int) -> Trajectories:
         """Demonstrations of the task's expert and beside each its images, all or `copies`, under the symmetries."""
         name = f"experiments.mpe_symmetries:{self.symmetries}"
-        symmetries = find_symmetries(name, self.entry)
-        return augment(demonstrations, symmetries, copies=min(copies, len(symmetries)), name=name)
+        return augment(demonstrations, find_symmetries(name, self.entry), copies=self.copies(copies), name=name)
+
+    def copies(self, most: int) -> int:
+        """Images of each demonstration: `most`, or as many as there are symmetries."""
+        return min(most, len(find_symmetries(f"experiments.mpe_symmetries:{self.symmetries}", self.entry)))
 
 
 def _team(env: str, expert: str, floor: str, symmetries: str) -> Task:

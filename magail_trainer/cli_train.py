@@ -9,7 +9,7 @@ import numpy as np
 import tyro
 
 from magail_trainer.command_line import display_path, key_values, this_command
-from magail_trainer.config import PRESET_BETA, PRESETS, MagailConfig, Network
+from magail_trainer.config import PRESET_BETA, PRESETS, MagailConfig, Network, at_least_passes
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
@@ -18,6 +18,7 @@ from magail_trainer.trajectories import Trajectories, read_manifest
 
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 _CLONING_UPDATES = 2000  # many more than a warm start has: a baseline is to be as good as it can be
+_CLONING_PASSES = 32
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ class Clone:
     """The folder to make, as train makes one."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """One run for each."""
-    updates: int = _CLONING_UPDATES
-    """How many updates."""
+    updates: int | None = None
+    """How many updates; by default 2000, or as many as 32 passes over the dataset take: augmented ones are large."""
     network: Network = "auto"
     """As for train."""
     hidden: tuple[int, ...] = MagailConfig.hidden
@@ -149,18 +150,19 @@ class Clone:
         from magail_trainer.trainer import Trainer
 
         torch.set_num_threads(1)
-        for name in ("updates", "log_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name} must be at least 1, not {getattr(self, name)}.")
+        for name, value in (("updates", self.updates), ("log_every", self.log_every)):
+            if value is not None and value < 1:
+                raise InputError(f"--{name} must be at least 1, not {value}.")
         entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
         runs = Runs.grid(betas=(0.0,), seeds=self.seeds)
         dataset = Trajectories.load(self.dataset)
+        updates = self.updates_on(len(dataset))
         own = {"marker": CONFIG, "others": BESIDE_CONFIG, "overwrite": self.overwrite, "reads": self.dataset}
         with new_folder(self.output, **own) as folder:
             trainer = Trainer(entry, dataset, runs, self.settings(entry), device=self.device)
             history = History()
-            for update, loss in enumerate(trainer.clone(self.updates), start=1):
-                if update % self.log_every == 0 or update in (1, self.updates):
+            for update, loss in enumerate(trainer.clone(updates), start=1):
+                if update % self.log_every == 0 or update in (1, updates):
                     history.append(update, {"cloning_loss": loss})
             stacked = history.stack()
             final = {"cloning_loss": stacked["cloning_loss"][-1]}
@@ -169,7 +171,7 @@ class Clone:
                 config={
                     "command": this_command("magail"),
                     "algorithm": "behavioural_cloning",
-                    "updates": self.updates,
+                    "updates": updates,
                     **trainer.describe(),
                     "dataset": describe_dataset(self.dataset),
                 },
@@ -178,8 +180,14 @@ class Clone:
                 modules={"policies": trainer.policies},
             )
         network = trainer.config.network
-        print(f"Cloned {len(runs)} runs ({network}) with {self.updates} updates in {display_path(self.output)}.")
+        print(f"Cloned {len(runs)} runs ({network}) with {updates} updates in {display_path(self.output)}.")
         _print_final(runs.beta, final)
+
+    def updates_on(self, episodes: int) -> int:
+        """How many updates there are on a dataset of so many episodes."""
+        if self.updates is not None:
+            return self.updates
+        return at_least_passes(_CLONING_UPDATES, _CLONING_PASSES, episodes=episodes, batch_size=self.batch_size)
 
     def settings(self, entry: EnvEntry) -> MagailConfig:
         """What the trainer is told: the flags, the preset of the network, and nothing that cloning has no use for."""

@@ -18,7 +18,7 @@ _AT_LEAST_ONE = ("epochs", "rollout_episodes", "batch_size", "policy_epochs", "p
 _POSITIVE = ("lr_policy", "lr_disc", "lr_critic", "lr_cloning")
 _NOT_NEGATIVE = (
     "clip", "value_clip", "max_grad_norm", "gradient_penalty", "disc_weight_decay", "cloning", "warm_start",
-    "warm_critic",
+    "warm_passes", "warm_critic",
 )  # fmt: skip
 _SHARES = ("discount", "gae_lambda")
 
@@ -119,7 +119,9 @@ class MagailConfig:
     """Share taken from the right label and given to the wrong one."""
 
     warm_start: int = 0
-    """Updates of behavioural cloning before the first epoch."""
+    """Updates of behavioural cloning before the first epoch, or as many as warm_passes takes; 0 for none."""
+    warm_passes: int = 0
+    """Passes over the dataset that a warm start has at least: augmented datasets are large."""
     warm_critic: int = 0
     """Epochs after a warm start in which the discriminator and the critic learn alone; at most half of all."""
     lr_cloning: float = 0.01
@@ -171,6 +173,11 @@ class MagailConfig:
         return cls(**{name: value for name, value in values.items() if name in known})
 
 
+def at_least_passes(updates: int, passes: int, *, episodes: int, batch_size: int) -> int:
+    """So many updates, or as many as it takes to see all of a dataset's `episodes` so many times."""
+    return max(updates, -(-passes * episodes // min(batch_size, episodes)))
+
+
 PRESETS: Mapping[str, MagailConfig] = {
     "tabular": MagailConfig(),
     "mlp": MagailConfig(
@@ -197,6 +204,7 @@ PRESETS: Mapping[str, MagailConfig] = {
         disc_updates=5,
         gradient_penalty=0.02,
         warm_start=200,  # few: a policy that is sure of what it learnt by heart explores no more
+        warm_passes=32,  # no more than the 200 updates take on 200 demonstrations, more on augmented ones
         warm_critic=10,
         lr_cloning=3e-3,
         cloning=1.0,

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from magail_trainer.batch import Batch
 from magail_trainer.behavioural_cloning import behavioural_cloning
-from magail_trainer.config import MagailConfig
+from magail_trainer.config import MagailConfig, at_least_passes
 from magail_trainer.contrasts import Contrast, MixedPlay, expert_against_learner, two_sides
 from magail_trainer.demonstrations import Demonstrations, ExactDemonstrations
 from magail_trainer.discriminators import Discriminators
@@ -98,7 +98,7 @@ class Trainer:
             demonstrations = self._demonstrations(self._trajectories)
             self._fit_normalizers(demonstrations.all)
             fit_normalizers(self.discriminator, demonstrations.all)
-            for _ in self._clone(demonstrations, config.warm_start):
+            for _ in self._clone(demonstrations, self._warm_updates(self._trajectories)):
                 pass
             parts = (self.policies, self.discriminator, self.critic, rollouts, demonstrations, beta, config)
             for record in magail(*parts, contrast=self._contrast, lr_policy=lr_policy, lr_disc=lr_disc):
@@ -123,6 +123,13 @@ class Trainer:
         if self.config.discriminator != "zero_sum":
             return expert_against_learner
         return MixedPlay(two_sides(self.policies.agents, self.config.sides), seeds=self.runs.seed.tolist())
+
+    def _warm_updates(self, trajectories: Trajectories) -> int:
+        config, episodes = self.config, len(trajectories)
+        if config.warm_start == 0:
+            return 0
+        size = episodes if config.exact else config.batch_size
+        return at_least_passes(config.warm_start, config.warm_passes, episodes=episodes, batch_size=size)
 
     @contextmanager
     def _rollouts(self) -> Iterator[Rollouts]:

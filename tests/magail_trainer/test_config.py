@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from magail_trainer.config import PRESETS, MagailConfig
+from magail_trainer.config import PRESETS, MagailConfig, at_least_passes
 from magail_trainer.errors import InputError
 
 NOT_A_NUMBER, INFINITE = float("nan"), float("inf")
@@ -95,3 +95,11 @@ def test_refuses_an_unknown_choice(name: str, choices: str) -> None:
     with pytest.raises(InputError) as refusal:
         config.__post_init__()
     assert str(refusal.value) == f"--{name} must be one of {choices}, not 'other'."
+
+
+@pytest.mark.parametrize(
+    ("episodes", "batch_size", "expected"),
+    [(10, 32, 200), (200, 32, 200), (201, 32, 201), (9600, 32, 9600), (9600, 64, 4800), (9600, 20_000, 200)],
+)
+def test_large_datasets_are_passed_over_as_often_by_hand(episodes: int, batch_size: int, expected: int) -> None:
+    assert at_least_passes(200, 32, episodes=episodes, batch_size=batch_size) == expected

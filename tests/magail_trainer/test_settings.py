@@ -57,6 +57,7 @@ OF_PERCEPTRONS = {
     "disc_weight_decay": 0.5,
     "label_smoothing": 0.2,
     "warm_start": 4,
+    "warm_passes": 9,
     "warm_critic": 0,
     "lr_cloning": 0.02,
     "cloning": 2.0,
