@@ -200,6 +200,14 @@ def test_a_run_alone_equals_the_same_run_in_company(style: PolicyStyle) -> None:
         assert not torch.equal(together[name][0], together[name][1])
 
 
+def test_a_signal_has_as_many_values_as_were_asked_for() -> None:
+    for signals in (2, 5):
+        config = MagailConfig(policy="shared_signal", signals=signals)
+        policies = make_policies(Codes.of(MATCHING), Runs.grid(betas=(0.0,), seeds=(0,)), config)
+        assert policies.num_signals == signals
+        assert all(policy.logits.shape == (1, signals, 2) for policy in policies.policies.values())  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("continuous", [False, True])
 def test_perceptrons_train_with_everything_that_there_is(style: PolicyStyle, *, continuous: bool) -> None:

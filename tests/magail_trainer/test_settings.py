@@ -27,6 +27,8 @@ OF_TABLES = {
     "policy_init_uniform": True,
     "discount": 0.5,
     "exact": True,
+    "policy": "autoregressive",
+    "baseline": "batch",
 }
 OF_PERCEPTRONS = {
     "epochs": 4,
@@ -62,7 +64,7 @@ OF_PERCEPTRONS = {
     "lr_cloning": 0.02,
     "cloning": 2.0,
 }
-ELSEWHERE = {"network", "own_network", "allow_variable_horizon", "sides"}
+ELSEWHERE = {"network", "own_network", "allow_variable_horizon", "sides", "signals"}
 
 
 def test_every_setting_has_a_change_to_test() -> None:
