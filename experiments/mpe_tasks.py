@@ -45,7 +45,7 @@ class Task:
     floors: tuple[str, ...]
     """Joint policies that anybody can write down, which a learner must outdo."""
     symmetries: str
-    """The function in `experiments.mpe_symmetries`: what leaves env and expert as they are, or nearly so."""
+    """The function in `experiments.mpe_symmetries`: what leaves env and expert as they are."""
     sides: tuple[Side, ...]
     """One of all agents, or several which are each played against the scripted expert."""
 

@@ -24,8 +24,8 @@ EPISODES = 12
 LENGTH = 25
 GROUPS = {
     "simple_speaker_listener": 8 * 6,
-    "simple_spread": 8 * 6,
-    "simple_spread_any_landmark": 8 * 6 * 6,
+    "simple_spread": 8,
+    "simple_spread_any_landmark": 8 * 6,
     "simple_push": 8 * 2,
     "simple_tag": 8 * 6 * 2,
 }
@@ -112,9 +112,7 @@ def test_the_expert_does_what_the_symmetry_says(task: str) -> None:
         rows = np.arange(image.num_transitions)
         chosen = player.act(image.acted_on, episode=rows, step=rows)
         same = {agent: float(np.mean(chosen[agent] == actions)) for agent, actions in image.actions.items()}
-        # Agents of simple_spread who have changed places take turns in another order when they keep clear.
-        in_turn = task.startswith("spread") and any(old != new for old, new in symmetry.parts.items())
-        assert min(same.values()) >= (0.85 if in_turn else 1.0), (symmetry.name, same)
+        assert min(same.values()) == 1, (symmetry.name, same)
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -136,7 +134,7 @@ def test_a_quarter_turn_by_hand() -> None:
     """x becomes −y and y becomes x: to the right (2) becomes up (4), up becomes left (1)."""
     recorded = demonstrations("spread_fixed", episodes=1)
     index = next(i for i, plane in enumerate(PLANE) if plane.tolist() == [[0, -1], [1, 0]])
-    turned = symmetries_of("spread_fixed")[index * 6 - 1]
+    turned = symmetries_of("spread_fixed")[index - 1]
     observations, actions = turned.observations["agent_1"], turned.actions["agent_1"]
     seen = np.arange(1.0, 19.0, dtype=np.float32)[np.newaxis]
     assert turned.parts == {agent: agent for agent in recorded.agents}
@@ -165,11 +163,11 @@ def test_another_env_and_continuous_actions_are_refused(name: str) -> None:
         find_symmetries(f"experiments.mpe_symmetries:{name}", continuous)
 
 
-@pytest.mark.parametrize(("number", "count"), [(1, 8), (2, 16), (4, 8 * 24)])
+@pytest.mark.parametrize(("number", "count"), [(1, 8), (2, 8 * 2), (4, 8 * 24)])
 def test_other_numbers_of_agents(number: int, count: int) -> None:
     entry = replace(TASKS["spread_fixed"].entry, kwargs={"N": number})
-    symmetries = find_symmetries("experiments.mpe_symmetries:simple_spread", entry)
+    symmetries = find_symmetries("experiments.mpe_symmetries:simple_spread_any_landmark", entry)
     recorded = record(entry, RandomJointPolicy(entry.make()), episodes=2, seed=0)
     assert len(augment(recorded, symmetries, name="any")) == 2 * count
     assert isinstance(entry.make().action_space("agent_0"), Discrete)
-    assert mpe_symmetries.simple_spread(entry.make())[0].name == symmetries[0].name
+    assert mpe_symmetries.simple_spread_any_landmark(entry.make())[0].name == symmetries[0].name
