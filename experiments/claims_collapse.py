@@ -126,7 +126,7 @@ def mixing(judged: Mapping[str, Sequence[Criterion]], cells: Table, seeds: str, 
         limits.append(
             Criterion(
                 f"{reward}: the bonus that is enough depends on the discriminator's speed",
-                f"from β = {_beta(fastest)} to β = {_beta(slowest)} over lr_disc / lr_policy",
+                f"from {_beta(fastest)} to {_beta(slowest)} over lr_disc / lr_policy",
                 fastest < slowest,
             )
         )
@@ -176,7 +176,7 @@ def theory(frozen: Sequence[Criterion], cells: Table, seeds: str, commands: Sequ
         "thousands of epochs and what attracts far from it.",
         seeds,
         commands,
-        ("phase_portrait_gail", "phase_diagram"),
+        ("phase_portrait_gail", "phase_portrait_non_saturating", "phase_diagram"),
     )
 
 
@@ -233,4 +233,4 @@ def _coordination(cell: Mapping[str, Any]) -> str:
 
 
 def _beta(beta: float) -> str:
-    return "beyond the last one tried" if math.isinf(beta) else f"{beta:g}"
+    return "none of those tried" if math.isinf(beta) else f"β = {beta:g}"

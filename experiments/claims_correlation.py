@@ -20,6 +20,7 @@ def mismatch(
     experts: Mapping[str, np.ndarray],
     run_c: Table,
     map_runs: Table,
+    control: Sequence[Criterion],
     commands: Sequence[str],
 ) -> Claim:
     """Independent policies cannot match correlated demonstrations, whatever β is.
@@ -29,6 +30,7 @@ def mismatch(
         experts: the joint distribution of each, as it was recorded.
         run_c: the runs of the seed's run C, β = 0 and β = 5.
         map_runs: all runs of the phase diagram, with the bimodal expert.
+        control: the criteria of the seed's run D, whose expert has no correlation.
         commands: that repeat it.
     """
     independent = chosen(correlation, policy="independent")
@@ -49,6 +51,7 @@ def mismatch(
         criteria.append(stays_above(f"bimodal, run C, β = {beta:g}", chosen(run_c, beta=beta)["js_distance"], bimodal))
     name = f"bimodal, all rewards, speeds and {len(np.unique(map_runs['beta']))} β of the phase diagram"
     criteria.append(stays_above(name, map_runs["js_distance"], bimodal))
+    criteria += [Criterion(f"mixed, run D, {item.expected}", item.observed, item.holds) for item in control]
     return Claim(
         "Correlated demonstrations cannot be matched by independent policies, at any β",
         "The expert's joint distribution is no product, and independent policies have no other. The nearest product, "
@@ -62,7 +65,7 @@ def mismatch(
         f"{seed_counts([len(np.unique(independent['seed']))])} seeds per expert and discriminator, "
         f"{len(np.unique(run_c['seed']))} of run C, {len(map_runs['beta'])} runs of the phase diagram",
         commands,
-        ("correlation", "suggested_run_C"),
+        ("correlation", "suggested_run_C", "suggested_run_D"),
     )
 
 

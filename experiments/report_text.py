@@ -79,11 +79,12 @@ def claims_of(plan: Plan) -> list[Claim]:
         path.name.rsplit("-", 1)[1]: _seeds(read_table(path / RUNS)) for path in parts.glob("frozen-gail-*")
     }
     of_theory = ", ".join(f"{number} seeds {kind}" for kind, number in sorted(frozen_seeds.items()))
+    of_runs = [commands["C"], commands["D"]]
     return [
         collapse(runs["A"], judged["A"], bimodal, known, [commands["A"], diagram]),
         collapse_table(verdicts, known, [diagram]),
         mixing(at_five, cells, seeds, [commands["B"], commands["C"], diagram]),
-        mismatch(table, experts, runs["C"], map_runs(parts), [matrix, commands["C"], diagram]),
+        mismatch(table, experts, runs["C"], map_runs(parts), judged["D"], [matrix, *of_runs, diagram]),
         repair(table, games[WITH_BONUS], [matrix, of_game[WITH_BONUS]]),
         theory(frozen_criteria(parts), cells, f"frozen: {of_theory}; {seeds_of_map}", [diagram, *portraits]),
         payoffs_unseen(games, joints, [of_game[name] for name in SAME_DEMONSTRATIONS]),
@@ -158,7 +159,7 @@ def _claim_blocks(number: int, claim: Claim) -> list[Block]:
         _evidence(claim.criteria, ("expected", "observed [95 % interval]", "holds")),
     ]
     if claim.limits:
-        blocks.append(Heading("What the claim needs to be told with", 3))
+        blocks.append(Heading("Where it needs a qualification", 3))
         if claim.verdict != "reproduced" and any(limit.holds for limit in claim.limits):
             blocks.append(Paragraph(claim.qualification))
         blocks.append(_evidence(claim.limits, ("what else there may be", "observed [95 % interval]", "seen")))
