@@ -135,9 +135,9 @@ def mixing(judged: Mapping[str, Sequence[Criterion]], cells: Table, seeds: str, 
         "Bimodal expert, reward −log(1 − D), β = 5: both agents go to 50/50, and coordination to a half.",
         criteria,
         limits,
-        "β = 5 is far more than it takes. The least β of the phase diagram from which on no cell collapses "
-        f"(coordination below {MIXED:g}) is another one for every reward and speed of the discriminator; the claim "
-        "on correlated demonstrations says why a mix is no nearer to a correlated expert than a collapse is.",
+        "How large β must be is not one number. The least β of the phase diagram from which on no cell collapses "
+        f"(coordination below {MIXED:g}) differs with the reward and the speed of the discriminator; the claim on "
+        "correlated demonstrations says why a mix is no nearer to a correlated expert than a collapse is.",
         seeds,
         commands,
         ("suggested_run_B", "phase_diagram"),
