@@ -24,8 +24,8 @@ import tyro
 from experiments.convention_figure import PARTS, conventions_figure, parts
 from experiments.convention_measures import convention_columns, final_landmarks, recorded_landmarks
 from experiments.figures import save_figure
+from experiments.jobs import Job, check_finished, run_jobs, with_defaults
 from experiments.mpe_cells import EVALUATION_SEED, Cell, Effort, Method, References, job_of
-from experiments.mpe_jobs import Job, check_finished, run_jobs, with_defaults
 from experiments.mpe_tables import COLUMNS, floor_table, score_table
 from experiments.mpe_tasks import TASKS
 from experiments.statistics import mean_interval

@@ -24,7 +24,7 @@ from experiments.coordination import CoordinationConfig, run_experiment
 from experiments.correlation_figure import correlation_figure
 from experiments.figures import save_figure
 from experiments.games import ExpertType, GameName
-from experiments.mpe_jobs import check_finished, finished, read_settings, run_jobs, with_defaults
+from experiments.jobs import check_finished, finished, read_settings, run_jobs, with_defaults
 from experiments.statistics import mean_interval, share_interval
 from magail_trainer.command_line import display_path, run_command
 from magail_trainer.config import PolicyStyle

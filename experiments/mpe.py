@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
+from experiments.jobs import Job, check_finished, run_jobs, with_defaults
 from experiments.mpe_cells import Cell, Effort, Method, References, job_of
-from experiments.mpe_jobs import Job, check_finished, run_jobs, with_defaults
 from experiments.mpe_report import write_report
 from magail_trainer.command_line import display_path, run_command
 from magail_trainer.errors import InputError

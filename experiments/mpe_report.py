@@ -12,8 +12,8 @@ from pathlib import Path
 import tyro
 
 from experiments.figures import save_figure
+from experiments.jobs import finished
 from experiments.mpe_figures import curves_figure, scores_figure
-from experiments.mpe_jobs import finished
 from experiments.mpe_tables import floor_table, markdown, read_curves, score_table, summarise
 from magail_trainer.command_line import display_path, run_command
 from magail_trainer.errors import InputError

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.jobs import finished, read_settings
 from experiments.mpe_cells import RETURNS, SYMMETRIC
-from experiments.mpe_jobs import finished, read_settings
 from experiments.mpe_tasks import TASKS
 from experiments.statistics import mean_interval
 from magail_trainer.files import read_arrays

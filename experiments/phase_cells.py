@@ -21,7 +21,7 @@ from coordination_env.games import matching
 from experiments.coordination import ENV_ID
 from experiments.exact_play import exact_joint
 from experiments.games import ExpertType
-from experiments.mpe_jobs import finished, read_settings
+from experiments.jobs import finished, read_settings
 from experiments.results import Columns, exact_columns, joint_frequencies
 from experiments.statistics import mean_interval
 from magail_trainer.config import MagailConfig, RewardStyle

@@ -25,7 +25,7 @@ from experiments.coordination import ExpertType
 from experiments.critical_beta import Frozen, frozen_critical_beta
 from experiments.discriminator_speed import critical_beta_at_speed
 from experiments.figures import save_figure
-from experiments.mpe_jobs import check_finished, run_jobs, with_defaults
+from experiments.jobs import check_finished, run_jobs, with_defaults
 from experiments.phase_cells import Effort, Part, Start, parts_of, read_cells
 from experiments.phase_figure import Boundary, phase_figure
 from experiments.phase_verdicts import verdict_jobs, verdict_lines

@@ -20,7 +20,7 @@ import tyro
 from experiments import correlation, phase_diagram
 from experiments.claims import Claim
 from experiments.coordination import CoordinationConfig
-from experiments.mpe_jobs import run_jobs
+from experiments.jobs import run_jobs
 from experiments.phase_portrait import PhasePortraitConfig
 from experiments.report_pages import html, markdown
 from experiments.report_parts import Plan

@@ -15,7 +15,7 @@ from typing import Any
 
 from experiments import correlation, phase_diagram
 from experiments.coordination import CoordinationConfig, run_experiment
-from experiments.mpe_jobs import Job, check_finished
+from experiments.jobs import Job, check_finished
 from experiments.phase_portrait import PhasePortraitConfig, draw_phase_portrait
 from experiments.suggested_runs import SUGGESTED_RUNS, Name, run_suggested
 from magail_trainer.config import RewardStyle

@@ -13,7 +13,7 @@ from experiments.claims import Claim, Table, chosen
 from experiments.claims_collapse import collapse, collapse_table, mixing, theory
 from experiments.claims_correlation import mismatch, repair
 from experiments.claims_games import SAME_DEMONSTRATIONS, other_games, payoffs_unseen
-from experiments.mpe_jobs import finished, read_settings
+from experiments.jobs import finished, read_settings
 from experiments.phase_cells import RUNS
 from experiments.phase_verdicts import frozen_criteria, table_criteria
 from experiments.report_pages import Block, Command, Heading, Paragraph, Picture, Verdict

@@ -11,7 +11,7 @@ import torch
 from experiments import correlation
 from experiments.correlation import COLUMNS, CorrelationConfig, cell_of, jobs_of, read_cells, summary, write_report
 from experiments.correlation_figure import correlation_figure
-from experiments.mpe_jobs import check_finished, run_jobs
+from experiments.jobs import check_finished, run_jobs
 from magail_trainer.errors import InputError
 
 torch.set_num_threads(1)

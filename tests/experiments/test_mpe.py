@@ -17,11 +17,11 @@ import torch
 
 pytest.importorskip("mpe2")
 
-from experiments import mpe, mpe_jobs
+from experiments import jobs, mpe
+from experiments.jobs import check_finished, finished, read_settings, run_job, run_jobs
 from experiments.mpe import QUICK, MpeConfig, jobs_of
 from experiments.mpe_cells import COPIES, EVALUATION_SEED, RETURNS, Cell, Effort, Method, References, job_of
 from experiments.mpe_figures import curves_figure, scores_figure
-from experiments.mpe_jobs import check_finished, finished, read_settings, run_job, run_jobs
 from experiments.mpe_report import write_report
 from experiments.mpe_tables import (
     COLUMNS,
@@ -241,7 +241,7 @@ def cell_folder(root: Path, method: str, scores: dict[int, float]) -> None:
     folder = root / f"speaker_listener-{method}-5"
     folder.mkdir(parents=True)
     settings = {"kind": "cell", "task": "speaker_listener", "method": method, "demonstrations": 5}
-    what = {"format": mpe_jobs.FORMAT, "version": mpe_jobs.VERSION}
+    what = {"format": jobs.FORMAT, "version": jobs.VERSION}
     (folder / "settings.json").write_text(json.dumps({**what, **settings}))
     lines = [f"simple_speaker_listener,{seed},8,0.5,{10 * score},0" for seed, score in scores.items()]
     header = "env,seed,env_steps,cpu_seconds,return_stochastic,return_argmax"
@@ -251,7 +251,7 @@ def cell_folder(root: Path, method: str, scores: dict[int, float]) -> None:
 def test_the_mark_is_for_what_does_not_beat_cloning(tmp_path: Path) -> None:
     folder = tmp_path / "speaker_listener-references"
     folder.mkdir()
-    what = {"format": mpe_jobs.FORMAT, "version": mpe_jobs.VERSION, "kind": "references", "task": "speaker_listener"}
+    what = {"format": jobs.FORMAT, "version": jobs.VERSION, "kind": "references", "task": "speaker_listener"}
     (folder / "settings.json").write_text(json.dumps(what))
     earned = [("random", 0.0), ("expert", 10.0), ("noop", 2.0)]
     lines = [f"simple_speaker_listener,scripted,{policy},{value},9" for policy, value in earned]

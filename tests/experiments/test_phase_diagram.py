@@ -14,7 +14,7 @@ from experiments.critical_beta import (
     frozen_critical_beta,
     sweep_bracket,
 )
-from experiments.mpe_jobs import finished
+from experiments.jobs import finished
 from experiments.phase_cells import COLUMNS, RUNS, Effort, Part, cell_rows, parts_of
 from experiments.phase_diagram import PhaseConfig, jobs_of, run_phase_diagram
 from experiments.phase_verdicts import KNOWN, table_criteria, verdict_jobs

@@ -15,7 +15,7 @@ import torch
 from experiments import report
 from experiments.claims import Claim
 from experiments.coordination import CoordinationConfig
-from experiments.mpe_jobs import run_jobs
+from experiments.jobs import run_jobs
 from experiments.report import ReportConfig, plan_of, run_report
 from experiments.report_pages import Block, Command, Heading, Paragraph, Picture, Table, Verdict, html, markdown
 from experiments.report_parts import Below, Plan, command_of
