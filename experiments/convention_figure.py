@@ -1,6 +1,6 @@
 """Which convention each seed plays, drawn from saved tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from experiments.figures import STYLE
 from experiments.mpe_figures import METHODS
+from experiments.statistics import mean_interval
 
 PARTS = {
     "share_0": ("#E69F00", "agent i at landmark i (k = 0)"),
@@ -40,7 +41,7 @@ def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> F
         for axes, method in zip(grid, methods, strict=True):
             rows = [row for row, other in enumerate(table["method"]) if other == method]
             _draw_method(axes, {name: [table[name][row] for row in rows] for name in table}, expert)
-            axes.set_title(METHODS[method][2])
+            axes.set_title(METHODS[method][2], fontsize=10)
         grid[0].set_ylabel("share of episodes")
         handles: list[Patch | Line2D] = [Patch(facecolor=color, label=label) for color, label in PARTS.values()]
         handles.append(Line2D([], [], color="black", linestyle="dotted", label="thirds, as the coin has it"))
@@ -59,7 +60,17 @@ def _draw_method(axes: Axes, table: Mapping[str, Any], expert: Mapping[str, Any]
     for level in (1 / 3, 2 / 3):
         axes.axhline(level, color="black", linewidth=0.8, linestyle="dotted")
     axes.set_ylim(0, 1)
-    axes.set_xlabel("seed")
+    axes.set_xlabel(f"seed\n{said_of_signal(table['signal_bits'])}")
+
+
+def said_of_signal(bits: Sequence[float]) -> str:
+    """How much the signal tells of the convention, or that there is none."""
+    if not any(bits):
+        return "no signal"
+    interval = mean_interval(np.asarray(bits, dtype=np.float64))
+    return (
+        f"the signal tells {interval.estimate:.2f} of {np.log2(3):.2f} bits [{interval.low:.2f}, {interval.high:.2f}]"
+    )
 
 
 def parts(table: Mapping[str, Any]) -> dict[str, np.ndarray]:

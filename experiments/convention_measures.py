@@ -48,16 +48,18 @@ def share_landmark(landmarks: IntArray) -> NDArray[np.bool_]:
     return (ordered[..., 1:] == ordered[..., :-1]).any(axis=-1)
 
 
-def convention_columns(landmarks: IntArray) -> dict[str, np.ndarray]:
+def convention_columns(landmarks: IntArray, signal: IntArray | None = None) -> dict[str, np.ndarray]:
     """What the episodes of each run end in.
 
     Args:
         landmarks: `[R, E, A]`, as of `nearest_landmarks`.
+        signal: what the agents shared in each episode, `[R, E]`; None where they shared nothing.
 
     Returns:
         columns `[R]`: `same_landmark`, the share of episodes in which two agents are at one landmark; `share_k`, that
-        of each coherent assignment; `other`, that of all others, those with two agents at one landmark among them; and
-        `entropy`, in nats, of the convention among coherent episodes: 0 for a single one, NaN where there is none.
+        of each coherent assignment; `other`, that of all others, those with two agents at one landmark among them;
+        `entropy`, in nats, of the convention among coherent episodes: 0 for a single one, NaN where there is none; and
+        `signal_bits`, see `signal_information`, 0 where there is no signal.
     """
     num_agents, found = landmarks.shape[-1], conventions(landmarks)
     shares = np.stack([(found == shift).mean(axis=1) for shift in range(num_agents)], axis=-1)  # [R, A]
@@ -68,18 +70,38 @@ def convention_columns(landmarks: IntArray) -> dict[str, np.ndarray]:
         **{f"share_{shift}": shares[:, shift] for shift in range(num_agents)},
         "other": (found == NO_CONVENTION).mean(axis=1),
         "entropy": np.where(coherent > 0, entropy(of_coherent), np.nan),
+        "signal_bits": np.zeros(len(found)) if signal is None else signal_information(found, signal),
     }
 
 
-def final_landmarks(trained: TrainedRuns, *, episodes: int, seed: int) -> IntArray:
-    """Play trained runs with drawn actions; where their agents end, `[R, E, A]`.
+def signal_information(found: IntArray, signal: IntArray) -> NDArray[np.float64]:
+    """What the signal tells of the convention, `[R]`: their mutual information, in bits.
+
+    0 where the signal is ignored, log2 3 = 1.58 where it decides between three conventions, each as often. No
+    convention counts as one more. Counts overstate it, by about 0.006 bits for 4 signals and 1000 episodes (Miller
+    1955: cells of freedom over 2 E log 2).
+
+    Args:
+        found: the convention of each episode, `[R, E]`, as of `conventions`.
+        signal: of each episode, `[R, E]`.
+    """
+    played = found - NO_CONVENTION
+    counts = np.zeros((len(found), played.max() + 1, signal.max() + 1))
+    np.add.at(counts, (np.arange(len(found))[:, np.newaxis], played, signal), 1)
+    joint = counts / counts.sum(axis=(1, 2), keepdims=True)
+    nats = entropy(joint.sum(axis=2)) + entropy(joint.sum(axis=1)) - entropy(joint.reshape(len(joint), -1))
+    return np.maximum(nats, 0) / np.log(2)
+
+
+def final_landmarks(trained: TrainedRuns, *, episodes: int, seed: int) -> tuple[IntArray, IntArray | None]:
+    """Play trained runs with drawn actions; where their agents end, `[R, E, A]`, and what they shared, `[R, E]`.
 
     Args:
         trained: runs in simple_spread.
         episodes: of each run.
         seed: decides all chance, with the runs' seeds.
     """
-    landmarks = []
+    landmarks, signals = [], []
     for first in range(0, episodes, AT_ONCE):
         size = min(AT_ONCE, episodes - first)
         vector_env = trained.entry.make_vector(len(trained.runs) * size)
@@ -92,10 +114,13 @@ def final_landmarks(trained: TrainedRuns, *, episodes: int, seed: int) -> IntArr
             purpose=f"conventions/{seed}/{first}",
             for_critic=True,
         )
-        final = rollouts.collect(trained.policies).final_observations
+        rollout = rollouts.collect(trained.policies)
         vector_env.close()
+        final, batch = rollout.final_observations, rollout.batch
+        if batch.signal is not None:
+            signals.append(batch.of_episode(batch.signal).cpu().numpy())
         landmarks.append(nearest_landmarks({agent: seen.cpu().numpy() for agent, seen in final.items()}))
-    return np.concatenate(landmarks, axis=1)
+    return np.concatenate(landmarks, axis=1), np.concatenate(signals, axis=1) if signals else None
 
 
 def recorded_landmarks(trajectories: Trajectories) -> IntArray:

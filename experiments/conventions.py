@@ -26,6 +26,7 @@ from experiments.convention_measures import convention_columns, final_landmarks,
 from experiments.figures import save_figure
 from experiments.jobs import Job, check_finished, run_jobs, with_defaults
 from experiments.mpe_cells import EVALUATION_SEED, Cell, Effort, Method, References, job_of
+from experiments.mpe_experts import SpreadExpert
 from experiments.mpe_tables import COLUMNS, floor_table, score_table
 from experiments.mpe_tasks import TASKS
 from experiments.statistics import mean_interval
@@ -45,7 +46,7 @@ ONE_CONVENTION = 0.7
 class ConventionsConfig:
     """Learn from an expert with three conventions, and count which of them each seed plays."""
 
-    methods: tuple[Method, ...] = ("cloning", "magail_joint", "magail_per_agent")
+    methods: tuple[Method, ...] = ("cloning", "magail_joint", "magail_per_agent", "cloning_signal", "magail_signal")
     """How, as in `python -m experiments.mpe`."""
     demonstrations: int = 200
     """How many episodes of the expert there are."""
@@ -87,8 +88,8 @@ class MeasuredCell(Cell):
         """Write the cell, and a table with a row for each seed beside it."""
         said = super().fill(folder)
         trained = load_runs(folder)
-        landmarks = final_landmarks(trained, episodes=self.effort.eval_episodes, seed=EVALUATION_SEED)
-        write_table(folder / MEASURES, {"seed": trained.runs.seed, **convention_columns(landmarks)})
+        landmarks, signal = final_landmarks(trained, episodes=self.effort.eval_episodes, seed=EVALUATION_SEED)
+        write_table(folder / MEASURES, {"seed": trained.runs.seed, **convention_columns(landmarks, signal)})
         return said
 
 
@@ -100,8 +101,11 @@ class MeasuredReferences(References):
         """Write the references, and a table with a row for the expert beside it."""
         said, task = super().fill(folder), TASKS[self.task]
         episodes = self.settings()["episodes"]
-        recorded = record(task.entry, task.player("expert"), episodes=episodes, seed=EVALUATION_SEED)
-        write_table(folder / MEASURES, convention_columns(recorded_landmarks(recorded)))
+        expert = task.player("expert")
+        assert isinstance(expert, SpreadExpert)
+        recorded = record(task.entry, expert, episodes=episodes, seed=EVALUATION_SEED)
+        columns = convention_columns(recorded_landmarks(recorded), expert.shifts[np.newaxis])  # the coin is its signal
+        write_table(folder / MEASURES, columns)
         return said
 
 
@@ -167,6 +171,8 @@ def summary(table: Mapping[str, list[Any]], expert: Mapping[str, list[Any]]) -> 
             f"{len(rows)} seeds; largest share by seed {' '.join(f'{share:.2f}' for share in largest)}",
             f"{'':18}entropy of the convention within a seed {_mean(of['entropy']):.2f} nats (three alike: "
             f"{math.log(3):.2f}); score {score.estimate:.2f} [{score.low:.2f}, {score.high:.2f}]",
+            f"{'':18}the signal tells {_mean(of['signal_bits']):.2f} bits of the convention; by seed "
+            f"{' '.join(f'{bits:.2f}' for bits in of['signal_bits'])}",
         ]
     return lines
 

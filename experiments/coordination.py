@@ -258,7 +258,10 @@ def _draw(
     expert = _expert(config).replace("pure_equilibria", "pure equilibria").replace("correlated_e", "correlated e")
     rewards = {"non_saturating": "log D", "gail": "−log(1 − D)", "airl": "log D − log(1 − D)", "symmetric": "2D − 1"}
     reward = rewards[config.reward_style]
-    heading = f"MAGAIL in {title(game)}: {expert} expert, reward {reward}, {len(config.seeds)} seeds for each β"
+    others = [config.policy.replace("_", " ") + " policies"] if config.policy != "independent" else []
+    others += [config.discriminator.replace("_", "-") + " discriminators"] if config.discriminator != "joint" else []
+    what = ", ".join([f"{expert} expert", *others, f"reward {reward}", f"{len(config.seeds)} seeds for each β"])
+    heading = f"MAGAIL in {title(game)}: {what}"
     save_figure(coordination_figure(table, history, expert_joint, title=heading, game=game), file)
 
 

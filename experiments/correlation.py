@@ -23,7 +23,7 @@ from experiments.best_product import best_product_js
 from experiments.coordination import CoordinationConfig, run_experiment
 from experiments.correlation_figure import correlation_figure
 from experiments.figures import save_figure
-from experiments.games import ExpertType, GameName
+from experiments.games import ExpertType, GameName, conventions, make_game, title
 from experiments.jobs import check_finished, finished, read_settings, run_jobs, with_defaults
 from experiments.statistics import mean_interval, share_interval
 from magail_trainer.command_line import display_path, run_command
@@ -219,10 +219,18 @@ def write_report(output: Path) -> list[str]:
         folder = Path(temporary)
         write_table(folder / "correlation.csv", table)
         cells = {expert: cells_of(table, expert) for expert in sorted(experts, key=_expert_place)}
-        save_figure(correlation_figure(cells, experts, match=MATCH), folder / "correlation.png")
+        save_figure(
+            correlation_figure(cells, experts, match=MATCH, game=_game_of(output / "cells")), folder / "correlation.png"
+        )
         for file in folder.iterdir():
             file.replace(output / file.name)
     return summary(table, experts)
+
+
+def _game_of(cells: Path) -> str:
+    """What all cells are about, in words."""
+    settings = read_settings(finished(cells)[0])
+    return f"{title(make_game(settings['game'], num_agents=settings['num_agents']))}, {settings['epochs']} epochs"
 
 
 _POLICIES = ("independent", "shared_signal", "autoregressive")
@@ -238,7 +246,10 @@ def _place(key: tuple[str, str, str, float]) -> tuple[int, int, str, float]:
 
 
 def _experts(config: CorrelationConfig) -> tuple[ExpertType, ...]:
-    return MATCHING_EXPERTS if config.game == "matching" else OTHER_EXPERTS
+    if config.game == "matching":
+        return MATCHING_EXPERTS
+    has_conventions = bool(conventions(make_game(config.game, num_agents=config.num_agents)))
+    return OTHER_EXPERTS if has_conventions else OTHER_EXPERTS[:2]
 
 
 def _main(config: CorrelationConfig) -> None:

@@ -23,7 +23,7 @@ DISCRIMINATORS = {"joint": "joint discriminator", "per_agent": "per-agent discri
 _FAR = 0.6
 """Where the colours end."""
 _NOTE = (
-    "Large: Jensen–Shannon distance of the learner's joint actions from the expert's, mean over seeds with its "
+    "Large: Jensen–Shannon distance of the learner's joint actions from the expert's, mean over seeds with its 95 % "
     "interval. Bits shared: mutual information of the agents' actions, the learner's and the expert's.\n"
     "Independent policies share none, whatever the discriminator: an expert who has some is out of their reach. A "
     "shared signal, or seeing the others' actions, lets policies have it.\nDiscriminators that see one agent each get "
@@ -32,7 +32,7 @@ _NOTE = (
 
 
 def correlation_figure(
-    cells: Mapping[str, Mapping[Key, Runs]], experts: Mapping[str, np.ndarray], *, match: float
+    cells: Mapping[str, Mapping[Key, Runs]], experts: Mapping[str, np.ndarray], *, match: float, game: str
 ) -> Figure:
     """A row for each expert, a column for each (policy, discriminator, β).
 
@@ -41,12 +41,15 @@ def correlation_figure(
             `mutual_information`, `[S]` each.
         experts: joint distributions, `[A_1..A_N]`.
         match: below this JS distance a run counts as a match.
+        game: what is played, for the title.
     """
     columns = list(dict.fromkeys(key for runs in cells.values() for key in runs))
     with matplotlib.rc_context(STYLE):
-        size = (2.4 + 2.05 * len(columns), 2.0 + 1.05 * len(cells))
-        figure = Figure(figsize=(max(size[0], 9), size[1]), layout="constrained")
-        figure.suptitle("Which policies can imitate which expert, judged by which discriminator", x=0.01, ha="left")
+        size = (2.4 + 2.2 * len(columns), 2.0 + 1.05 * len(cells))
+        figure = Figure(figsize=(max(size[0], 14), size[1]), layout="constrained")
+        betas = ", ".join(f"{beta:g}" for beta in dict.fromkeys(key[2] for key in columns))
+        heading = f"Which policies can imitate which expert, judged by which discriminator: {game}, β = {betas}"
+        figure.suptitle(heading, x=0.01, ha="left")
         axes = figure.subplots()
         shown = np.full((len(cells), len(columns)), np.nan)
         for row, runs_of in enumerate(cells.values()):

@@ -5,6 +5,7 @@ import io
 import multiprocessing
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -114,6 +115,7 @@ def run_jobs(jobs: Sequence[Job], root: Path, *, processes: int, unit: str = "ce
     """
     if processes < 1:
         raise InputError(f"--jobs must be at least 1, not {processes}.")
+    _check_writable(root)
     missing = [job for job in jobs if not (root / job.name).is_dir()]
     if len(missing) < len(jobs):
         print(f"{len(jobs) - len(missing)} of {len(jobs)} {unit}s were finished before.", flush=True)
@@ -123,6 +125,16 @@ def run_jobs(jobs: Sequence[Job], root: Path, *, processes: int, unit: str = "ce
             bar.update()
             tqdm.write(f"{name}: {said} ({seconds:.0f} s)")
             sys.stdout.flush()
+
+
+def _check_writable(root: Path) -> None:
+    """Refuse a place that cannot be written to before other processes stumble over it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        raise InputError(f"Cannot write to {str(root)!r}: {error.strerror}.") from error
 
 
 Done = Iterator[tuple[str, str, float]]  # name, what there is to say, seconds

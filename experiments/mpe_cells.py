@@ -21,7 +21,7 @@ import numpy as np
 from experiments.mpe_tasks import TASKS, reference_returns
 from experiments.mpe_training import clone, side_returns, train
 from magail_trainer.cli_train import Clone
-from magail_trainer.config import PRESET_BETA, PRESETS, MagailConfig
+from magail_trainer.config import PRESET_BETA, PRESETS, MagailConfig, PolicyStyle
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
 from magail_trainer.recording import record
@@ -37,9 +37,14 @@ Method = Literal[
     "cloning_symmetric",
     "magail_joint_symmetric",
     "magail_per_agent_symmetric",
+    "cloning_signal",
+    "magail_signal",
 ]
 SYMMETRIC = "_symmetric"
 """The end of the methods that are given the images of the demonstrations under the task's symmetries as well."""
+OF_SIGNAL = {"cloning_signal": "cloning", "magail_signal": "magail_joint"}
+"""The methods whose agents share a signal, and what they are but for that. It has as many values as
+`MagailConfig.signals` says by default: nobody tells how many there are to be found."""
 COPIES = 47
 """Images of each demonstration, or all where there are not so many."""
 
@@ -119,7 +124,10 @@ class Cell:
         training = asdict(config)
         if self.algorithm == "cloning":
             heeded = {setting.name for setting in fields(Clone)}
+            heeded |= {"policy", "signals", "signal_starts"} if self.method in OF_SIGNAL else set()
             training = {name: value for name, value in training.items() if name in heeded}
+        if self.method not in OF_SIGNAL:
+            training.pop("signal_starts", None)
         described = {
             "kind": "cell",
             **{name: getattr(self, name) for name in ("task", "method", "demonstrations")},
@@ -134,19 +142,24 @@ class Cell:
     def training(self) -> tuple[MagailConfig, int]:
         """The settings of the trainer, and how many updates of cloning there are: those of `magail clone` and `train`.
 
-        MAGAIL differs from the preset in its discriminator alone, and in what the effort says.
+        MAGAIL differs from the preset in its discriminator alone, in what the effort says, and where there is a signal.
         """
         preset, updates = PRESETS["mlp"], self.effort.cloning_updates
+        policy: PolicyStyle = "shared_signal" if self.method in OF_SIGNAL else "independent"
         if self.algorithm == "cloning":
             entry = TASKS[self.task].entry
             command = Clone(entry.id, dataset=Path(), output=Path(), network="mlp").with_preset()
-            return command.settings(entry), updates or command.updates_on(self._episodes)
-        warm_start, passes = min(preset.warm_start, updates or preset.warm_start), 0 if updates else preset.warm_passes
-        discriminator = "joint" if self.algorithm == "magail_joint" else "per_agent"
-        epochs = self.effort.epochs or preset.epochs
-        return replace(
-            preset, discriminator=discriminator, epochs=epochs, warm_start=warm_start, warm_passes=passes
-        ), warm_start
+            config = replace(command.settings(entry), policy=policy)
+            return config, updates or command.updates_on(self._episodes)
+        warm_start = min(preset.warm_start, updates or preset.warm_start)
+        own = {
+            "policy": policy,
+            "discriminator": "joint" if self.algorithm == "magail_joint" else "per_agent",
+            "epochs": self.effort.epochs or preset.epochs,
+            "warm_start": warm_start,
+            "warm_passes": 0 if updates else preset.warm_passes,
+        }
+        return replace(preset, **own), warm_start
 
     def fill(self, folder: Path) -> str:
         """Record, train, play; write the run folder and the returns."""
@@ -183,8 +196,8 @@ class Cell:
 
     @property
     def algorithm(self) -> str:
-        """The method, whatever it is given."""
-        return self.method.removesuffix(SYMMETRIC)
+        """The method, whatever it is given and whatever its agents share."""
+        return OF_SIGNAL.get(self.method, self.method.removesuffix(SYMMETRIC))
 
     @property
     def _beta(self) -> float:

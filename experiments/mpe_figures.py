@@ -23,9 +23,11 @@ METHODS = {
     "cloning_symmetric": ("#D55E00", "D", "behavioural cloning, augmented"),
     "magail_joint_symmetric": ("#56B4E9", "v", "MAGAIL, joint, augmented by symmetries"),
     "magail_per_agent_symmetric": ("#CC79A7", "P", "MAGAIL, per agent, augmented"),
+    "cloning_signal": ("#999933", "*", "behavioural cloning, shared signal"),
+    "magail_signal": ("#882255", "X", "MAGAIL, joint, shared signal"),
 }
 """Colour, marker, and name."""
-CLONING = ("cloning", "cloning_symmetric")
+CLONING = ("cloning", "cloning_symmetric", "cloning_signal")
 FLOOR_STYLES: Mapping[str, tuple[Literal["dotted", "dashed", "dashdot"], str]] = {
     "noop": ("dotted", "floor: do nothing"),
     "centroid": ("dashed", "floor: listener walks to the landmarks' middle"),

@@ -42,7 +42,7 @@ def phase_figure(cells: Mapping[str, Sequence[Any]], *, title: str, boundary: Bo
     rates = np.unique(table["lr_policy"])
     with matplotlib.rc_context(STYLE):
         size = (1.5 + 3.6 * len(rewards), 1.4 + 3.9 * len(rates))
-        figure = Figure(figsize=(max(size[0], 8.5), size[1]), layout="constrained")
+        figure = Figure(figsize=(max(size[0], 14), size[1]), layout="constrained")
         figure.suptitle(title, fontsize=13, fontweight="bold")
         panels = figure.subplots(len(rates), len(rewards), squeeze=False)
         mesh = None

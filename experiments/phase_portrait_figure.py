@@ -64,7 +64,7 @@ def phase_portrait_figure(rows: Sequence[Row], *, title: str, note: str) -> Figu
     """A row for each discriminator, a column for each β."""
     columns = max(len(row.panels) for row in rows)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(max(3.3 * columns + 1.2, 10), 3.55 * len(rows) + 1.9), layout="constrained")
+        figure = Figure(figsize=(max(3.3 * columns + 1.2, 14), 3.55 * len(rows) + 1.9), layout="constrained")
         room = "\n" * (note.count("\n") + 1)  # the layout knows of the title, not of the note
         figure.suptitle(f"{title}\n{room}", fontsize=14, fontweight="bold")
         figure.text(0.5, 1 - 0.42 / figure.get_figheight(), note, ha="center", va="top", size=10)

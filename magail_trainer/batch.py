@@ -1,7 +1,7 @@
 """What every loss sees."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -80,9 +80,24 @@ class Batch:
             num_steps=self.num_steps,
         )
 
+    def of_run(self, run: int) -> "Batch":
+        """One run by itself: R = 1."""
+        return self._of_runs(lambda values: values[run : run + 1])
+
+    def repeated(self, times: int) -> "Batch":
+        """A single run so many times, as views."""
+        return self._of_runs(lambda values: values.expand(times, *values.shape[1:]))
+
+    def with_signal(self, signal: Int[Tensor, "R E"]) -> "Batch":
+        """The same, where the policies shared a signal in each episode."""
+        return replace(self, signal=signal.repeat_interleave(self.num_steps, dim=1))
+
     def of_episode(self, values: Shaped[Tensor, "R B"]) -> Shaped[Tensor, "R E"]:
         """What each episode has at its first step."""
         return values[:, :: self.num_steps]
+
+    def _of_runs(self, cut: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(**self._columns(cut), weight=cut(self.weight), num_steps=self.num_steps)
 
     def _columns(self, cut: Callable[[Tensor], Tensor]) -> dict[str, Any]:
         columns: dict[str, Any] = {

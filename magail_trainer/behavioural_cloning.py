@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from magail_trainer.batch import Batch, ExpertBatches
@@ -18,24 +18,35 @@ def cloning_loss(policies: Policies, expert: Batch) -> Float[Tensor, " R"]:
 
     Where the agents share a signal z that no demonstration tells, the loss is that of expectation maximisation
     (Dempster, Laird and Rubin 1977): of each value of z, weighted with its probability given the whole episode. Its
-    gradient is that of the likelihood of the episodes, in which z is summed out.
+    gradient is that of the likelihood of the episodes, in which z is summed out. Where the batch says what z was, as
+    `signal_inference` found it, the loss is that of actions and signal together.
     """
     if policies.num_signals == 1:
-        return _loss_of_episodes(policies, expert)[0].sum(-1)
+        return losses_of_episodes(policies, expert)[0].sum(-1)
+    if expert.signal is not None:
+        return _losses_with_signal(policies, expert, expert.signal)[0].sum(-1)
     losses, log_joint = [], []
     for value in range(policies.num_signals):
         signal = torch.full_like(expert.weight, value, dtype=torch.int64)
-        loss, log_prob = _loss_of_episodes(policies, replace(expert, signal=signal))
-        weights = policies.signal(expert.num_episodes)
-        assert weights is not None
-        log_weight = weights.log_prob(expert.of_episode(signal))
-        losses.append(loss - expert.episode_weight * log_weight)
-        log_joint.append(log_prob + log_weight)
+        loss, log_prob = _losses_with_signal(policies, expert, signal)
+        losses.append(loss)
+        log_joint.append(log_prob)
     responsibility = torch.stack(log_joint).detach().softmax(0)
     return (responsibility * torch.stack(losses)).sum(0).sum(-1)
 
 
-def _loss_of_episodes(policies: Policies, expert: Batch) -> tuple[Float[Tensor, "R E"], Float[Tensor, "R E"]]:
+def _losses_with_signal(
+    policies: Policies, expert: Batch, signal: Int[Tensor, "R B"]
+) -> tuple[Float[Tensor, "R E"], Float[Tensor, "R E"]]:
+    """`losses_of_episodes` under a signal, whose own probability is part of both."""
+    loss, log_prob = losses_of_episodes(policies, replace(expert, signal=signal))
+    weights = policies.signal(expert.num_episodes)
+    assert weights is not None
+    log_weight = weights.log_prob(expert.of_episode(signal))
+    return loss - expert.episode_weight * log_weight, log_prob + log_weight
+
+
+def losses_of_episodes(policies: Policies, expert: Batch) -> tuple[Float[Tensor, "R E"], Float[Tensor, "R E"]]:
     """The part of the loss that each episode makes up, and the log-probability of all its actions."""
     loss, total = torch.zeros_like(expert.of_episode(expert.weight)), torch.zeros_like(expert.of_episode(expert.weight))
     for agent, policy in policies.of(expert).items():

@@ -18,7 +18,7 @@ _AT_LEAST_ONE = ("epochs", "rollout_episodes", "batch_size", "policy_epochs", "p
 _POSITIVE = ("lr_policy", "lr_disc", "lr_critic", "lr_cloning")
 _NOT_NEGATIVE = (
     "clip", "value_clip", "max_grad_norm", "gradient_penalty", "disc_weight_decay", "cloning", "warm_start",
-    "warm_passes", "warm_critic",
+    "warm_passes", "warm_critic", "signal_starts",
 )  # fmt: skip
 _SHARES = ("discount", "gae_lambda")
 
@@ -71,6 +71,9 @@ class MagailConfig:
     the agents before it are about to do (autoregressive: nobody can then act alone)."""
     signals: int = 4
     """How many values a shared signal has. Their weights are learnt."""
+    signal_starts: int = 0
+    """Random starts, of which the likeliest end is taken, in finding out under which value of the shared signal each
+    demonstration was played, before perceptrons are cloned; 0 to leave that to the cloning."""
     baseline: Baseline = "none"
     """What REINFORCE subtracts from the rewards to come: nothing, or their mean over the batch at the same step."""
 
@@ -192,6 +195,7 @@ PRESETS: Mapping[str, MagailConfig] = {
         beta_schedule="linear",
         reward_style="airl",
         discount=0.95,
+        signal_starts=6,
         share_parameters="none",
         critic="centralised",
         policy_epochs=2,

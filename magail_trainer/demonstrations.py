@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from magail_trainer.batch import Batch, equal_weights
@@ -40,6 +40,10 @@ class Demonstrations:
         """Every episode."""
         return self._all
 
+    def reveal(self, signal: Int[Tensor, "R E"]) -> None:
+        """Say which value of a shared signal each run takes each episode to have been played under."""
+        self._all = self._all.with_signal(signal)
+
     def minibatch(self) -> Batch:
         """The next episodes of each run's pass."""
         if self._order.shape[1] < self._size:
@@ -68,6 +72,10 @@ class ExactDemonstrations:
     def all(self) -> Batch:
         """The distribution."""
         return self._batch
+
+    def reveal(self, signal: Int[Tensor, "R E"]) -> None:
+        """Say which value of a shared signal each run takes each transition to have been played under."""
+        self._batch = self._batch.with_signal(signal)
 
     def minibatch(self) -> Batch:
         """All of the distribution, each time."""

@@ -10,7 +10,7 @@ import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -84,17 +84,28 @@ def write_table(file: Path, columns: Mapping[str, Iterable[Any]]) -> None:
         writer.writerows(zip(*plain, strict=True))
 
 
+class _Columns(dict[str, np.ndarray]):
+    """The columns of a table; to ask for one that it lacks is the table's mistake."""
+
+    def __init__(self, columns: Mapping[str, np.ndarray], file: Path) -> None:
+        super().__init__(columns)
+        self._file = file
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise InputError(f"{str(self._file)!r} is not the table that it should be (it has no column {name!r}).")
+
+
 def read_table(file: Path) -> dict[str, np.ndarray]:
     """Read a CSV table as columns: integers, floats, or texts.
 
     Raises:
-        InputError: there is no such table.
+        InputError: there is no such table; and later, when a column is asked for that it has not.
     """
     try:
         with file.open(newline="", encoding="utf-8") as stream:
             header, *rows = csv.reader(stream)
         columns = list(zip(*rows, strict=True)) or [()] * len(header)
-        return {name: _typed(column) for name, column in zip(header, columns, strict=True)}
+        return _Columns({name: _typed(column) for name, column in zip(header, columns, strict=True)}, file)
     except OSError as error:
         raise InputError(f"{str(file)!r} cannot be read ({error.strerror}).") from error
     except ValueError as error:

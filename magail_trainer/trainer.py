@@ -28,6 +28,7 @@ from magail_trainer.magail import EpochRecord, Rollouts, magail, reinforcement_l
 from magail_trainer.models import fit_normalizers, make_critic, make_discriminator, make_policies
 from magail_trainer.rollout import EnumeratedRollouts, SampledRollouts
 from magail_trainer.runs import Runs
+from magail_trainer.signal_inference import infer_signal
 from magail_trainer.spaces import describe_spaces
 from magail_trainer.store import History
 from magail_trainer.trajectories import Trajectories
@@ -113,6 +114,10 @@ class Trainer:
         return self._clone(demonstrations, updates)
 
     def _clone(self, demonstrations: Demonstrations | ExactDemonstrations, updates: int) -> Iterator[Tensor]:
+        if self.config.policy == "shared_signal" and self.config.signal_starts > 0:
+            seeds = self.runs.seed.tolist()
+            inferred = infer_signal(demonstrations.all, self.codes, self.config, seeds=seeds)
+            demonstrations.reveal(inferred.signal)
         losses = behavioural_cloning(
             self.policies, demonstrations, self.config, updates=updates, num_runs=len(self.runs)
         )

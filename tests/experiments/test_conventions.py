@@ -22,6 +22,7 @@ from experiments.convention_measures import (
     nearest_landmarks,
     recorded_landmarks,
     share_landmark,
+    signal_information,
 )
 from experiments.conventions import ConventionsConfig, jobs_of, largest_share, summary
 from experiments.mpe_tasks import TASKS
@@ -36,7 +37,7 @@ TINY = ["--demonstrations", "2", "--seeds", "0", "3", "--epochs", "2", "--clonin
 COLUMNS = [
     *("demonstrations", "method", "seed", "env_steps", "cpu_seconds"),
     *("return_stochastic", "return_argmax", "normalized_stochastic", "normalized_argmax"),
-    *("same_landmark", "share_0", "share_1", "share_2", "other", "entropy"),
+    *("same_landmark", "share_0", "share_1", "share_2", "other", "entropy", "signal_bits"),
 ]
 LANDMARKS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
 
@@ -82,7 +83,7 @@ def test_shares_and_entropy_by_hand() -> None:
         ]
     )
     columns = convention_columns(episodes)
-    assert list(columns) == COLUMNS[-6:]
+    assert list(columns) == COLUMNS[-7:]
     assert columns["share_0"].tolist() == [0.75, 0.25, 0]
     assert columns["share_1"].tolist() == [0, 0.25, 0]
     assert columns["share_2"].tolist() == [0, 0, 0]
@@ -164,9 +165,10 @@ def test_what_is_finished_is_not_done_again(small: Path, capsys: pytest.CaptureF
 @pytest.mark.slow
 def test_a_seed_ends_where_it_does_alone_or_with_others(small: Path) -> None:
     trained = load_runs(small / "cells" / "spread_coin-cloning-2")
-    landmarks = final_landmarks(trained, episodes=6, seed=1)
+    landmarks, signal = final_landmarks(trained, episodes=6, seed=1)
     assert landmarks.shape == (2, 6, 3)
-    np.testing.assert_array_equal(landmarks, final_landmarks(trained, episodes=6, seed=1))
+    assert signal is None
+    np.testing.assert_array_equal(landmarks, final_landmarks(trained, episodes=6, seed=1)[0])
     columns = convention_columns(landmarks)
     for row, values in zip(rows_of(small / "conventions.csv"), columns["same_landmark"], strict=False):
         assert float(row["same_landmark"]) == values
@@ -193,3 +195,9 @@ def test_bad_settings_are_refused() -> None:
         jobs_of(ConventionsConfig(demonstrations=0))
     with pytest.raises(InputError, match="--seeds names 2 twice"):
         jobs_of(ConventionsConfig(seeds=(2, 2)))
+
+
+def test_the_information_of_a_signal_by_hand() -> None:
+    found = np.array([[0, 0, 1, 1], [0, 1, 0, 1], [NO_CONVENTION] * 4])
+    signal = np.array([[2, 2, 0, 0], [1, 1, 0, 0], [0, 1, 0, 1]])
+    np.testing.assert_allclose(signal_information(found, signal), [1, 0, 0], atol=1e-12)

@@ -108,7 +108,7 @@ def test_the_summary_and_the_figure_say_what_the_table_says() -> None:
     assert "JS 0.040" in shared
     assert "match  50%" in shared
     cells = {"bimodal": correlation.cells_of(table, "bimodal")}
-    figure = correlation_figure(cells, joint, match=0.05)
+    figure = correlation_figure(cells, joint, match=0.05, game="a game")
     text = "\n".join(item.get_text() for item in figure.axes[0].texts)
     assert "1 of 2 seeds below 0.05" in text
     assert "0.95 of 1.00 bits shared" in text

@@ -64,7 +64,7 @@ OF_PERCEPTRONS = {
     "lr_cloning": 0.02,
     "cloning": 2.0,
 }
-ELSEWHERE = {"network", "own_network", "allow_variable_horizon", "sides", "signals"}
+ELSEWHERE = {"network", "own_network", "allow_variable_horizon", "sides", "signals", "signal_starts"}
 
 
 def test_every_setting_has_a_change_to_test() -> None:
