@@ -126,8 +126,6 @@ class Cell:
             heeded = {setting.name for setting in fields(Clone)}
             heeded |= {"policy", "signals", "signal_starts"} if self.method in OF_SIGNAL else set()
             training = {name: value for name, value in training.items() if name in heeded}
-        if self.method not in OF_SIGNAL:
-            training.pop("signal_starts", None)
         described = {
             "kind": "cell",
             **{name: getattr(self, name) for name in ("task", "method", "demonstrations")},

@@ -177,6 +177,7 @@ def test_a_seed_ends_where_it_does_alone_or_with_others(small: Path) -> None:
 def test_the_summary_counts_seeds_with_one_convention() -> None:
     shares = {"share_0": [0.9, 0.1, 0.3], "share_1": [0.0, 0.7, 0.3], "share_2": [0.0, 0.1, 0.3]}
     rest = {"other": [0.1, 0.1, 0.1], "same_landmark": [0.1, 0.0, 0.1], "entropy": [0.0, 0.7, math.nan]}
+    rest |= {"signal_bits": [0.0] * 3}
     table = {"method": ["cloning"] * 3, "seed": [0, 1, 2], "normalized_stochastic": [0.5] * 3, **shares, **rest}
     assert largest_share(table).tolist() == [0.9, 0.7, 0.3]
     expert = {name: [values[0]] for name, values in (shares | rest).items()}
