@@ -214,7 +214,8 @@ def _boundary(reward: str, cells: Table) -> Criterion:
         "no speed keeps agents mixed" if math.isinf(critical) else f"mixed above lr_disc / lr_policy = {critical:.3f}"
     )
     observed = f"collapse up to {low:g}, " + ("mixed at no speed" if math.isinf(high) else f"mixed from {high:g}")
-    return Criterion(f"{reward}, β = 0: {expected}", observed, low <= critical <= high)
+    seen = low > 0 and (math.isinf(critical) or math.isfinite(high))  # without evidence, everything lies in between
+    return Criterion(f"{reward}, β = 0: {expected}", observed, seen and low <= critical <= high)
 
 
 def _groups(cells: Table, *names: str) -> dict[tuple[Any, ...], Table]:

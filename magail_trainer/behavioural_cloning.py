@@ -43,7 +43,7 @@ def _losses_with_signal(
     weights = policies.signal(expert.num_episodes)
     assert weights is not None
     log_weight = weights.log_prob(expert.of_episode(signal))
-    return loss - expert.episode_weight * log_weight, log_prob + log_weight
+    return loss - expert.of_episode(expert.weight) * log_weight, log_prob + log_weight
 
 
 def losses_of_episodes(policies: Policies, expert: Batch) -> tuple[Float[Tensor, "R E"], Float[Tensor, "R E"]]:

@@ -4,7 +4,6 @@ Each agent's policy is a table or a network. It sees the agent's own observation
 (independent), a signal that all agents share, or the actions of the agents before it (autoregressive).
 """
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from magail_trainer.batch import Batch
 from magail_trainer.distributions import Categorical, DiagonalGaussian, Distribution, MultiCategorical
 from magail_trainer.encoding import ActionCode, FiniteSpace, joint_row
+from magail_trainer.errors import InputError
 from magail_trainer.networks import Normalizer
 from magail_trainer.seeding import RunNoise
 
@@ -90,6 +90,8 @@ class NeuralPolicy(nn.Module):
         if self.log_std is not None:
             return DiagonalGaussian(outputs, self.log_std)
         if self._sizes:
+            if mask is not None:
+                raise InputError("An action mask came with actions of several numbers; expected Discrete actions.")
             return MultiCategorical(outputs, self._sizes)
         return Categorical((outputs if mask is None else _allowed(outputs, mask)).log_softmax(-1))
 
@@ -111,9 +113,9 @@ class Policies(nn.Module):
         self.noise_sizes: list[int] = [policy.noise_size for policy in policies.values()]  # type: ignore[misc]
         """How many uniform numbers each agent's action is drawn from."""
 
-    @abstractmethod
     def given(self, agent: str, signal: Tensor | None, actions: Mapping[str, Tensor]) -> Given:
         """What an agent sees besides its own observation, of the signal and the actions of those before it."""
+        raise NotImplementedError
 
     def signal(self, num_episodes: int) -> Categorical | None:
         """The distribution of each episode's signal, `[R, E]`; None where there is none."""

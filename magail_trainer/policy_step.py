@@ -147,14 +147,14 @@ class PolicyStep:
     def _signal_loss(
         self, batch: Batch, targets: _Targets, episodes: slice, beta: Float[Tensor, " R"]
     ) -> Float[Tensor, " R"]:
-        """The same for the weights of a shared signal, the first thing that is drawn in an episode."""
+        """The same for the weights of a shared signal: it is drawn with an episode's first step, and counts like it."""
         weights, advantage = self._policies.signal(batch.num_episodes), targets.signal_advantage
         if weights is None or batch.signal is None or advantage is None:
             return torch.zeros_like(beta)
         old = None if targets.signal_log_prob is None else targets.signal_log_prob[:, episodes]
         log_prob = weights.log_prob(batch.of_episode(batch.signal))
         arguments = (log_prob, old, advantage[:, episodes], weights.entropy(), beta)
-        return -expected(policy_objective(*arguments, clip=self._config.clip), batch.episode_weight)
+        return -expected(policy_objective(*arguments, clip=self._config.clip), batch.of_episode(batch.weight))
 
     def _value_loss(self, batch: Batch, targets: _Targets, steps: slice) -> Float[Tensor, " R"]:
         assert self._critic is not None

@@ -120,7 +120,7 @@ def test_the_summary_and_the_figure_say_what_the_table_says() -> None:
 @pytest.mark.slow
 def test_a_shared_signal_matches_every_expert_and_independent_policies_match_two(tmp_path: Path) -> None:
     config = replace(CorrelationConfig(), policies=("independent", "shared_signal"), discriminators=("joint",)).settle()
-    run_jobs(jobs_of(replace(config, seeds=40)), tmp_path, processes=1)
+    run_jobs(jobs_of(replace(config, seeds=20, epochs=1000)), tmp_path, processes=1)
     table, _ = read_cells(tmp_path)
     limits = {"bimodal": 0.557923, "asymmetric": 0.411333, "noisy": 0.383136}
     for expert in config.expert_types:
