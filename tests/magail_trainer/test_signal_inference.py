@@ -1,67 +1,107 @@
-"""A coin that no demonstration tells is found in them, by linear policies."""
+"""What linear policies find out of a signal that no demonstration tells."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
-from magail_trainer.demonstrations import Demonstrations
+from magail_trainer.batch import Batch, equal_weights
+from magail_trainer.behavioural_cloning import cloning_loss
 from magail_trainer.encoding import Codes
-from magail_trainer.recording import record
+from magail_trainer.errors import InputError
+from magail_trainer.models import make_policies
 from magail_trainer.signal_inference import infer_signal
 from magail_trainer.trainer import Trainer
-from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, seeded
+from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, clock_dataset, seeded
 
 torch.set_num_threads(1)
 
-WITH_SIGNAL = replace(SMALL, policy="shared_signal", signals=2, signal_starts=3)
+EPISODES, STEPS = 40, 8
+CONFIG = replace(SMALL, policy="shared_signal", signals=2, signal_starts=3)
+CODES = Codes.of(clock(), network="mlp")
 
 
-class Coin:
-    """Heads: everybody plays 0 or 1, by the parity of the step. Tails: 1 or 2. One step of each alone tells little."""
+def coin_demonstrations(runs: int, *, short: bool = False) -> tuple[Batch, np.ndarray]:
+    """Both agents walk up or down by what they see, on tails the other way; with `short` half of each odd episode.
 
-    name = "coin"
-    parameters: dict[str, Any] = {}  # noqa: RUF012
-
-    def begin(self, num_episodes: int, rng: np.random.Generator) -> None:
-        self.coin = rng.integers(2, size=num_episodes)
-        self.noise = rng.integers(2, size=(num_episodes, 4, len(AGENTS)))
-
-    def act(self, observations: dict[str, Any], *, episode: np.ndarray, step: np.ndarray) -> dict[str, Any]:
-        return {agent: self.coin[episode] + self.noise[episode, step, index] for index, agent in enumerate(AGENTS)}
-
-
-def test_the_coin_is_found_by_every_run_up_to_its_name() -> None:
-    entry, coin = clock(), Coin()
-    dataset, codes = record(entry, coin, episodes=60, seed=0), Codes.of(entry, network="mlp")
-    expert = Demonstrations(dataset, codes, seeds=[0, 1], batch_size=8, device=torch.device("cpu")).all
-    inferred = infer_signal(expert, codes, WITH_SIGNAL, seeds=[0, 1])
-    assert inferred.signal.shape == (2, 60)
-    assert inferred.log_likelihood.shape == (2, 3)
-    for signal in inferred.signal.numpy():
-        agreement = float((signal == coin.coin).mean())
-        assert max(agreement, 1 - agreement) > 0.95  # eight noisy actions are sometimes all 1
-
-
-def test_the_policies_are_cloned_under_the_signal_that_was_found() -> None:
-    entry = clock()
-    dataset = record(entry, Coin(), episodes=60, seed=0)
-    trainer = Trainer(entry, dataset, seeded(0), replace(WITH_SIGNAL, hidden=(32,), lr_cloning=0.02, batch_size=60))
-    list(trainer.clone(200))
-    features = {agent: torch.zeros(1, 2, code.size) for agent, code in trainer.codes.observations.items()}
-    played = trainer.policies(features, signal=torch.tensor([[0, 1]]))
+    No agent's actions, and no step, tell the coin: each action is as likely as the other, whatever the coin.
+    """
+    rng = np.random.default_rng(0)
+    coin = rng.integers(2, size=EPISODES)
+    present = np.ones((EPISODES, STEPS), dtype=bool)
+    if short:
+        present[1::2, STEPS // 2 :] = False
+    observations, actions = {}, {}
     for agent in AGENTS:
-        never = [played[agent].log_prob(torch.full((1, 2), action)).exp()[0].tolist() for action in (0, 2)]
-        assert sorted(min(pair) < 0.1 < max(pair) for pair in never) == [True, True]  # 0 is for heads, 2 for tails
+        seen = rng.standard_normal((EPISODES, STEPS, 3)).astype(np.float32)
+        right = np.where(seen[..., 0] > 0, 2, 0)
+        actions[agent] = np.where(present, np.where(coin[:, np.newaxis] == 0, right, 2 - right), 1)
+        observations[agent] = seen
+
+    def for_runs(values: np.ndarray) -> torch.Tensor:
+        flat = torch.from_numpy(values.reshape(EPISODES * STEPS, *values.shape[2:]))
+        return flat.expand(runs, *flat.shape)
+
+    columns = ({agent: for_runs(values) for agent, values in column.items()} for column in (observations, actions))
+    return Batch(*columns, weight=equal_weights(for_runs(present)), num_steps=STEPS), coin
 
 
-def test_an_inference_is_that_of_the_run_alone() -> None:
-    entry = clock()
-    dataset, codes = record(entry, Coin(), episodes=20, seed=0), Codes.of(entry, network="mlp")
+@pytest.mark.parametrize("short", [False, True])
+def test_the_coin_is_found_up_to_its_name(*, short: bool) -> None:
+    batch, coin = coin_demonstrations(1, short=short)
+    inferred = infer_signal(batch, CODES, CONFIG, seeds=[0])
+    assert inferred.signal.shape == (1, EPISODES)
+    assert inferred.log_likelihood.shape == (1, 3)
+    (signal,) = inferred.signal.numpy()
+    assert (signal == coin).all() or (signal == 1 - coin).all()
 
-    def inferred(*seeds: int) -> torch.Tensor:
-        expert = Demonstrations(dataset, codes, seeds=list(seeds), batch_size=8, device=torch.device("cpu")).all
-        return infer_signal(expert, codes, WITH_SIGNAL, seeds=seeds).signal
 
-    assert torch.equal(inferred(5)[0], inferred(3, 5)[1])
+def test_a_run_infers_alone_what_it_does_in_company_and_starts_are_its_own() -> None:
+    batch, _ = coin_demonstrations(2)
+    config = replace(CONFIG, signal_starts=2)
+    together = infer_signal(batch, CODES, config, seeds=[5, 7])
+    alone = infer_signal(batch.of_run(1), CODES, config, seeds=[7])
+    assert torch.equal(together.signal[1], alone.signal[0])
+    assert torch.equal(together.log_likelihood[1], alone.log_likelihood[0])
+    assert not torch.equal(together.log_likelihood[0], together.log_likelihood[1])
+
+
+def test_episodes_without_a_coin_are_no_likelier_with_two_values() -> None:
+    batch, coin = coin_demonstrations(1)
+    heads = batch.select(torch.from_numpy(np.flatnonzero(coin == 0)).unsqueeze(0))
+    mixed, plain = (infer_signal(part, CODES, CONFIG, seeds=[0]).log_likelihood.max() for part in (batch, heads))
+    # Two values of which each explains its half cost log 2 an episode, and no more.
+    assert mixed.item() == pytest.approx(plain.item() - np.log(2), abs=0.6)
+
+
+def test_cloning_heeds_the_inferred_signal_and_nothing_else_sees_it() -> None:
+    batch, coin = coin_demonstrations(1)
+    told = batch.with_signal(torch.from_numpy(coin).unsqueeze(0))
+    assert told.signal is not None
+    assert told.signal.unflatten(1, (EPISODES, STEPS))[0, :, 3].tolist() == coin.tolist()
+    policies = make_policies(CODES, seeded(0), CONFIG)
+    policies.fit_normalizers(batch)
+    by_hand = np.log(2) / STEPS  # of the signal: two equally likely values at first, and one draw for all steps
+    for agent, distribution in policies(told.observations, signal=told.signal).items():
+        by_hand -= distribution.log_prob(told.actions[agent]).mean().item()
+    assert cloning_loss(policies, told).item() == pytest.approx(by_hand, rel=1e-5)
+    independent = make_policies(CODES, seeded(0), SMALL)
+    assert torch.equal(cloning_loss(independent, told), cloning_loss(independent, batch))
+
+
+@pytest.mark.parametrize("continuous", [False, True])
+def test_a_trainer_infers_before_it_clones(*, continuous: bool) -> None:
+    entry, policies = clock(continuous=continuous), []
+    for starts in (0, 1):
+        trainer = Trainer(entry, clock_dataset(entry), seeded(0), replace(CONFIG, signal_starts=starts))
+        losses = list(trainer.clone(5))
+        assert all(loss.isfinite().all() for loss in losses)
+        policies.append(trainer.policies.state_dict())
+    assert any(not torch.equal(policies[0][name], policies[1][name]) for name in policies[0])
+
+
+def test_tables_infer_nothing_by_linear_policies() -> None:
+    config = replace(CONFIG, network="tabular", hidden=type(CONFIG).hidden)
+    with pytest.raises(InputError, match="--signal_starts needs --network mlp"):
+        make_policies(CODES, seeded(0), config)
