@@ -12,7 +12,8 @@ likelihood from incomplete data via the EM algorithm") with deterministic anneal
 that they would otherwise settle on the arbitrary split of the start. Each M-step is one update of Adam. Of several
 random starts, the likeliest end is taken, and the likeliest value of each episode in it (Celeux and Govaert 1992).
 
-Nothing here knows what the env is about; what it needs is that, given the signal, linear policies are not too bad.
+Nothing here knows what the env is about. What it needs is that linear policies which know the signal are not too bad;
+so many demonstrations that they cannot learn them by heart; and no fewer values than the expert has.
 """
 
 from collections.abc import Sequence
