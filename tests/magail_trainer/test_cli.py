@@ -346,8 +346,8 @@ def test_evaluate_refuses(mistake: list[object], reason: str, made: Path, capsys
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        ([], "Expected one of {check-env, record, inspect, train, clone, evaluate}"),
-        (["frobnicate"], "available subcommands: check-env, record, inspect, train, clone, evaluate"),
+        ([], "Expected one of {check-env, record, augment, inspect, train, clone, evaluate}"),
+        (["frobnicate"], "available subcommands: check-env, record, augment, inspect, train, clone, evaluate"),
         (["record"], "Missing from magail record: --env STR --output PATH"),
         (["train"], "Missing from magail train: --env STR --output PATH"),
         (["inspect"], "Missing from magail inspect: PATH"),
