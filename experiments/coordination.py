@@ -19,6 +19,7 @@ import torch
 
 from coordination_env.games import MatrixGame
 from experiments.exact_play import exact_joint
+from experiments.figure_parts import REWARD_NAMES
 from experiments.figures import coordination_figure, save_figure
 from experiments.games import USUAL_EXPERT, ExpertType, GameName, env_arguments, make_game, title
 from experiments.results import (
@@ -256,11 +257,10 @@ def _draw(
     game: MatrixGame,
 ) -> None:
     expert = _expert(config).replace("pure_equilibria", "pure equilibria").replace("correlated_e", "correlated e")
-    rewards = {"non_saturating": "log D", "gail": "−log(1 − D)", "airl": "log D − log(1 − D)", "symmetric": "2D − 1"}
-    reward = rewards[config.reward_style]
     others = [config.policy.replace("_", " ") + " policies"] if config.policy != "independent" else []
     others += [config.discriminator.replace("_", "-") + " discriminators"] if config.discriminator != "joint" else []
-    what = ", ".join([f"{expert} expert", *others, f"reward {reward}", f"{len(config.seeds)} seeds for each β"])
+    reward, seeds = REWARD_NAMES[config.reward_style], len(config.seeds)
+    what = ", ".join([f"{expert} expert", *others, f"reward {reward}", f"{seeds} seeds for each β"])
     heading = f"MAGAIL in {title(game)}: {what}"
     save_figure(coordination_figure(table, history, expert_joint, title=heading, game=game), file)
 

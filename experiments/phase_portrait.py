@@ -23,12 +23,13 @@ import torch
 
 from experiments.best_product import best_product_js
 from experiments.coordination import CoordinationConfig, ExpertType, run_experiment
+from experiments.figure_parts import REWARD_NAMES
 from experiments.figures import save_figure
 from experiments.fixed_points import critical_beta, fixed_points
 from experiments.gradient_flow import LOGIT_BOUND, GradientFlow, frozen_at_uniform
 from experiments.metrics import Array, mutual_information
-from experiments.phase_portrait_figure import AGENTS, Panel, Row, phase_portrait_figure
-from experiments.results import Results
+from experiments.phase_portrait_figure import Panel, Row, phase_portrait_figure
+from experiments.results import AGENTS, Results
 from magail_trainer.command_line import display_path, run_command, this_command
 from magail_trainer.config import RewardStyle
 from magail_trainer.errors import InputError
@@ -39,7 +40,6 @@ from magail_trainer.store import CONFIG, write_table
 Kind = Literal["frozen", "optimal"]
 
 _SPEED = {"frozen": 0.1, "optimal": 10.0}  # of the discriminator in the runs, in learning rates of the policies
-_REWARDS = {"non_saturating": "log D", "gail": "−log(1 − D)", "airl": "log D − log(1 − D)", "symmetric": "2D − 1"}
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _check(config: PhasePortraitConfig) -> None:
     if not config.logit_bound > 0:
         raise InputError(f"--logit_bound must be a positive number, not {config.logit_bound}.")
     if np.isinf(config.logit_bound) and config.reward_style in ("non_saturating", "airl"):
-        reward = _REWARDS[config.reward_style]
+        reward = REWARD_NAMES[config.reward_style]
         raise InputError(
             f"--logit_bound must be finite, not inf: the reward {reward} is infinite at an infinite logit."
         )
@@ -182,7 +182,7 @@ def _label(config: PhasePortraitConfig, kind: Kind, expert_joint: Array) -> str:
 
 def _title(config: PhasePortraitConfig) -> str:
     return (
-        f"Where independent policies go: {config.expert_type} expert, reward {_REWARDS[config.reward_style]}, "
+        f"Where independent policies go: {config.expert_type} expert, reward {REWARD_NAMES[config.reward_style]}, "
         f"{config.seeds} runs of {config.epochs} epochs in each panel"
     )
 

@@ -20,7 +20,6 @@ from experiments.fixed_points import FixedPoint, Stability
 from experiments.gradient_flow import GradientFlow, theta_of
 from experiments.metrics import Array
 
-AGENTS = ("agent_0", "agent_1")
 CONVENTION_COLORS = convention_colors(matching())
 
 _MARKERS: Mapping[Stability, tuple[str, str, float]] = {
