@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from experiments.figures import STYLE
+from experiments.mpe_cells import OF_SIGNAL
 from experiments.mpe_figures import METHODS
 from experiments.statistics import mean_interval
 
@@ -25,23 +26,23 @@ PARTS = {
 
 
 def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> Figure:
-    """A panel for each method: a bar for the expert, one for each seed, and one for all seeds together.
+    """A panel for each method and number of demonstrations: a bar for the expert, one for each seed, and one for all.
 
     Args:
         table: the columns of `conventions.csv`.
         expert: those of `expert.csv`, of one row.
     """
-    methods = [method for method in METHODS if method in table["method"]]
-    seeds = max(int(np.sum(np.asarray(table["method"]) == method)) for method in methods)
+    cells = by_cell(table)
+    seeds = max(len(of["seed"]) for of in cells.values())
     with matplotlib.rc_context(STYLE):
-        width = max(0.5 * (seeds + 3) * len(methods) + 1.5, 10)
+        width = max(0.5 * (seeds + 3) * len(cells) + 1.5, 10)
         figure = Figure(figsize=(width, 5), layout="constrained")
         figure.suptitle("simple_spread, an expert with a hidden coin: which assignment the episodes end in")
-        grid = figure.subplots(1, len(methods), squeeze=False, sharey=True)[0]
-        for axes, method in zip(grid, methods, strict=True):
-            rows = [row for row, other in enumerate(table["method"]) if other == method]
-            _draw_method(axes, {name: [table[name][row] for row in rows] for name in table}, expert)
-            axes.set_title(METHODS[method][2], fontsize=10)
+        grid = figure.subplots(1, len(cells), squeeze=False, sharey=True)[0]
+        for axes, ((method, number), of) in zip(grid, cells.items(), strict=True):
+            _draw_cell(axes, of, expert)
+            axes.set_title(f"{METHODS[method][2]},\n{number} demonstrations", fontsize=10)
+            axes.set_xlabel(f"seed\n{said_of_signal(of['signal_bits']) if method in OF_SIGNAL else 'no signal'}")
         grid[0].set_ylabel("share of episodes")
         handles: list[Patch | Line2D] = [Patch(facecolor=color, label=label) for color, label in PARTS.values()]
         handles.append(Line2D([], [], color="black", linestyle="dotted", label="thirds, as the coin has it"))
@@ -49,7 +50,17 @@ def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> F
     return figure
 
 
-def _draw_method(axes: Axes, table: Mapping[str, Any], expert: Mapping[str, Any]) -> None:
+def by_cell(table: Mapping[str, Any]) -> dict[tuple[str, int], dict[str, list[Any]]]:
+    """The rows of each method and number of demonstrations, in the order of `METHODS`."""
+    keys = list(zip(table["method"], table["demonstrations"], strict=True))
+    cells = {}
+    for key in sorted(set(keys), key=lambda key: (list(METHODS).index(key[0]), key[1])):
+        rows = [row for row, other in enumerate(keys) if other == key]
+        cells[key] = {name: [values[row] for row in rows] for name, values in table.items()}
+    return cells
+
+
+def _draw_cell(axes: Axes, table: Mapping[str, Any], expert: Mapping[str, Any]) -> None:
     seeds, of_expert, of_seeds = len(table["seed"]), parts(expert), parts(table)
     places, bottom = np.array([0.0, *np.arange(1.6, 1.6 + seeds), seeds + 2.2]), np.zeros(seeds + 2)
     for name, (color, _) in PARTS.items():
@@ -60,13 +71,10 @@ def _draw_method(axes: Axes, table: Mapping[str, Any], expert: Mapping[str, Any]
     for level in (1 / 3, 2 / 3):
         axes.axhline(level, color="black", linewidth=0.8, linestyle="dotted")
     axes.set_ylim(0, 1)
-    axes.set_xlabel(f"seed\n{said_of_signal(table['signal_bits'])}")
 
 
 def said_of_signal(bits: Sequence[float]) -> str:
-    """How much the signal tells of the convention, or that there is none."""
-    if not any(bits):
-        return "no signal"
+    """How much the signal tells of the convention: mean over seeds with its interval."""
     interval = mean_interval(np.asarray(bits, dtype=np.float64))
     return (
         f"the signal tells {interval.estimate:.2f} of {np.log2(3):.2f} bits [{interval.low:.2f}, {interval.high:.2f}]"

@@ -32,11 +32,11 @@ import numpy as np
 import torch
 import tyro
 
-from experiments.convention_figure import PARTS, conventions_figure, parts
+from experiments.convention_figure import PARTS, by_cell, conventions_figure, parts
 from experiments.convention_measures import convention_columns, final_landmarks, recorded_landmarks
 from experiments.figures import save_figure
 from experiments.jobs import Job, check_finished, run_jobs, with_defaults
-from experiments.mpe_cells import EVALUATION_SEED, Cell, Effort, Method, References, job_of
+from experiments.mpe_cells import EVALUATION_SEED, OF_SIGNAL, Cell, Effort, Method, References, job_of
 from experiments.mpe_experts import SpreadExpert
 from experiments.mpe_tables import COLUMNS, floor_table, score_table
 from experiments.mpe_tasks import TASKS
@@ -79,6 +79,11 @@ class ConventionsConfig:
     def settle(self) -> "ConventionsConfig":
         """What `quick` stands for, in the place of every flag that was not given."""
         return with_defaults(self, QUICK) if self.quick else self
+
+    @property
+    def effort(self) -> Effort:
+        """What is the same for all cells."""
+        return Effort(self.seeds, self.eval_episodes, self.epochs, self.cloning_updates)
 
 
 QUICK: dict[str, Any] = {
@@ -142,7 +147,7 @@ def jobs_of(config: ConventionsConfig) -> list[Job]:
         raise InputError(f"--methods must name each method once, and one at least, not {' '.join(config.methods)!r}.")
     if config.demonstrations < 1:
         raise InputError(f"--demonstrations must be at least 1, not {config.demonstrations}.")
-    effort = Effort(config.seeds, config.eval_episodes, config.epochs, config.cloning_updates)
+    effort = config.effort
     cells = [MeasuredCell(TASK, method, config.demonstrations, effort) for method in config.methods]
     return [MeasuredReferences(TASK, effort), *cells]
 
@@ -170,21 +175,23 @@ def read_conventions(cells: Path) -> tuple[dict[str, list[Any]], dict[str, list[
 
 
 def summary(table: Mapping[str, list[Any]], expert: Mapping[str, list[Any]]) -> list[str]:
-    """What the terminal shows: for each method, how many seeds have one convention, and what all seeds do together."""
-    lines = [f"{'expert':18}{_shares(parts(expert))}"]
-    for method in dict.fromkeys(table["method"]):
-        rows = [row for row, other in enumerate(table["method"]) if other == method]
-        of = {name: [values[row] for row in rows] for name, values in table.items()}
+    """What the terminal shows: for each method and number of demonstrations, how many seeds have one convention, and
+    what all seeds do together."""
+    lines = [f"{'expert':22}{_shares(parts(expert))}"]
+    for (method, number), of in by_cell(table).items():
         score, largest = mean_interval(np.asarray(of["normalized_stochastic"])), largest_share(of)
         lines += [
-            f"{method:18}{_shares(parts(of))}",
-            f"{'':18}one convention (share of {ONE_CONVENTION} or more) in {int((largest >= ONE_CONVENTION).sum())} of "
-            f"{len(rows)} seeds; largest share by seed {' '.join(f'{share:.2f}' for share in largest)}",
-            f"{'':18}entropy of the convention within a seed {_mean(of['entropy']):.2f} nats (three alike: "
+            f"{f'{method} {number}':21} {_shares(parts(of))}",
+            f"{'':22}one convention (share of {ONE_CONVENTION} or more) in {int((largest >= ONE_CONVENTION).sum())} of "
+            f"{len(largest)} seeds; largest share by seed {' '.join(f'{share:.2f}' for share in largest)}",
+            f"{'':22}entropy of the convention within a seed {_mean(of['entropy']):.2f} nats (three alike: "
             f"{math.log(3):.2f}); score {score.estimate:.2f} [{score.low:.2f}, {score.high:.2f}]",
-            f"{'':18}the signal tells {_mean(of['signal_bits']):.2f} bits of the convention; by seed "
-            f"{' '.join(f'{bits:.2f}' for bits in of['signal_bits'])}",
         ]
+        if method in OF_SIGNAL:
+            lines.append(
+                f"{'':22}the signal tells {_mean(of['signal_bits']):.2f} bits of the convention; by seed "
+                f"{' '.join(f'{bits:.2f}' for bits in of['signal_bits'])}"
+            )
     return lines
 
 
@@ -230,8 +237,7 @@ def _mean(values: list[float]) -> float:
 def _main(config: ConventionsConfig) -> None:
     torch.set_num_threads(1)  # the fastest for small tensors
     config = config.settle()
-    jobs, cells = jobs_of(config), config.output / "cells"
-    effort = Effort(config.seeds, config.eval_episodes, config.epochs, config.cloning_updates)
+    jobs, cells, effort = jobs_of(config), config.output / "cells", config.effort
     check_finished(cells, lambda settings: measured_job(settings, effort))
     run_jobs(jobs, cells, processes=config.jobs)
     print("\n".join(["", *write_report(config.output), ""]))

@@ -178,7 +178,8 @@ def test_the_summary_counts_seeds_with_one_convention() -> None:
     shares = {"share_0": [0.9, 0.1, 0.3], "share_1": [0.0, 0.7, 0.3], "share_2": [0.0, 0.1, 0.3]}
     rest = {"other": [0.1, 0.1, 0.1], "same_landmark": [0.1, 0.0, 0.1], "entropy": [0.0, 0.7, math.nan]}
     rest |= {"signal_bits": [0.0] * 3}
-    table = {"method": ["cloning"] * 3, "seed": [0, 1, 2], "normalized_stochastic": [0.5] * 3, **shares, **rest}
+    table = {"method": ["cloning"] * 3, "demonstrations": [50] * 3, "seed": [0, 1, 2], **shares, **rest}
+    table["normalized_stochastic"] = [0.5] * 3
     assert largest_share(table).tolist() == [0.9, 0.7, 0.3]
     expert = {name: [values[0]] for name, values in (shares | rest).items()}
     lines = summary(table, expert)
@@ -187,6 +188,27 @@ def test_the_summary_counts_seeds_with_one_convention() -> None:
     assert "0.35 nats (three alike: 1.10); score 0.50 [0.50, 0.50]" in lines[3]
     (axes,) = conventions_figure(table, expert).axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["expert", "0", "1", "2", "all"]
+    assert axes.get_xlabel() == "seed\nno signal"
+
+
+def test_cells_of_other_numbers_of_demonstrations_are_told_apart_and_an_ignored_signal_from_none() -> None:
+    method, number = ["cloning_signal", "cloning", "cloning", "cloning"], [200, 50, 200, 50]
+    share = [0.9, 0.3, 0.6, 0.4]
+    zeros = {name: [0.0] * 4 for name in ("share_1", "share_2", "same_landmark", "entropy", "signal_bits")}
+    table: dict[str, list] = {"method": method, "demonstrations": number, "seed": [0, 0, 0, 1], "share_0": share}
+    table |= zeros | {"other": [1 - value for value in share], "normalized_stochastic": share}
+    expert = {name: [values[0]] for name, values in table.items()}
+    _, first, _, _, second, _, _, third, _, _, signal = summary(table, expert)
+    assert first.startswith("cloning 50            k=0 0.35")
+    assert second.startswith("cloning 200           k=0 0.60")
+    assert third.startswith("cloning_signal 200    k=0 0.90")
+    assert "the signal tells 0.00 bits" in signal
+    figure = conventions_figure(table, expert)
+    assert [axes.get_title(loc="left").split("\n")[-1] for axes in figure.axes] == [
+        "50 demonstrations", "200 demonstrations", "200 demonstrations",
+    ]  # fmt: skip
+    assert [len(axes.get_xticklabels()) for axes in figure.axes] == [4, 3, 3]
+    assert [axes.get_xlabel().split("\n")[-1][:16] for axes in figure.axes] == ["no signal"] * 2 + ["the signal tells"]
 
 
 def test_bad_settings_are_refused() -> None:
