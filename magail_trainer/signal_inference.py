@@ -61,7 +61,7 @@ def infer_signal(expert: Batch, codes: Codes, config: MagailConfig, *, seeds: Se
     Args:
         expert: all demonstrations, E episodes for each of R runs.
         codes: of the env's spaces.
-        config: `signals`, `signal_starts`, and how the networks are made.
+        config: `signals`, `signal_starts`, and `policy_init_uniform`.
         seeds: of the runs, `[R]`.
     """
     found = [
@@ -77,7 +77,9 @@ def _infer_one(
     """The likeliest split of one run's episodes, and how likely each start's is."""
     starts, values, episodes = config.signal_starts, config.signals, expert.num_episodes
     stacked, device = starts * values, expert.weight.device
-    linear = replace(config, policy="independent", signals=MagailConfig.signals, hidden=(), own_network="")
+    linear = replace(
+        config, policy="independent", signals=MagailConfig.signals, hidden=(), own_network="", share_parameters="none"
+    )
     policies = make_policies(codes, Runs.grid(betas=(0.0,), seeds=range(stacked)), linear).to(device)
     of_episode, expert = expert.episode_weight, expert.repeated(stacked)
     policies.fit_normalizers(expert)

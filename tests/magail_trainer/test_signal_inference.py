@@ -67,6 +67,15 @@ def test_a_run_infers_alone_what_it_does_in_company_and_starts_are_its_own() -> 
     assert not torch.equal(together.log_likelihood[0], together.log_likelihood[1])
 
 
+def test_agents_that_share_a_network_later_have_linear_policies_of_their_own() -> None:
+    batch, _ = coin_demonstrations(1)
+    shared, own = (
+        infer_signal(batch, CODES, replace(CONFIG, signal_starts=1, share_parameters=share), seeds=[0])
+        for share in ("all", "none")
+    )
+    assert torch.equal(shared.log_likelihood, own.log_likelihood)
+
+
 def test_episodes_without_a_coin_are_no_likelier_with_two_values() -> None:
     batch, coin = coin_demonstrations(1)
     heads = batch.select(torch.from_numpy(np.flatnonzero(coin == 0)).unsqueeze(0))
