@@ -43,14 +43,15 @@ class FiniteSpace:
             case _:
                 raise InputError(f"The {where} is {space}; a table needs a finite one, such as Discrete.")
         self._shape = space.shape or ()
-        self._constant = bool((self._sizes == 1).all())
         self.size = math.prod(int(size) for size in self._sizes)
+        self.is_constant = self.size == 1
+        """Whether the space has one value."""
 
     def encode(self, values: np.ndarray) -> Int[np.ndarray, "*batch"]:
         """Number the values `[*batch, *space.shape]`."""
         values = np.asarray(values)
         batch = values.shape[: values.ndim - len(self._shape)]
-        if self._constant:
+        if self.is_constant:
             return np.zeros(batch, dtype=np.int64)
         if self._shape == ():
             return np.asarray(values - self._start.item(), dtype=np.int64)
@@ -94,9 +95,16 @@ class FeatureSpace:
                 raise InputError(f"The {where} is {space}; expected Box, Discrete, MultiDiscrete or MultiBinary.")
         self._dims = len(space.shape or ())
         self.size = math.prod(space.shape or ()) if self._sizes is None else int(self._sizes.sum())
+        fixed = np.array_equal(space.low, space.high) if isinstance(space, spaces.Box) else self.size == 0
+        self.is_constant = fixed if self._sizes is None else bool((self._sizes == 1).all())
+        """Whether the space has one value."""
 
     def encode(self, values: np.ndarray) -> Float[np.ndarray, "*batch size"]:
-        """The features of the values `[*batch, *space.shape]`."""
+        """The features of the values `[*batch, *space.shape]`.
+
+        Raises:
+            ValueError: one of several numbers lies outside the space.
+        """
         values = np.asarray(values)
         batch = values.shape[: values.ndim - self._dims]
         flat = values.reshape(*batch, -1)
@@ -146,8 +154,14 @@ class ContinuousSpace:
         return np.clip(values, self._low, self._high).astype(self._dtype)
 
     def features(self, scaled: Float[Tensor, "*batch size"]) -> Float[Tensor, "*batch size"]:
-        """What was played: the same, clipped, and rounded where the Box holds integers."""
+        """What was played: the same, clipped, and rounded where the Box holds integers.
+
+        A number whose bounds are the same is -1, as `encode` has it: nothing else can be played.
+        """
         clipped = scaled.clamp(-1, 1)
+        if (self._high == self._low).any():
+            fixed = torch.from_numpy(self._high == self._low).flatten().to(scaled.device)
+            clipped = clipped.masked_fill(fixed, -1)
         if not np.issubdtype(self._dtype, np.integer):
             return clipped
         steps = torch.from_numpy(self._high - self._low).float().flatten().clamp(min=1).to(scaled.device) / 2

@@ -206,8 +206,9 @@ class EnumeratedRollouts:
         device: torch.device,
     ) -> None:
         for agent, code in codes.observations.items():
-            if code.size > 1:
-                raise InputError(f"--exact needs an env with one observation; that of {agent} has {code.size} values.")
+            if not code.is_constant:
+                space = vector_env.observation_space(agent)
+                raise InputError(f"--exact needs an env with one observation; that of {agent} is {space}.")
         if not codes.finite_actions:
             raise InputError("--exact needs finite action spaces.")
         sizes = [code.size for code in codes.finite_actions.values()]

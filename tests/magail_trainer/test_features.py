@@ -112,6 +112,32 @@ def test_scaling_by_hand() -> None:
     assert integers.decode(integers.encode(np.arange(11)[:, np.newaxis])).ravel().tolist() == list(range(11))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_a_number_that_is_fixed_tells_nobody_apart(dtype: type) -> None:
+    code = ContinuousSpace(spaces.Box(np.array([0, 2], dtype), np.array([4, 2], dtype), dtype=dtype), "x")
+    played = torch.tensor([[1.0, -0.7], [1.0, 0.9]])
+    assert code.features(played).tolist() == code.encode(code.decode(played.numpy())).tolist() == [[1, -1], [1, -1]]
+
+
+@pytest.mark.parametrize(
+    ("space", "is_constant"),
+    [
+        (spaces.Discrete(1), True),
+        (spaces.Discrete(2), False),
+        (spaces.MultiDiscrete([1, 1]), True),
+        (spaces.MultiDiscrete([1, 2]), False),
+        (spaces.MultiBinary(1), False),
+        (spaces.Box(2.5, 2.5, (2,)), True),
+        (spaces.Box(0, 1, (1,)), False),
+    ],
+    ids=str,
+)
+def test_a_space_with_one_value_is_known_whatever_its_code(space: spaces.Space, *, is_constant: bool) -> None:
+    assert FeatureSpace(space, "x").is_constant == is_constant
+    if not isinstance(space, spaces.Box) or is_constant:
+        assert FiniteSpace(space, "x").is_constant == is_constant
+
+
 @pytest.mark.parametrize("space", [spaces.Box(-np.inf, np.inf, (1,)), spaces.Box(0, np.inf, (1,))], ids=str)
 def test_refuses_a_box_without_bounds(space: spaces.Box) -> None:
     with pytest.raises(InputError, match=r"^The action space of a is Box.*; expected finite bounds\.$"):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 from pettingzoo import ParallelEnv
 from torch import Tensor
 
@@ -276,7 +276,7 @@ class ManySteps(Counting):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (COUNTING, "--exact needs an env with one observation; that of x has 5 values."),
+        (COUNTING, "--exact needs an env with one observation; that of x is Discrete(5)."),
         (EnvEntry("many", ManySteps), "--exact needs an env whose episodes have one step."),
     ],
 )
@@ -284,6 +284,19 @@ def test_enumeration_refuses_more_than_one_observation_or_step(entry: EnvEntry, 
     with pytest.raises(InputError) as refusal:
         enumerated(entry, 1)
     assert str(refusal.value) == message
+
+
+class Watched(Counting):
+    """One step, and one number to see, which is another one each time."""
+
+    def observation_space(self, agent: str) -> Box:  # type: ignore[override]
+        return Box(0, 5, (1,), np.float32)
+
+
+def test_enumeration_refuses_a_single_number_that_has_many_values() -> None:
+    entry = EnvEntry("watched", Watched)
+    with pytest.raises(InputError, match=r"one observation; that of x is Box\(0\.0, 5\.0, \(1,\), float32\)\.$"):
+        EnumeratedRollouts(entry.make_vector(6), Codes.of(entry, network="mlp"), num_runs=1, device=CPU)
 
 
 def test_actions_reach_the_env_in_its_own_numbers() -> None:
