@@ -151,6 +151,17 @@ def jobs_of(config: CorrelationConfig) -> list[Cell]:
     ]
 
 
+def job_of(settings: Mapping[str, Any], config: CorrelationConfig) -> Cell:
+    """The cell that would make a folder of such settings now.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not {"expert_type", "policy", "discriminator"} <= settings.keys():
+        raise InputError("There is a folder that is no cell of this table; choose another --output.")
+    return cell_of(config, settings["expert_type"], settings["policy"], settings["discriminator"])
+
+
 def read_cells(cells: Path) -> tuple[Table, dict[str, np.ndarray]]:
     """What the finished cells say.
 
@@ -256,7 +267,7 @@ def _main(config: CorrelationConfig) -> None:
     torch.set_num_threads(1)  # the fastest for small tensors
     config = config.settle()
     jobs, cells = jobs_of(config), config.output / "cells"
-    check_finished(cells, lambda made: cell_of(config, made["expert_type"], made["policy"], made["discriminator"]))
+    check_finished(cells, lambda made: job_of(made, config))
     run_jobs(jobs, cells, processes=config.jobs)
     print("\n".join(["", *write_report(config.output), ""]))
     print(f"Wrote {display_path(config.output)}, with correlation.csv and correlation.png.")

@@ -220,7 +220,7 @@ def _folders(root: Path, kind: str) -> list[tuple[Path, dict[str, Any]]]:
     found = [(folder, read_settings(folder)) for folder in finished(root)]
     tasks = list(TASKS)
     return sorted(
-        [(folder, settings) for folder, settings in found if settings["kind"] == kind],
+        [(folder, settings) for folder, settings in found if settings.get("kind") == kind],
         key=lambda item: (tasks.index(item[1]["task"]), item[1].get("demonstrations", 0), item[1].get("method", "")),
     )
 

@@ -19,6 +19,7 @@ from experiments.jobs import Job, check_finished
 from experiments.phase_portrait import PhasePortraitConfig, draw_phase_portrait
 from experiments.suggested_runs import SUGGESTED_RUNS, Name, run_suggested
 from magail_trainer.config import RewardStyle
+from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
 from magail_trainer.store import write_table
 
@@ -69,10 +70,7 @@ class Plan:
         """
         diagram, table = self.diagram.settle(), self.correlation.settle()
         check_finished(self.output / "phase_diagram" / "parts", lambda made: phase_diagram.job_of(made, diagram))
-        check_finished(
-            self.output / "correlation" / "cells",
-            lambda made: correlation.cell_of(table, made["expert_type"], made["policy"], made["discriminator"]),
-        )
+        check_finished(self.output / "correlation" / "cells", lambda made: correlation.job_of(made, table))
         sections: dict[str, Sequence[Job]] = {
             "suggested_runs": self.suggested_parts(),
             "phase_portrait": self.portrait_parts(),
@@ -80,7 +78,7 @@ class Plan:
         }
         for section, parts in sections.items():
             by_name = {part.name: part for part in parts}
-            check_finished(self.output / section, lambda made, by_name=by_name: by_name[made["name"]])
+            check_finished(self.output / section, lambda made, by_name=by_name: _part_of(made, by_name))
 
 
 @dataclass(frozen=True)
@@ -191,6 +189,13 @@ def command_of(module: str, config: Any) -> str:
         if value is not True:
             words += [str(item) for item in (value if isinstance(value, tuple) else (value,))]
     return shlex.join(words)
+
+
+def _part_of(settings: Mapping[str, Any], parts: Mapping[str, Job]) -> Job:
+    made = str(settings.get("name"))
+    if made not in parts:
+        raise InputError(f"There is a part {made!r}, which is not this report's; choose another --output.")
+    return parts[made]
 
 
 def _settings(config: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from experiments import correlation
-from experiments.correlation import COLUMNS, CorrelationConfig, cell_of, jobs_of, read_cells, summary, write_report
+from experiments.correlation import COLUMNS, CorrelationConfig, job_of, jobs_of, read_cells, summary, write_report
 from experiments.correlation_figure import correlation_figure
 from experiments.jobs import check_finished, run_jobs
 from magail_trainer.errors import InputError
@@ -52,10 +52,9 @@ def test_what_is_finished_is_not_done_again_and_other_settings_are_refused(
     assert "4 of 4 cells were finished before" in capsys.readouterr().out
     other = replace(TINY, epochs=200)
     with pytest.raises(InputError, match=r"was made with epochs=100, not 200"):
-        check_finished(
-            output / "cells",
-            lambda made: cell_of(other, made["expert_type"], made["policy"], made["discriminator"]),
-        )
+        check_finished(output / "cells", lambda made: job_of(made, other))
+    with pytest.raises(InputError, match="no cell of this table"):
+        job_of({"kind": "map"}, TINY)
 
 
 def test_all_cells_differ_in_nothing_but_expert_policies_and_discriminator() -> None:

@@ -198,6 +198,8 @@ def test_parts_of_other_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was made with seeds="):
         plan.check()
     replace(plan, games={**plan.games, "matching_3": other.config}).check()
+    with pytest.raises(InputError, match="There is a part 'matching_3', which is not this report's"):
+        replace(plan, games={}).check()
 
 
 @pytest.mark.slow
