@@ -109,8 +109,11 @@ def critical_beta_at_speed(
     """The β above which the mixed point is stable with a discriminator of this speed ρ; negative where it always is.
 
     The entropy bonus pulls the growing mode back by the same rate at any speed, so that there is one such β. The
-    arguments and errors are those of `mixed_point_is_stable`.
+    arguments and errors are those of `mixed_point_is_stable`; and a ρ of 0 is refused, at which logits stay wherever
+    they are pushed.
     """
+    if not speed_ratio > 0:
+        raise ValueError(f"expected a positive speed, got {speed_ratio}; a frozen discriminator has `critical_beta`")
 
     def growth(beta: float) -> float:
         return _growth(GradientFlow(expert_joint, reward_style, beta, logit_bound=logit_bound), speed_ratio, optimizer)

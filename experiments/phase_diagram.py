@@ -155,7 +155,7 @@ def write_report(output: Path, *, title: str, boundary: Boundary, boundary_label
 
 
 def stability_boundary(reward: RewardStyle, ratio: float) -> float:
-    """The β above which 50/50 is stable, by the linear theory of `discriminator_speed`; at ratio 0 D is frozen.
+    """The β above which 50/50 is stable, by the linear theory of `discriminator_speed`.
 
     Infinite for rewards without a lower bound, NaN where 50/50 is stable without any entropy bonus.
     """

@@ -112,7 +112,7 @@ def verdict_lines(parts: Path) -> tuple[list[str], bool]:
     lines += ["| expected | observed [95 % interval] | holds |", "| --- | --- | --- |"]
     for name, criteria in checks.items():
         lines += [f"| {item.expected} | {item.observed} | {'yes' if item.holds else 'NO'} |" for item in criteria]
-        holds = all(item.holds for item in criteria)
+        holds = bool(criteria) and all(item.holds for item in criteria)
         others = sum(_OTHER_NUMBER in item.observed for item in criteria)
         note = f"{others} of {len(criteria)} with another number" if others else ""
         lines.append(f"| **{name}** | {note} | **{'reproduced' if holds else 'NOT reproduced'}** |")

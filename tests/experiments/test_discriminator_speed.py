@@ -123,3 +123,5 @@ def test_the_critical_beta_of_a_speed_is_the_inverse_of_the_critical_speed(ratio
 def test_a_fast_discriminator_needs_no_entropy_with_gail_and_some_with_symmetric() -> None:
     assert critical_beta_at_speed("gail", 10.0, logit_bound=math.inf) < 0
     assert critical_beta_at_speed("symmetric", 100.0, logit_bound=math.inf) == pytest.approx(2 / 9, abs=1e-6)
+    with pytest.raises(ValueError, match=r"expected a positive speed, got 0\.0"):
+        critical_beta_at_speed("gail", 0.0)
