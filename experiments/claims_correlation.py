@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments.best_product import best_product_js
-from experiments.claims import MATCH, WANTED, Claim, Table, chosen, matching_share, seed_counts, shown
+from experiments.claims import MATCH, WANTED, Claim, Table, chosen, matching_share, shown
 from experiments.statistics import mean_interval
 from experiments.suggested_runs import Criterion
 
@@ -62,14 +62,14 @@ def mismatch(
         "The split KL(expert ‖ learner) = I(expert) + Σ KL(marginals) can: the first term, 1 bit for the bimodal "
         "expert, is what independent policies never remove; the second is what the collapse costs, and it is gone "
         "after mixing.",
-        f"{seed_counts([len(np.unique(independent['seed']))])} seeds per expert and discriminator, "
+        f"{len(np.unique(independent['seed']))} seeds per expert and discriminator, "
         f"{len(np.unique(run_c['seed']))} of run C, {len(map_runs['beta'])} runs of the phase diagram",
         commands,
         ("correlation", "suggested_run_C", "suggested_run_D"),
     )
 
 
-def repair(correlation: Table, with_bonus: Table | None, commands: Sequence[str]) -> Claim:
+def repair(correlation: Table, with_bonus: Table, commands: Sequence[str]) -> Claim:
     """A shared signal, or seeing the others' actions, removes the mismatch; judges of single agents do not see it.
 
     Args:
@@ -103,17 +103,16 @@ def repair(correlation: Table, with_bonus: Table | None, commands: Sequence[str]
                 )
             )
     limits = []
-    for beta in np.unique(with_bonus["beta"]).tolist() if with_bonus else ():
-        distance = chosen(with_bonus or {}, beta=beta)["js_distance"]
-        if beta > 0:
-            share = matching_share(distance)
-            limits.append(
-                Criterion(
-                    f"shared signal, bimodal, β = {beta:g}: the match is lost again in most seeds",
-                    f"{shown(share)} of {len(distance)} seeds; mean JS {shown(mean_interval(distance))}",
-                    share.high < 0.5,
-                )
+    for beta in np.unique(with_bonus["beta"][with_bonus["beta"] > 0]).tolist():
+        distance = chosen(with_bonus, beta=beta)["js_distance"]
+        share = matching_share(distance)
+        limits.append(
+            Criterion(
+                f"shared signal, bimodal, β = {beta:g}: the match is lost again in most seeds",
+                f"{shown(share)} of {len(distance)} seeds; mean JS {shown(mean_interval(distance))}",
+                share.high < 0.5,
             )
+        )
     return Claim(
         "A shared signal, or policies that see the actions before theirs, removes the mismatch",
         "β = 0, reward −log(1 − D), one recipe for all experts: a batch of 200 with its mean as baseline, a "
@@ -124,7 +123,7 @@ def repair(correlation: Table, with_bonus: Table | None, commands: Sequence[str]
         "must be told the actions of the agents before them: neither is decentralised execution without "
         "communication. The discriminator must see the joint action. And the entropy bonus that repairs the "
         "collapse destroys this repair.",
-        f"{seed_counts([len(np.unique(correlation['seed']))])} seeds per cell; shares with exact intervals",
+        f"{len(np.unique(correlation['seed']))} seeds per cell; shares with exact intervals",
         commands,
         ("correlation",),
     )

@@ -52,7 +52,7 @@ def payoffs_unseen(games: Mapping[str, Table], experts: Mapping[str, np.ndarray]
         limits,
         "Training is alike; what the policies earn and lose is not. Which convention is worth more to whom has no part "
         "in which one is chosen.",
-        f"{seed_counts([len(np.unique(first['seed']))])} seeds for each β",
+        f"{len(np.unique(first['seed']))} seeds for each β",
         commands,
     )
 

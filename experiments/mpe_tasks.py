@@ -6,6 +6,7 @@ from typing import Any
 
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
+from magail_trainer.evaluation import TEAM
 from magail_trainer.joint_policies import JointPolicy, Sides, make_joint_policy
 from magail_trainer.scores import played_returns
 from magail_trainer.symmetries import augment, find_symmetries
@@ -116,7 +117,7 @@ def reference_returns(task: Task, *, episodes: int, seed: int) -> dict[str, list
             if task.is_competitive:
                 player = Sides(player, task.player("expert"), side.agents)
             returns = played_returns(task.entry, player, episodes=episodes, seed=seed)
-            alone = {agent: returns[agent] for agent in task.entry.make().possible_agents}
+            alone = {name: value for name, value in returns.items() if name != TEAM}
             row = (side.label, task.expert, policy, side.earned(alone), episodes)
             for name, value in zip(table, row, strict=True):
                 table[name].append(value)

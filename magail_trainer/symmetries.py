@@ -3,8 +3,6 @@
 A symmetry carries every episode that the env can play into another one that it can play: the plane turned by a quarter,
 or two agents in each other's place. If the expert would have acted so in the other one, then the other one is a
 demonstration too, for nothing; that is for the user to know, for no dataset can tell.
-
-S is the number of transitions, K that of episodes.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -153,13 +153,14 @@ def test_the_repair_needs_every_cell_and_a_blind_discriminator() -> None:
         for policy in ("shared_signal", "autoregressive")
         for discriminator in ("joint", "per_agent")
     }
-    assert repair(correlation_of(good), None, []).verdict == "reproduced"
+    plain = {"beta": np.zeros(20), "js_distance": np.full(20, 0.02)}
+    assert repair(correlation_of(good), plain, []).verdict == "reproduced"
     for key in good:
         other = {**good, key: 0.55 if key[2] == "joint" else 0.02}
-        assert repair(correlation_of(other), None, []).verdict == "not reproduced", key
+        assert repair(correlation_of(other), plain, []).verdict == "not reproduced", key
     table = correlation_of(good)
     table["js_distance"][:2] = 0.3  # 18 of 20 is 90 %
-    assert repair(table, None, []).verdict == "not reproduced"
+    assert repair(table, plain, []).verdict == "not reproduced"
     lost = {"beta": np.repeat([0.0, 0.5], 20), "js_distance": np.repeat([0.02, 0.52], 20)}
     assert repair(correlation_of(good), lost, []).verdict == "qualified"
 
