@@ -11,7 +11,7 @@ baseline, a discriminator five times as fast as the policies, and learning rates
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,12 +24,19 @@ from experiments.coordination import CoordinationConfig, run_experiment
 from experiments.correlation_figure import correlation_figure
 from experiments.figures import save_figure
 from experiments.games import ExpertType, GameName, conventions, make_game, title
-from experiments.jobs import check_finished, finished, read_settings, run_jobs, with_defaults
+from experiments.jobs import (
+    check_finished,
+    command_of,
+    finished,
+    read_settings,
+    run_jobs,
+    settings_of,
+    with_defaults,
+)
 from experiments.statistics import mean_interval, share_interval
 from magail_trainer.command_line import display_path, run_command
 from magail_trainer.config import PolicyStyle
 from magail_trainer.errors import InputError
-from magail_trainer.files import plain_json
 from magail_trainer.store import read_config, read_table, write_table
 
 DiscriminatorName = Literal["joint", "per_agent"]
@@ -43,7 +50,6 @@ COLUMNS = (
 )  # fmt: skip
 MATCHING_EXPERTS: tuple[ExpertType, ...] = ("mixed", "bimodal", "asymmetric", "noisy", "all_AA")
 OTHER_EXPERTS: tuple[ExpertType, ...] = ("mixed", "correlated_equilibrium", "pure_equilibria")
-_NOT_SETTINGS = ("output", "overwrite", "no_plots", "device", "dataset")
 
 
 @dataclass(frozen=True)
@@ -97,11 +103,13 @@ class Cell:
 
     def settings(self) -> dict[str, Any]:
         """Every setting of the experiment that makes a difference."""
-        return plain_json({key: value for key, value in asdict(self.training).items() if key not in _NOT_SETTINGS})
+        return settings_of(self.training)
 
     def fill(self, folder: Path) -> str:
         """Train, measure, and write the run folder."""
-        distance = run_experiment(replace(self.training, output=folder / "run", no_plots=True)).runs["js_distance"]
+        command = command_of("coordination", self.training)
+        results = run_experiment(replace(self.training, output=folder / "run", no_plots=True), command=command)
+        distance = results.runs["js_distance"]
         return f"JS distance {distance.mean():.3f}, {int((distance < MATCH).sum())} of {len(distance)} runs match"
 
 

@@ -27,6 +27,7 @@ from experiments.figure_parts import REWARD_NAMES
 from experiments.figures import save_figure
 from experiments.fixed_points import critical_beta, fixed_points
 from experiments.gradient_flow import LOGIT_BOUND, GradientFlow, frozen_at_uniform
+from experiments.jobs import command_of
 from experiments.metrics import Array, mutual_information
 from experiments.phase_portrait_figure import Panel, Row, phase_portrait_figure
 from experiments.results import AGENTS, Results
@@ -90,7 +91,10 @@ def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Pa
     target = config.output or Path("results/phase_portrait") / _fresh_name(config)
     others = ("figure.png", "fixed_points.csv", *_SPEED)
     with new_folder(target, marker=CONFIG, others=others, overwrite=config.overwrite) as folder:
-        trained = {kind: run_experiment(_runs_of(config, kind, folder)) for kind in config.discriminator}
+        trained = {}
+        for kind in config.discriminator:
+            runs = _runs_of(config, kind, folder)
+            trained[kind] = run_experiment(runs, command=command_of("coordination", runs))
         expert_joint = trained[config.discriminator[0]].expert_joint
         rows, table = [], _PointTable()
         for kind in config.discriminator:

@@ -7,24 +7,21 @@ correlation/cells/...    see `experiments.correlation`
 games/chicken ...        run/ as `experiments.coordination` writes it
 """
 
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from experiments import correlation, phase_diagram
 from experiments.coordination import CoordinationConfig, run_experiment
-from experiments.jobs import Job, check_finished
+from experiments.jobs import Job, check_finished, command_of, settings_of
 from experiments.phase_portrait import PhasePortraitConfig, draw_phase_portrait
 from experiments.suggested_runs import SUGGESTED_RUNS, Name, run_suggested
 from magail_trainer.config import RewardStyle
 from magail_trainer.errors import InputError
-from magail_trainer.files import plain_json
 from magail_trainer.store import write_table
 
 RUN, CRITERIA, PORTRAIT = "run", "criteria.csv", "portrait"
-_NOT_SETTINGS = ("output", "overwrite", "jobs", "no_plots", "device", "dataset")
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ class SuggestedPart:
     def settings(self) -> dict[str, Any]:
         """All that the run heeds."""
         config = SUGGESTED_RUNS[self.name].config
-        return {"name": self.name, "num_seeds": self.num_seeds, **_settings(config)}
+        return {"name": self.name, "num_seeds": self.num_seeds, **settings_of(config)}
 
     def fill(self, folder: Path) -> str:
         """Train, judge, and write both."""
@@ -138,7 +135,7 @@ class PortraitPart:
 
     def settings(self) -> dict[str, Any]:
         """All that the drawing heeds."""
-        return {"name": self.name, **_settings(self.config)}
+        return {"name": self.name, **settings_of(self.config)}
 
     def fill(self, folder: Path) -> str:
         """Train and draw."""
@@ -159,7 +156,7 @@ class GamePart:
 
     def settings(self) -> dict[str, Any]:
         """All that the training heeds."""
-        return {"name": self.name, **_settings(self.config)}
+        return {"name": self.name, **settings_of(self.config)}
 
     def fill(self, folder: Path) -> str:
         """Train, measure, and write the run folder."""
@@ -171,32 +168,8 @@ class GamePart:
         return command_of("coordination", self.config)
 
 
-def command_of(module: str, config: Any) -> str:
-    """The command whose flags make a dataclass of settings: those that differ from the defaults.
-
-    Where it is saved and how many processes there are does not matter, and is left out.
-
-    Args:
-        module: of `experiments`.
-        config: not settled yet, where that fills in defaults.
-    """
-    words = ["python", "-m", f"experiments.{module}"]
-    for setting in fields(config):
-        value = getattr(config, setting.name)
-        if setting.name in _NOT_SETTINGS or value == setting.default:
-            continue
-        words.append(f"--{setting.name}")
-        if value is not True:
-            words += [str(item) for item in (value if isinstance(value, tuple) else (value,))]
-    return shlex.join(words)
-
-
 def _part_of(settings: Mapping[str, Any], parts: Mapping[str, Job]) -> Job:
     made = str(settings.get("name"))
     if made not in parts:
         raise InputError(f"There is a part {made!r}, which is not this report's; choose another --output.")
     return parts[made]
-
-
-def _settings(config: Any) -> dict[str, Any]:
-    return plain_json({name: value for name, value in asdict(config).items() if name not in _NOT_SETTINGS})

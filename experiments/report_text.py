@@ -13,12 +13,12 @@ from experiments.claims import Claim, Table, chosen
 from experiments.claims_collapse import collapse, collapse_table, mixing, theory
 from experiments.claims_correlation import mismatch, repair
 from experiments.claims_games import SAME_DEMONSTRATIONS, other_games, payoffs_unseen
-from experiments.jobs import finished, read_settings
+from experiments.jobs import command_of, finished, read_settings
 from experiments.phase_cells import RUNS
 from experiments.phase_verdicts import frozen_criteria, table_criteria
 from experiments.report_pages import Block, Command, Heading, Paragraph, Picture, Verdict
 from experiments.report_pages import Table as Rows
-from experiments.report_parts import CRITERIA, PORTRAIT, RUN, Plan, command_of
+from experiments.report_parts import CRITERIA, PORTRAIT, RUN, Plan
 from experiments.suggested_runs import Criterion, mixes
 from magail_trainer.store import read_config, read_table
 

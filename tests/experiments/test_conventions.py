@@ -163,7 +163,7 @@ def test_what_is_finished_is_not_done_again(small: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.slow
-def test_a_seed_ends_where_it_does_alone_or_with_others(small: Path) -> None:
+def test_the_table_says_where_the_episodes_end(small: Path) -> None:
     trained = load_runs(small / "cells" / "spread_coin-cloning-2")
     landmarks, signal = final_landmarks(trained, episodes=6, seed=1)
     assert landmarks.shape == (2, 6, 3)

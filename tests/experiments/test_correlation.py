@@ -13,6 +13,7 @@ from experiments.correlation import COLUMNS, CorrelationConfig, job_of, jobs_of,
 from experiments.correlation_figure import correlation_figure
 from experiments.jobs import check_finished, run_jobs
 from magail_trainer.errors import InputError
+from magail_trainer.store import read_config
 
 torch.set_num_threads(1)
 
@@ -43,6 +44,8 @@ def test_the_table_has_a_row_for_each_run_and_just_the_columns_that_were_promise
     }
     assert (output / "correlation.png").stat().st_size > 10_000
     assert lines[0].startswith("mixed: 0.0")
+    command = read_config(output / "cells" / "mixed-shared_signal-joint" / "run")["command"]
+    assert command.startswith("python -m experiments.coordination --expert_type mixed --betas 0.0 --seeds 0 1 2 ")
 
 
 def test_what_is_finished_is_not_done_again_and_other_settings_are_refused(

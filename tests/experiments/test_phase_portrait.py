@@ -53,7 +53,8 @@ def test_the_points_of_each_beta_and_discriminator_are_listed(folder: Path) -> N
 
 def test_the_runs_beside_a_frozen_discriminator_have_a_slow_one(folder: Path) -> None:
     for kind, lr_disc in (("frozen", 0.001), ("optimal", 0.1)):
-        training = read_config(folder / kind)["training"]
+        training, command = (read_config(folder / kind)[name] for name in ("training", "command"))
+        assert command.endswith(f" --epochs 20 --lr_disc {lr_disc} --reward_style gail")
         assert (training["lr_policy"], training["lr_disc"]) == pytest.approx((0.01, lr_disc))
         assert read_table(folder / kind / "runs.csv")["seed"].tolist() == [0, 1, 0, 1]
 

@@ -15,10 +15,10 @@ import torch
 from experiments import report
 from experiments.claims import Claim
 from experiments.coordination import CoordinationConfig
-from experiments.jobs import run_jobs
+from experiments.jobs import command_of, run_jobs
 from experiments.report import ReportConfig, plan_of, run_report
 from experiments.report_pages import Block, Command, Heading, Paragraph, Picture, Table, Verdict, html, markdown
-from experiments.report_parts import Below, Plan, command_of
+from experiments.report_parts import Below, Plan
 from experiments.report_text import blocks_of
 from experiments.suggested_runs import Criterion
 from magail_trainer.command_line import parse
