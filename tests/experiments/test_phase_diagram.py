@@ -17,7 +17,7 @@ from experiments.critical_beta import (
 from experiments.jobs import finished
 from experiments.phase_cells import COLUMNS, RUNS, Effort, Part, cell_rows, parts_of
 from experiments.phase_diagram import PhaseConfig, jobs_of, run_phase_diagram
-from experiments.phase_verdicts import KNOWN, table_criteria, verdict_jobs
+from experiments.phase_verdicts import KNOWN, table_criteria, verdict_jobs, verdict_lines
 from magail_trainer.errors import InputError
 from magail_trainer.store import read_table
 
@@ -164,6 +164,13 @@ def test_the_table_tells_a_collapse_from_none_and_another_number() -> None:
     criteria = table_criteria(dict(zip(COLUMNS, (list(column) for column in zip(*rows, strict=True)), strict=True)))
     assert [item.holds for item in criteria] == [True, True, False] + [True] * 6
     assert [item.observed.endswith("another number than 0.99") for item in criteria] == [False] * 8 + [True]
+
+
+def test_what_there_is_no_evidence_of_is_not_reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.phase_verdicts.table_criteria", lambda _: [])
+    lines, reproduced = verdict_lines(tmp_path)
+    assert not reproduced
+    assert sum("**NOT reproduced**" in line for line in lines) == 2
 
 
 @pytest.mark.slow
