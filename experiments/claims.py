@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments.statistics import share_interval
-from experiments.suggested_runs import Criterion
 from magail_trainer.statistics import Interval
 
 Table = Mapping[str, np.ndarray]
@@ -19,6 +18,15 @@ Verdict = Literal["reproduced", "qualified", "not reproduced"]
 
 MATCH, WANTED = 0.05, 0.95
 """A run matches its expert below this JS distance; so large a share of the seeds must."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One thing that was expected, and whether it came."""
+
+    expected: str
+    observed: str
+    holds: bool
 
 
 @dataclass(frozen=True)

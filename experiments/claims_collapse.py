@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.claims import Claim, Table, chosen, joint_of, rows_of, seed_counts, shown
+from experiments.claims import Claim, Criterion, Table, chosen, joint_of, rows_of, seed_counts, shown
 from experiments.critical_beta import frozen_critical_beta
 from experiments.discriminator_speed import critical_speed_ratio
 from experiments.metrics import js_distance, pooled_joint
 from experiments.phase_verdicts import COLLAPSED, MIXED
 from experiments.results import AGENTS
 from experiments.statistics import variance_interval
-from experiments.suggested_runs import Criterion
 
 
 def collapse(

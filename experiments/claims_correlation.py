@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments.best_product import best_product_js
-from experiments.claims import MATCH, WANTED, Claim, Table, chosen, matching_share, shown
+from experiments.claims import MATCH, WANTED, Claim, Criterion, Table, chosen, matching_share, shown
 from experiments.statistics import mean_interval
-from experiments.suggested_runs import Criterion
 
 KNOWN_LIMITS = {"bimodal": 0.558, "asymmetric": 0.411, "noisy": 0.383}
 """The least JS distance of independent policies from each correlated expert, as it was known before."""

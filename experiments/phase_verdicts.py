@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.claims import Criterion
 from experiments.critical_beta import (
     BOUNDED,
     BRANCH,
@@ -14,7 +15,6 @@ from experiments.critical_beta import (
     sweep_bracket,
 )
 from experiments.phase_cells import RUNS, Effort, Part, Speed, read_cells
-from experiments.suggested_runs import Criterion
 from magail_trainer.config import RewardStyle
 from magail_trainer.store import read_table
 

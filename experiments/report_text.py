@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments import correlation, phase_diagram
-from experiments.claims import Claim, Table, chosen
+from experiments.claims import Claim, Criterion, Table, chosen
 from experiments.claims_collapse import collapse, collapse_table, mixing, theory
 from experiments.claims_correlation import mismatch, repair
 from experiments.claims_games import SAME_DEMONSTRATIONS, other_games, payoffs_unseen
@@ -19,7 +19,7 @@ from experiments.phase_verdicts import frozen_criteria, table_criteria
 from experiments.report_pages import Block, Command, Heading, Paragraph, Picture, Verdict
 from experiments.report_pages import Table as Rows
 from experiments.report_parts import CRITERIA, PORTRAIT, RUN, Plan
-from experiments.suggested_runs import Criterion, mixes
+from experiments.suggested_runs import mixes
 from magail_trainer.store import read_config, read_table
 
 OTHER_GAMES = ("chicken", "chicken_shared_signal", "matching_3", "rock_paper_scissors")

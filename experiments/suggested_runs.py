@@ -17,6 +17,7 @@ import torch
 import tyro
 
 from experiments.best_product import best_product_js
+from experiments.claims import Criterion
 from experiments.coordination import CoordinationConfig, run_experiment
 from experiments.results import AGENTS, Columns, Results
 from experiments.statistics import Interval, fair_coin_p_value, mean_interval, share_interval
@@ -26,15 +27,6 @@ from magail_trainer.folders import new_folder
 
 Name = Literal["A", "B", "C", "D"]
 REPORT = "report.md"
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """One thing that was expected, and whether it came."""
-
-    expected: str
-    observed: str
-    holds: bool
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from coordination_env.games import matching
-from experiments.claims import Claim, chosen, matching_share, seed_counts
+from experiments.claims import Claim, Criterion, chosen, matching_share, seed_counts
 from experiments.claims_collapse import collapse, collapse_table, enough_to_mix, mixing, speed_boundary, theory
 from experiments.claims_correlation import mismatch, repair
 from experiments.claims_games import other_games, payoffs_unseen
 from experiments.metrics import product_joint
 from experiments.phase_cells import COLUMNS
 from experiments.results import exact_columns
-from experiments.suggested_runs import Criterion
 
 BIMODAL = np.array([[0.5, 0.0], [0.0, 0.5]])
 YES, NO = Criterion("it rains", "it does", True), Criterion("it rains", "it does not", False)

@@ -13,14 +13,13 @@ import pytest
 import torch
 
 from experiments import report
-from experiments.claims import Claim
+from experiments.claims import Claim, Criterion
 from experiments.coordination import CoordinationConfig
 from experiments.jobs import command_of, run_jobs
 from experiments.report import ReportConfig, plan_of, run_report
 from experiments.report_pages import Block, Command, Heading, Paragraph, Picture, Table, Verdict, html, markdown
 from experiments.report_parts import Below, Plan
 from experiments.report_text import blocks_of
-from experiments.suggested_runs import Criterion
 from magail_trainer.command_line import parse
 from magail_trainer.errors import InputError
 
