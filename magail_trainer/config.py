@@ -83,8 +83,8 @@ class MagailConfig:
     """A module:callable of yours in place of the perceptrons of policies, critic and discriminator: called with the
     numbers of inputs and outputs, it makes a torch module from [B, inputs] to [B, outputs] without buffers."""
     share_parameters: str = "auto"
-    """Which agents share a network, told apart by a one-hot: those of the same spaces (auto, all), none, or groups such
-    as agent_0,agent_1:agent_2,agent_3."""
+    """Which agents' policies share a network, but for weights of each agent's own in its first layer: those of the same
+    spaces (auto, all), none, or groups such as agent_0,agent_1:agent_2,agent_3."""
 
     critic: Critic = "none"
     """What the advantage is measured against: nothing, a network that sees all observations, or one for each agent."""
@@ -196,7 +196,6 @@ PRESETS: Mapping[str, MagailConfig] = {
         reward_style="airl",
         discount=0.95,
         signal_starts=6,
-        share_parameters="none",
         critic="centralised",
         policy_epochs=2,
         policy_minibatches=4,

@@ -184,10 +184,10 @@ def _table_policy(
 def _neural_policies(
     group: Sequence[str], codes: Codes, runs: Runs, config: MagailConfig, given: Sequence[ActionCode]
 ) -> dict[str, NeuralPolicy]:
-    """One network for a group of agents with the same spaces, told apart by a one-hot where there are several."""
+    """One network for a group of agents with the same spaces, told apart by `own_place` where there are several."""
     width, code = codes.observations[group[0]].size, codes.actions[group[0]]
     identities = torch.eye(len(group)) if len(group) > 1 else None
-    inputs = width + (0 if identities is None else len(group)) + sum(code.size for code in given)
+    inputs = width + (0 if identities is None else len(group) * (width + 1)) + sum(code.size for code in given)
     scale = 0.0 if config.policy_init_uniform else 0.01
     network = _network(inputs, code.size, _streams(runs, "initial policy", group[0]), config, last_scale=scale)
     normalizer, log_std = Normalizer(len(runs), width), None

@@ -53,9 +53,9 @@ class NeuralPolicy(nn.Module):
     """One agent's policy as a network of its features; the network may be shared with other agents.
 
     Args:
-        network: `[R, B, O (+ G)]` to `[R, B, A]`: logits, or the mean of a Gaussian.
+        network: `[R, B, O (+ G (O + 1))]` to `[R, B, A]`: logits, or the mean of a Gaussian.
         normalizer: of the features.
-        identity: `[G]`, the agent among the G that share the network, one-hot; appended to the features.
+        identity: `[G]`, the agent among the G that share the network, one-hot; see `own_place`.
         log_std: `[R, 1, A]` for continuous actions.
         given: of what it sees besides the observation; its features are appended too.
         sizes: of each of several numbers, where these are drawn by themselves; they sum to A.
@@ -84,7 +84,7 @@ class NeuralPolicy(nn.Module):
         """The distribution of actions in the observations with these features."""
         inputs = [self.normalizer(features)]
         if self.identity is not None:
-            inputs.append(self.identity.expand(*features.shape[:2], -1))
+            inputs.append(own_place(inputs[0], self.identity))
         inputs += [code.features(values) for code, values in zip(self._given, given, strict=True)]
         outputs = self.network(torch.cat(inputs, dim=-1))
         if self.log_std is not None:
@@ -94,6 +94,17 @@ class NeuralPolicy(nn.Module):
                 raise InputError("An action mask came with actions of several numbers; expected Discrete actions.")
             return MultiCategorical(outputs, self._sizes)
         return Categorical((outputs if mask is None else _allowed(outputs, mask)).log_softmax(-1))
+
+
+def own_place(features: Float[Tensor, "R B O"], identity: Float[Tensor, " G"]) -> Float[Tensor, "R B _"]:
+    """The features and a 1, halved, in the agent's place among G; zeros in those of others: `[R, B, G (O + 1)]`.
+
+    So the first layer of a shared network has weights that all agents share and weights of each agent's own. A one-hot
+    alone gives an agent a bias of its own: agents that are to look at different things had to share a larger network.
+    Half, for then the shared weights, which all agents train, lead.
+    """
+    own = 0.5 * torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
+    return (identity.unsqueeze(-1) * own.unsqueeze(-2)).flatten(-2)
 
 
 class Policies(nn.Module):

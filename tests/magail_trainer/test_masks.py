@@ -81,7 +81,7 @@ def test_a_forbidden_last_action_is_not_drawn_by_the_largest_noise() -> None:
 
 
 def test_agents_that_share_a_network_are_told_apart_by_their_identity() -> None:
-    network = Perceptron((3 + 2, 4), [stream(0, "x")], last_scale=1.0)
+    network = Perceptron((3 + 2 * (3 + 1), 4), [stream(0, "x")], last_scale=1.0)
     normalizer, identities = Normalizer(1, 3), torch.eye(2)
     shared: dict[str, nn.Module] = {
         name: NeuralPolicy(network, normalizer, identity=identities[index]) for index, name in enumerate("ab")
@@ -91,7 +91,8 @@ def test_agents_that_share_a_network_are_told_apart_by_their_identity() -> None:
     out = policies({"a": features, "b": features})
     weight = network.weights[0][0]
     for index, agent in enumerate("ab"):
-        logits = features[0] @ weight[:3] + weight[3 + index]
+        of_all, own = weight[:3], weight[3 + 4 * index : 7 + 4 * index]
+        logits = features[0] @ (of_all + own[:3] / 2) + own[3] / 2
         torch.testing.assert_close(out[agent].probs[0], logits.softmax(-1))  # type: ignore[attr-defined]
     assert len(list(policies.parameters())) == 2  # one network: its weights and biases
 
