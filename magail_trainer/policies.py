@@ -53,7 +53,7 @@ class NeuralPolicy(nn.Module):
     """One agent's policy as a network of its features; the network may be shared with other agents.
 
     Args:
-        network: `[R, B, O (+ G (O + 1))]` to `[R, B, A]`: logits, or the mean of a Gaussian.
+        network: `[R, B, O (+ G + G O)]` to `[R, B, A]`: logits, or the mean of a Gaussian.
         normalizer: of the features.
         identity: `[G]`, the agent among the G that share the network, one-hot; see `own_place`.
         log_std: `[R, 1, A]` for continuous actions.
@@ -97,14 +97,14 @@ class NeuralPolicy(nn.Module):
 
 
 def own_place(features: Float[Tensor, "R B O"], identity: Float[Tensor, " G"]) -> Float[Tensor, "R B _"]:
-    """The features and a 1, halved, in the agent's place among G; zeros in those of others: `[R, B, G (O + 1)]`.
+    """A one-hot of the agent among G, and its features, halved, in its place among zeros: `[R, B, G + G O]`.
 
-    So the first layer of a shared network has weights that all agents share and weights of each agent's own. A one-hot
-    alone gives an agent a bias of its own: agents that are to look at different things had to share a larger network.
+    So the first layer of a shared network has weights that all agents share and weights of each agent's own. The one-hot
+    alone would give an agent a bias of its own: agents that are to look at different things needed a larger network.
     Half, for then the shared weights, which all agents train, lead.
     """
-    own = 0.5 * torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
-    return (identity.unsqueeze(-1) * own.unsqueeze(-2)).flatten(-2)
+    own = (identity.unsqueeze(-1) * features.unsqueeze(-2) / 2).flatten(-2)
+    return torch.cat([identity.expand(*features.shape[:2], -1), own], dim=-1)
 
 
 class Policies(nn.Module):

@@ -91,8 +91,8 @@ def test_agents_that_share_a_network_are_told_apart_by_their_identity() -> None:
     out = policies({"a": features, "b": features})
     weight = network.weights[0][0]
     for index, agent in enumerate("ab"):
-        of_all, own = weight[:3], weight[3 + 4 * index : 7 + 4 * index]
-        logits = features[0] @ (of_all + own[:3] / 2) + own[3] / 2
+        of_all, bias, own = weight[:3], weight[3 + index], weight[5 + 3 * index : 8 + 3 * index]
+        logits = features[0] @ (of_all + own / 2) + bias
         torch.testing.assert_close(out[agent].probs[0], logits.softmax(-1))  # type: ignore[attr-defined]
     assert len(list(policies.parameters())) == 2  # one network: its weights and biases
 
