@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from experiments.best_product import best_product_js
-from experiments.coordination import CoordinationConfig, ExpertType, run_experiment
+from experiments.coordination import CoordinationConfig, ExpertType, run_experiment, set_up
 from experiments.figures import save_figure
 from experiments.fixed_points import critical_beta, fixed_points
 from experiments.gradient_flow import LOGIT_BOUND, GradientFlow, frozen_at_uniform
@@ -135,6 +135,8 @@ def _check(config: PhasePortraitConfig) -> None:
         raise InputError(
             f"--logit_bound must be finite, not inf: the reward {reward} is infinite at an infinite logit."
         )
+    for kind in config.discriminator:
+        set_up(_runs_of(config, kind, Path()))  # says what is wrong with the rest
 
 
 def _runs_of(config: PhasePortraitConfig, kind: Kind, folder: Path) -> CoordinationConfig:

@@ -287,6 +287,14 @@ def test_bad_settings_are_refused_and_leave_nothing_behind(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("settings", [{"betas": (-1.0,)}, {"expert_noise": 0.2}, {"expert_seed": -1}, {"device": "?"}])
+def test_a_bad_setting_is_named_before_a_folder_that_is_taken(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError) as refusal:
+        run_experiment(replace(SMALL, **settings, output=tmp_path))
+    assert "already holds files" not in str(refusal.value)
+
+
 def test_a_dataset_of_another_game_is_refused(tmp_path: Path) -> None:
     entry = resolve(coordination.ENV_ID, {"num_actions": 3})
     record(entry, make_joint_policy("mixed", entry, {}), episodes=5, seed=0).save(tmp_path / "dataset")

@@ -108,6 +108,7 @@ def test_basins_of_a_frozen_discriminator_meet_at_the_falling_diagonal() -> None
         (["--logit_bound", "inf", "--reward_style", "airl"], "--logit_bound must be finite, not inf"),
         (["--discriminator", "frozen", "frozen"], "--discriminator must name frozen, optimal, or each once"),
         (["--betas", "-1"], "--betas must be numbers from 0"),
+        (["--epochs", "0"], "--epochs must be at least 1, not 0."),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -116,8 +117,10 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     def draw(config: PhasePortraitConfig) -> None:
         draw_phase_portrait(config)
 
-    with pytest.raises(SystemExit) as stop:
-        run_command(PhasePortraitConfig, draw, prog="portrait", args=[*flags, "--output", str(tmp_path / "new")])
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "taken" / "file").mkdir(parents=True)
+    for output in ("new", "taken"):
+        with pytest.raises(SystemExit) as stop:
+            run_command(PhasePortraitConfig, draw, prog="portrait", args=[*flags, "--output", str(tmp_path / output)])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
