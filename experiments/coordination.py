@@ -6,23 +6,24 @@ python -m experiments.coordination --help
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 if __package__ in (None, ""):  # run as a script: Python then looks for modules in this folder, not in the checkout
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from coordination_env.games import MatrixGame
 from experiments.exact_play import exact_joint
 from experiments.figures import coordination_figure, save_figure
-from experiments.games import USUAL_EXPERT, ExpertType, GameName, env_arguments, make_game, title
+from experiments.games import USUAL_EXPERT, ExpertType, GameName, env_arguments, experts_of, make_game, title
 from experiments.results import (
-    Columns,
     Results,
     exact_columns,
     joint_frequencies,
@@ -150,7 +151,7 @@ def set_up(config: CoordinationConfig) -> Setup:
     if config.eval_episodes < 1:
         raise InputError(f"--eval_episodes must be at least 1, not {config.eval_episodes}.")
     _check_dataset_stands_alone(config)
-    expert = _expert_to_record(config, entry) if config.dataset is None else None
+    expert = _expert_to_record(config, entry, experts_of(game)) if config.dataset is None else None
     return Setup(game, entry, runs, _training(config), expert)
 
 
@@ -192,9 +193,11 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
             history=history,
             modules=trainer.modules,
         )
+        episodes = config.eval_episodes
+        results = Results(Path(target), table, history, expert_joint, episodes, training_cpu_seconds, game)
         if not config.no_plots:
-            _draw(folder / "figure.png", table, history, expert_joint, config, game)
-    return Results(Path(target), table, history, expert_joint, config.eval_episodes, training_cpu_seconds, game)
+            save_figure(_figure(results, config), folder / "figure.png")
+    return results
 
 
 _EXPERT_FIELDS = ("expert_type", "expert_ratio", "expert_noise", "expert_episodes", "expert_seed")
@@ -243,9 +246,8 @@ def _training(config: CoordinationConfig) -> MagailConfig:
     )
 
 
-def _expert_to_record(config: CoordinationConfig, entry: EnvEntry) -> JointPolicy:
+def _expert_to_record(config: CoordinationConfig, entry: EnvEntry, offered: Sequence[str]) -> JointPolicy:
     expert = _expert(config)
-    offered = [name for name in entry.experts if name in get_args(ExpertType)]
     if expert not in offered:
         raise InputError(f"--expert_type must be one of {', '.join(offered)} for --game {config.game}, not {expert!r}.")
     arguments: dict[str, Any] = {"ratio": config.expert_ratio, "noise": config.expert_noise}
@@ -275,22 +277,15 @@ def _play(trainer: Trainer, game: MatrixGame, episodes: int) -> np.ndarray:
     return np.asarray(counts).reshape(-1, *game.num_actions) / episodes
 
 
-def _draw(
-    file: Path,
-    table: Columns,
-    history: Columns,
-    expert_joint: np.ndarray,
-    config: CoordinationConfig,
-    game: MatrixGame,
-) -> None:
+def _figure(results: Results, config: CoordinationConfig) -> Figure:
     expert = _expert(config).replace("pure_equilibria", "pure equilibria").replace("correlated_e", "correlated e")
     rewards = {"non_saturating": "log D", "gail": "−log(1 − D)", "airl": "log D − log(1 − D)", "symmetric": "2D − 1"}
     reward = rewards[config.reward_style]
     others = [config.policy.replace("_", " ") + " policies"] if config.policy != "independent" else []
     others += [config.discriminator.replace("_", "-") + " discriminators"] if config.discriminator != "joint" else []
     what = ", ".join([f"{expert} expert", *others, f"reward {reward}", f"{len(config.seeds)} seeds for each β"])
-    heading = f"MAGAIL in {title(game)}: {what}"
-    save_figure(coordination_figure(table, history, expert_joint, title=heading, game=game), file)
+    heading = f"MAGAIL in {title(results.game)}: {what}"
+    return coordination_figure(results.runs, results.history, results.expert_joint, title=heading, game=results.game)
 
 
 def _main(config: CoordinationConfig) -> None:

@@ -13,17 +13,17 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import torch
 import tyro
 
 from experiments.best_product import best_product_js
-from experiments.coordination import CoordinationConfig, run_experiment
+from experiments.coordination import CoordinationConfig, run_experiment, set_up
 from experiments.correlation_figure import correlation_figure
 from experiments.figures import save_figure
-from experiments.games import ExpertType, GameName, conventions, make_game, title
+from experiments.games import ExpertType, GameName, experts_of, make_game, title
 from experiments.jobs import check_finished, finished, read_settings, run_jobs, with_defaults
 from experiments.statistics import mean_interval, share_interval
 from magail_trainer.command_line import display_path, run_command
@@ -42,7 +42,6 @@ COLUMNS = (
     "mutual_information", "coordination_rate",
 )  # fmt: skip
 MATCHING_EXPERTS: tuple[ExpertType, ...] = ("mixed", "bimodal", "asymmetric", "noisy", "all_AA")
-OTHER_EXPERTS: tuple[ExpertType, ...] = ("mixed", "correlated_equilibrium", "pure_equilibria")
 _NOT_SETTINGS = ("output", "overwrite", "no_plots", "device", "dataset")
 
 
@@ -133,7 +132,7 @@ def jobs_of(config: CorrelationConfig) -> list[Cell]:
     """All cells.
 
     Raises:
-        InputError: a value is out of range, or given twice.
+        InputError: a value is out of range, or given twice, or the game has no such expert.
     """
     for name in ("expert_types", "policies", "discriminators"):
         values = getattr(config, name)
@@ -143,12 +142,21 @@ def jobs_of(config: CorrelationConfig) -> list[Cell]:
         raise InputError(f"--seeds must be at least 1, not {config.seeds}.")
     if config.epochs < 1:
         raise InputError(f"--epochs must be at least 1, not {config.epochs}.")
-    return [
+    offered = experts_of(make_game(config.game, num_agents=config.num_agents))
+    for expert in config.expert_types:
+        if expert not in offered:
+            raise InputError(
+                f"--expert_types must be of {', '.join(offered)} for --game {config.game}, not {expert!r}."
+            )
+    cells = [
         cell_of(config, expert, policy, discriminator)
         for expert in config.expert_types
         for policy in config.policies
         for discriminator in config.discriminators
     ]
+    for cell in cells:
+        set_up(cell.training)  # says what is wrong with the rest
+    return cells
 
 
 def read_cells(cells: Path) -> tuple[Table, dict[str, np.ndarray]]:
@@ -234,11 +242,10 @@ def _game_of(cells: Path) -> str:
 
 
 _POLICIES = ("independent", "shared_signal", "autoregressive")
-_EXPERTS = (*MATCHING_EXPERTS, *OTHER_EXPERTS)
 
 
 def _expert_place(expert: str) -> int:
-    return _EXPERTS.index(expert)  # type: ignore[arg-type]
+    return get_args(ExpertType).index(expert)
 
 
 def _place(key: tuple[str, str, str, float]) -> tuple[int, int, str, float]:
@@ -246,10 +253,8 @@ def _place(key: tuple[str, str, str, float]) -> tuple[int, int, str, float]:
 
 
 def _experts(config: CorrelationConfig) -> tuple[ExpertType, ...]:
-    if config.game == "matching":
-        return MATCHING_EXPERTS
-    has_conventions = bool(conventions(make_game(config.game, num_agents=config.num_agents)))
-    return OTHER_EXPERTS if has_conventions else OTHER_EXPERTS[:2]
+    game = make_game(config.game, num_agents=config.num_agents)
+    return MATCHING_EXPERTS if config.game == "matching" else experts_of(game)
 
 
 def _main(config: CorrelationConfig) -> None:
