@@ -1,6 +1,7 @@
 """Theory beside experiment: the gradient flow over both agents' P(A), its fixed points, and runs trained from samples.
 
     python -m experiments.phase_portrait --help
+    python -m experiments.phase_portrait --quick
 
 Two discriminators bound what a discriminator in training does. A frozen one, as it would be against uniform policies,
 stands beside runs whose discriminator learns ten times more slowly than the policies; an optimal one beside runs whose
@@ -16,16 +17,18 @@ import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+import tyro
 
 from experiments.best_product import best_product_js
 from experiments.coordination import CoordinationConfig, ExpertType, run_experiment, set_up
 from experiments.figures import save_figure
 from experiments.fixed_points import critical_beta, fixed_points
 from experiments.gradient_flow import LOGIT_BOUND, GradientFlow, frozen_at_uniform
+from experiments.jobs import with_defaults
 from experiments.metrics import Array, mutual_information
 from experiments.phase_portrait_figure import AGENTS, Panel, Row, phase_portrait_figure
 from experiments.results import Results
@@ -39,6 +42,7 @@ from magail_trainer.store import CONFIG, write_table
 Kind = Literal["frozen", "optimal"]
 
 _SPEED = {"frozen": 0.1, "optimal": 10.0}  # of the discriminator in the runs, in learning rates of the policies
+_NOT_SETTINGS = ("output", "overwrite", "quick")
 _REWARDS = {"non_saturating": "log D", "gail": "−log(1 − D)", "airl": "log D − log(1 − D)", "symmetric": "2D − 1"}
 
 
@@ -71,6 +75,15 @@ class PhasePortraitConfig:
     """The folder to make; by default a new one under results/phase_portrait."""
     overwrite: bool = False
     """Replace the results that --output already holds."""
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Half the runs and a quarter of the epochs: other defaults for the flags above."""
+
+    def settle(self) -> "PhasePortraitConfig":
+        """What `quick` stands for, in the place of every flag that was not given."""
+        return with_defaults(self, QUICK) if self.quick else self
+
+
+QUICK: dict[str, Any] = {"seeds": 5, "epochs": 1000}
 
 
 def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Path:
@@ -86,6 +99,7 @@ def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Pa
     Raises:
         InputError: a setting is out of range, or the folder cannot be made.
     """
+    config = config.settle()
     _check(config)
     target = config.output or Path("results/phase_portrait") / _fresh_name(config)
     others = ("figure.png", "fixed_points.csv", *_SPEED)
@@ -100,7 +114,7 @@ def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Pa
                 table.add(kind, panel)
             rows.append(Row(_label(config, kind, expert_joint), panels))
         write_table(folder / "fixed_points.csv", table.columns)
-        settings = {name: value for name, value in asdict(config).items() if name not in ("output", "overwrite")}
+        settings = {name: value for name, value in asdict(config).items() if name not in _NOT_SETTINGS}
         about = {"format": "phase-portrait", "version": 1, "command": command}
         write_json(folder / CONFIG, {**about, "settings": settings, "expert_joint": expert_joint.tolist()})
         figure = phase_portrait_figure(rows, title=_title(config), note=_note(expert_joint))

@@ -140,12 +140,13 @@ class PortraitPart:
 
     def settings(self) -> dict[str, Any]:
         """All that the drawing heeds."""
-        return {"name": self.name, **_settings(self.config)}
+        return {"name": self.name, **_settings(self.config.settle())}
 
     def fill(self, folder: Path) -> str:
         """Train and draw."""
-        draw_phase_portrait(replace(self.config, output=folder / PORTRAIT), command=self.command())
-        return f"{self.config.seeds * len(self.config.betas) * len(self.config.discriminator)} runs"
+        config = self.config.settle()
+        draw_phase_portrait(replace(config, output=folder / PORTRAIT), command=self.command())
+        return f"{config.seeds * len(config.betas) * len(config.discriminator)} runs"
 
     def command(self) -> str:
         """What repeats it."""
@@ -194,4 +195,6 @@ def command_of(module: str, config: Any) -> str:
 
 
 def _settings(config: Any) -> dict[str, Any]:
-    return plain_json({name: value for name, value in asdict(config).items() if name not in _NOT_SETTINGS})
+    """All that makes a difference; `quick` makes none once it is settled."""
+    left_out = (*_NOT_SETTINGS, "quick")
+    return plain_json({name: value for name, value in asdict(config).items() if name not in left_out})

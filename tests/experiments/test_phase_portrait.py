@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 
 from experiments.fixed_points import fixed_points
 from experiments.gradient_flow import GradientFlow, frozen_at_uniform
-from experiments.phase_portrait import PhasePortraitConfig, draw_phase_portrait
+from experiments.phase_portrait import QUICK, PhasePortraitConfig, draw_phase_portrait
 from experiments.phase_portrait_figure import Panel, Row, basins, phase_portrait_figure, visited_both
 from magail_trainer.command_line import run_command
 from magail_trainer.errors import InputError
@@ -56,6 +56,17 @@ def test_the_runs_beside_a_frozen_discriminator_have_a_slow_one(folder: Path) ->
         training = read_config(folder / kind)["training"]
         assert (training["lr_policy"], training["lr_disc"]) == pytest.approx((0.01, lr_disc))
         assert read_table(folder / kind / "runs.csv")["seed"].tolist() == [0, 1, 0, 1]
+
+
+def test_quick_gives_way_to_the_flags_that_were_given(tmp_path: Path) -> None:
+    quick = PhasePortraitConfig(quick=True, seeds=3).settle()
+    assert (quick.seeds, quick.epochs) == (3, QUICK["epochs"])
+    assert PhasePortraitConfig().settle() == PhasePortraitConfig()
+    config = PhasePortraitConfig(betas=(0.0,), seeds=1, epochs=10, discriminator=("frozen",), quick=True)
+    drawn = draw_phase_portrait(replace(config, output=tmp_path / "portrait"))
+    settings = json.loads((drawn / "config.json").read_text())["settings"]
+    assert settings["epochs"] == 10
+    assert "quick" not in settings  # says nothing that the rest does not say
 
 
 def test_a_folder_is_not_replaced_unasked(folder: Path) -> None:
