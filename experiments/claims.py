@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.statistics import share_interval
 from experiments.suggested_runs import Criterion
+from magail_trainer.command_line import counted
 from magail_trainer.statistics import Interval
 
 Table = Mapping[str, np.ndarray]
@@ -76,6 +77,6 @@ def shown(interval: Interval) -> str:
 
 
 def seed_counts(counts: Iterable[int]) -> str:
-    """One number where all are the same, else the range."""
-    least, most = min(counts := list(counts)), max(counts)
-    return f"{least}" if least == most else f"{least} to {most}"
+    """How many seeds: one number where all are the same, else the range."""
+    least, most = min(counts := [int(count) for count in counts]), max(counts)
+    return counted(least, "seed") if least == most else f"{least} to {most} seeds"

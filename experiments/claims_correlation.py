@@ -8,6 +8,8 @@ from experiments.best_product import best_product_js
 from experiments.claims import MATCH, WANTED, Claim, Table, chosen, matching_share, seed_counts, shown
 from experiments.statistics import mean_interval
 from experiments.suggested_runs import Criterion
+from magail_trainer.command_line import counted
+from magail_trainer.statistics import Interval
 
 KNOWN_LIMITS = {"bimodal": 0.558, "asymmetric": 0.411, "noisy": 0.383}
 """The least JS distance of independent policies from each correlated expert, as it was known before."""
@@ -62,8 +64,8 @@ def mismatch(
         "The split KL(expert ‖ learner) = I(expert) + Σ KL(marginals) can: the first term, 1 bit for the bimodal "
         "expert, is what independent policies never remove; the second is what the collapse costs, and it is gone "
         "after mixing.",
-        f"{seed_counts([len(np.unique(independent['seed']))])} seeds per expert and discriminator, "
-        f"{len(np.unique(run_c['seed']))} of run C, {len(map_runs['beta'])} runs of the phase diagram",
+        f"{seed_counts([len(np.unique(independent['seed']))])} per expert and discriminator, "
+        f"{len(np.unique(run_c['seed']))} of run C, {counted(len(map_runs['beta']), 'run')} of the phase diagram",
         commands,
         ("correlation", "suggested_run_C", "suggested_run_D"),
     )
@@ -85,7 +87,7 @@ def repair(correlation: Table, with_bonus: Table | None, commands: Sequence[str]
             criteria.append(
                 Criterion(
                     f"{policy}, {expert}: JS distance below {MATCH:g} in at least {WANTED:.0%} of the seeds",
-                    f"{shown(share)} of {len(runs['seed'])} seeds; mean JS {shown(mean_interval(runs['js_distance']))}",
+                    f"{_of_seeds(share, runs['seed'])}; mean JS {shown(mean_interval(runs['js_distance']))}",
                     share.estimate >= WANTED,
                 )
             )
@@ -97,7 +99,7 @@ def repair(correlation: Table, with_bonus: Table | None, commands: Sequence[str]
                 Criterion(
                     f"{policy}, {expert}, per-agent discriminators: fewer than half of the seeds match, for no "
                     "discriminator sees correlation",
-                    f"{shown(share)} of {len(runs['seed'])} seeds; mutual information "
+                    f"{_of_seeds(share, runs['seed'])}; mutual information "
                     f"{shown(mean_interval(runs['mutual_information']))} bits of {runs['kl_irreducible'][0]:.3f}",
                     share.high < 0.5,
                 )
@@ -110,7 +112,7 @@ def repair(correlation: Table, with_bonus: Table | None, commands: Sequence[str]
             limits.append(
                 Criterion(
                     f"shared signal, bimodal, β = {beta:g}: the match is lost again in most seeds",
-                    f"{shown(share)} of {len(distance)} seeds; mean JS {shown(mean_interval(distance))}",
+                    f"{_of_seeds(share, distance)}; mean JS {shown(mean_interval(distance))}",
                     share.high < 0.5,
                 )
             )
@@ -124,7 +126,7 @@ def repair(correlation: Table, with_bonus: Table | None, commands: Sequence[str]
         "must be told the actions of the agents before them: neither is decentralised execution without "
         "communication. The discriminator must see the joint action. And the entropy bonus that repairs the "
         "collapse destroys this repair.",
-        f"{seed_counts([len(np.unique(correlation['seed']))])} seeds per cell; shares with exact intervals",
+        f"{seed_counts([len(np.unique(correlation['seed']))])} per cell; shares with exact intervals",
         commands,
         ("correlation",),
     )
@@ -134,9 +136,13 @@ def stays_above(name: str, distance: np.ndarray, limit: float) -> Criterion:
     """No run comes nearer to its expert than independent policies can: JS distances `[R]`."""
     return Criterion(
         f"{name}: no run comes below {limit:.4f}",
-        f"least {distance.min():.4f}, mean {shown(mean_interval(distance))}, {len(distance)} runs",
+        f"least {distance.min():.4f}, mean {shown(mean_interval(distance))}, {counted(len(distance), 'run')}",
         bool(distance.min() > limit - 1e-6),
     )
+
+
+def _of_seeds(share: Interval, values: np.ndarray) -> str:
+    return f"{shown(share)} of {counted(len(values), 'seed')}"
 
 
 def _one_distance_two_failures(run_c: Table) -> list[Criterion]:

@@ -31,7 +31,7 @@ from experiments.results import (
     sampled_columns,
     summary,
 )
-from magail_trainer.command_line import display_path, run_command, this_command
+from magail_trainer.command_line import counted, display_path, run_command, this_command
 from magail_trainer.config import Baseline, MagailConfig, PolicyStyle, RewardStyle, Schedule
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
@@ -283,8 +283,8 @@ def _figure(results: Results, config: CoordinationConfig) -> Figure:
     reward = rewards[config.reward_style]
     others = [config.policy.replace("_", " ") + " policies"] if config.policy != "independent" else []
     others += [config.discriminator.replace("_", "-") + " discriminators"] if config.discriminator != "joint" else []
-    what = ", ".join([f"{expert} expert", *others, f"reward {reward}", f"{len(config.seeds)} seeds for each β"])
-    heading = f"MAGAIL in {title(results.game)}: {what}"
+    seeds = f"{counted(len(config.seeds), 'seed')} for each β"
+    heading = ", ".join([f"MAGAIL in {title(results.game)}: {expert} expert", *others, f"reward {reward}", seeds])
     return coordination_figure(results.runs, results.history, results.expert_joint, title=heading, game=results.game)
 
 

@@ -26,7 +26,7 @@ from experiments.figures import save_figure
 from experiments.games import ExpertType, GameName, experts_of, make_game, title
 from experiments.jobs import check_finished, finished, read_settings, run_jobs, with_defaults
 from experiments.statistics import mean_interval, share_interval
-from magail_trainer.command_line import display_path, run_command
+from magail_trainer.command_line import counted, display_path, run_command
 from magail_trainer.config import PolicyStyle
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
@@ -101,7 +101,8 @@ class Cell:
     def fill(self, folder: Path) -> str:
         """Train, measure, and write the run folder."""
         distance = run_experiment(replace(self.training, output=folder / "run", no_plots=True)).runs["js_distance"]
-        return f"JS distance {distance.mean():.3f}, {int((distance < MATCH).sum())} of {len(distance)} runs match"
+        matching = f"{int((distance < MATCH).sum())} of {counted(len(distance), 'run')}"
+        return f"JS distance {distance.mean():.3f}, a match in {matching}"
 
 
 def cell_of(config: CorrelationConfig, expert: ExpertType, policy: PolicyStyle, discriminator: str) -> Cell:
@@ -238,7 +239,8 @@ def write_report(output: Path) -> list[str]:
 def _game_of(cells: Path) -> str:
     """What all cells are about, in words."""
     settings = read_settings(finished(cells)[0])
-    return f"{title(make_game(settings['game'], num_agents=settings['num_agents']))}, {settings['epochs']} epochs"
+    game = make_game(settings["game"], num_agents=settings["num_agents"])
+    return f"{title(game)}, {counted(settings['epochs'], 'epoch')}"
 
 
 _POLICIES = ("independent", "shared_signal", "autoregressive")

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from tqdm import tqdm
 
-from magail_trainer.command_line import exit_by_signal
+from magail_trainer.command_line import counted, exit_by_signal
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_json, write_json
 from magail_trainer.folders import new_folder, no_empty_folders
@@ -120,7 +120,9 @@ def run_jobs(jobs: Sequence[Job], root: Path, *, processes: int, unit: str = "ce
         _check_writable(root)
         missing = [job for job in jobs if not (root / job.name).is_dir()]
         if len(missing) < len(jobs):
-            print(f"{len(jobs) - len(missing)} of {len(jobs)} {unit}s were finished before.", flush=True)
+            done = len(jobs) - len(missing)
+            were = "was" if done == 1 else "were"
+            print(f"{done} of {counted(len(jobs), unit)} {were} finished before.", flush=True)
         with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=f"{unit}s", unit=unit, disable=None) as bar:
             run = _one_by_one if processes == 1 or len(missing) < 2 else _side_by_side
             for name, said, seconds in run(missing, root, bar, processes):

@@ -32,7 +32,7 @@ from experiments.jobs import with_defaults
 from experiments.metrics import Array, mutual_information
 from experiments.phase_portrait_figure import AGENTS, Panel, Row, phase_portrait_figure
 from experiments.results import Results
-from magail_trainer.command_line import display_path, run_command, this_command
+from magail_trainer.command_line import counted, display_path, run_command, this_command
 from magail_trainer.config import RewardStyle
 from magail_trainer.errors import InputError
 from magail_trainer.files import write_json
@@ -199,7 +199,7 @@ def _label(config: PhasePortraitConfig, kind: Kind, expert_joint: Array) -> str:
 def _title(config: PhasePortraitConfig) -> str:
     return (
         f"Where independent policies go: {config.expert_type} expert, reward {_REWARDS[config.reward_style]}, "
-        f"{config.seeds} runs of {config.epochs} epochs in each panel"
+        f"{counted(config.seeds, 'run')} of {counted(config.epochs, 'epoch')} in each panel"
     )
 
 

@@ -344,6 +344,12 @@ def test_the_summary_has_the_numbers_of_each_beta() -> None:
     assert lines[-1].endswith("0.558.")
 
 
+def test_the_summary_of_one_run_is_in_the_singular() -> None:
+    text = "\n".join(summary(replace(fabricated([(0.0, 1, 1.0, 1.0)]), history={"epoch": np.array([1])})))
+    assert text.startswith("Trained 1 run for 1 epoch in 1.5 CPU-seconds.")
+    assert "conventions of 1 seed: AA 1, BB 0, neither 0" in text
+
+
 TINY = ["--betas", "0", "0.5", "--seeds", "1", "2", "--epochs", "3", "--eval_episodes", "10", "--no_plots"]
 
 
