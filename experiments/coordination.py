@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 
 from coordination_env.games import MatrixGame
 from experiments.exact_play import exact_joint
+from experiments.figure_parts import REWARD_NAMES
 from experiments.figures import coordination_figure, save_figure
 from experiments.games import USUAL_EXPERT, ExpertType, GameName, env_arguments, experts_of, make_game, title
 from experiments.results import (
@@ -193,8 +194,8 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
             history=history,
             modules=trainer.modules,
         )
-        episodes = config.eval_episodes
-        results = Results(Path(target), table, history, expert_joint, episodes, training_cpu_seconds, game)
+        measured = (table, history, expert_joint, config.eval_episodes, training_cpu_seconds)
+        results = Results(Path(target), *measured, game, config.policy)
         if not config.no_plots:
             save_figure(_figure(results, config), folder / "figure.png")
     return results
@@ -279,13 +280,13 @@ def _play(trainer: Trainer, game: MatrixGame, episodes: int) -> np.ndarray:
 
 def _figure(results: Results, config: CoordinationConfig) -> Figure:
     expert = _expert(config).replace("pure_equilibria", "pure equilibria").replace("correlated_e", "correlated e")
-    rewards = {"non_saturating": "log D", "gail": "−log(1 − D)", "airl": "log D − log(1 − D)", "symmetric": "2D − 1"}
-    reward = rewards[config.reward_style]
     others = [config.policy.replace("_", " ") + " policies"] if config.policy != "independent" else []
     others += [config.discriminator.replace("_", "-") + " discriminators"] if config.discriminator != "joint" else []
     seeds = f"{counted(len(config.seeds), 'seed')} for each β"
-    heading = ", ".join([f"MAGAIL in {title(results.game)}: {expert} expert", *others, f"reward {reward}", seeds])
-    return coordination_figure(results.runs, results.history, results.expert_joint, title=heading, game=results.game)
+    reward = f"reward {REWARD_NAMES[config.reward_style]}"
+    heading = ", ".join([f"MAGAIL in {title(results.game)}: {expert} expert", *others, reward, seeds])
+    drawn = (results.runs, results.history, results.expert_joint)
+    return coordination_figure(*drawn, title=heading, game=results.game, policy=config.policy)
 
 
 def _main(config: CoordinationConfig) -> None:

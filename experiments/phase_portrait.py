@@ -25,6 +25,7 @@ import tyro
 
 from experiments.best_product import best_product_js
 from experiments.coordination import CoordinationConfig, ExpertType, run_experiment, set_up
+from experiments.figure_parts import REWARD_NAMES
 from experiments.figures import save_figure
 from experiments.fixed_points import critical_beta, fixed_points
 from experiments.gradient_flow import LOGIT_BOUND, GradientFlow, frozen_at_uniform
@@ -43,7 +44,6 @@ Kind = Literal["frozen", "optimal"]
 
 _SPEED = {"frozen": 0.1, "optimal": 10.0}  # of the discriminator in the runs, in learning rates of the policies
 _NOT_SETTINGS = ("output", "overwrite", "quick")
-_REWARDS = {"non_saturating": "log D", "gail": "−log(1 − D)", "airl": "log D − log(1 − D)", "symmetric": "2D − 1"}
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _check(config: PhasePortraitConfig) -> None:
     if not config.logit_bound > 0:
         raise InputError(f"--logit_bound must be a positive number, not {config.logit_bound}.")
     if np.isinf(config.logit_bound) and config.reward_style in ("non_saturating", "airl"):
-        reward = _REWARDS[config.reward_style]
+        reward = REWARD_NAMES[config.reward_style]
         raise InputError(
             f"--logit_bound must be finite, not inf: the reward {reward} is infinite at an infinite logit."
         )
@@ -198,7 +198,7 @@ def _label(config: PhasePortraitConfig, kind: Kind, expert_joint: Array) -> str:
 
 def _title(config: PhasePortraitConfig) -> str:
     return (
-        f"Where independent policies go: {config.expert_type} expert, reward {_REWARDS[config.reward_style]}, "
+        f"Where independent policies go: {config.expert_type} expert, reward {REWARD_NAMES[config.reward_style]}, "
         f"{counted(config.seeds, 'run')} of {counted(config.epochs, 'epoch')} in each panel"
     )
 

@@ -25,6 +25,7 @@ from experiments.metrics import (
 )
 from experiments.statistics import variance_interval
 from magail_trainer.command_line import counted
+from magail_trainer.config import PolicyStyle
 from magail_trainer.trajectories import Trajectories
 
 AGENTS = ("agent_0", "agent_1")
@@ -48,6 +49,7 @@ class Results:
     """Behind each row of the `sampled_` columns."""
     training_cpu_seconds: float
     game: MatrixGame = field(default_factory=matching)
+    policy: PolicyStyle = "independent"
 
 
 def joint_frequencies(demonstrations: Trajectories, game: MatrixGame) -> np.ndarray:
@@ -129,7 +131,8 @@ def summary(results: Results) -> list[str]:
     for beta in dict.fromkeys(results.runs["beta"].tolist()):
         runs = {name: column[results.runs["beta"] == beta] for name, column in results.runs.items()}
         lines += _summary_of_beta(beta, runs, game)
-    lines.append(f"Independent policies cannot come closer to this expert than a JS distance of {limit:.3f}.")
+    whom = "Independent policies" if results.policy == "independent" else "For comparison: independent policies"
+    lines.append(f"{whom} cannot come closer to this expert than a JS distance of {limit:.3f}.")
     return lines
 
 

@@ -341,7 +341,9 @@ def test_the_summary_has_the_numbers_of_each_beta() -> None:
     assert "entropy = 0.693 nats" in text
     assert lines[0] == "Trained 4 runs for 10 epochs in 1.5 CPU-seconds."
     assert lines[1] == "expert: AA 0.500, AB 0.000, BA 0.000, BB 0.500"
-    assert lines[-1].endswith("0.558.")
+    assert lines[-1] == "Independent policies cannot come closer to this expert than a JS distance of 0.558."
+    others = summary(replace(fabricated([(0.0, 1, 1.0, 1.0)]), policy="autoregressive"))
+    assert others[-1].startswith("For comparison: independent policies cannot")
 
 
 def test_the_summary_of_one_run_is_in_the_singular() -> None:
