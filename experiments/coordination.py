@@ -282,9 +282,8 @@ def _figure(results: Results, config: CoordinationConfig) -> Figure:
     expert = _expert(config).replace("pure_equilibria", "pure equilibria").replace("correlated_e", "correlated e")
     others = [config.policy.replace("_", " ") + " policies"] if config.policy != "independent" else []
     others += [config.discriminator.replace("_", "-") + " discriminators"] if config.discriminator != "joint" else []
-    seeds = f"{counted(len(config.seeds), 'seed')} for each β"
-    reward = f"reward {REWARD_NAMES[config.reward_style]}"
-    heading = ", ".join([f"MAGAIL in {title(results.game)}: {expert} expert", *others, reward, seeds])
+    others += [f"reward {REWARD_NAMES[config.reward_style]}", f"{counted(len(config.seeds), 'seed')} for each β"]
+    heading = ", ".join([f"MAGAIL in {title(results.game)}: {expert} expert", *others])
     drawn = (results.runs, results.history, results.expert_joint)
     return coordination_figure(*drawn, title=heading, game=results.game, policy=config.policy)
 

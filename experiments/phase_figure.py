@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from experiments.figure_parts import REWARD_NAMES
 from experiments.figures import STYLE
 from magail_trainer.config import RewardStyle
 
@@ -18,12 +19,6 @@ Array = NDArray[Any]
 Boundary = Callable[[RewardStyle, float], float]
 """(reward, lr_disc / lr_policy) -> the β above which the mixed point is stable; infinity for none, NaN for no line."""
 
-REWARD_NAMES: Mapping[RewardStyle, str] = {
-    "non_saturating": "log D",
-    "gail": "−log(1 − D)",
-    "airl": "log D − log(1 − D)",
-    "symmetric": "2D − 1",
-}
 BOUNDARY_COLOR = "#D55E00"  # Okabe and Ito's vermillion: apart from blue and yellow to every eye
 HALF_WAY, WIDE = 0.75, 0.1
 
