@@ -1,18 +1,23 @@
 """Claims on correlated demonstrations: whom independent policies cannot imitate, and what repairs it."""
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import numpy as np
 
 from experiments.best_product import best_product_js
-from experiments.claims import MATCH, WANTED, Claim, Table, chosen, matching_share, seed_counts, shown
+from experiments.claims import WANTED, Claim, Table, chosen, matching_share, seed_counts, shown
+from experiments.metrics import MATCH
 from experiments.statistics import mean_interval
 from experiments.suggested_runs import Criterion
 from magail_trainer.command_line import counted
+from magail_trainer.config import PolicyStyle
 from magail_trainer.statistics import Interval
 
 KNOWN_LIMITS = {"bimodal": 0.558, "asymmetric": 0.411, "noisy": 0.383}
 """The least JS distance of independent policies from each correlated expert, as it was known before."""
+CORRELATED = tuple(policy for policy in get_args(PolicyStyle) if policy != "independent")
+"""The classes of policies whose joint distribution need not be a product."""
 _SAME = 0.01
 """Two JS distances that differ by less are one number."""
 
@@ -80,7 +85,7 @@ def repair(correlation: Table, with_bonus: Table | None, commands: Sequence[str]
         commands: that repeat it.
     """
     criteria, experts = [], list(dict.fromkeys(correlation["expert"].tolist()))
-    for policy in ("shared_signal", "autoregressive"):
+    for policy in CORRELATED:
         for expert in experts:
             runs = chosen(correlation, expert=expert, policy=policy, discriminator="joint")
             share = matching_share(runs["js_distance"])
@@ -91,7 +96,7 @@ def repair(correlation: Table, with_bonus: Table | None, commands: Sequence[str]
                     share.estimate >= WANTED,
                 )
             )
-    for policy in ("shared_signal", "autoregressive"):
+    for policy in CORRELATED:
         for expert in (expert for expert in experts if expert in KNOWN_LIMITS):
             runs = chosen(correlation, expert=expert, policy=policy, discriminator="per_agent")
             share = matching_share(runs["js_distance"])

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments.best_product import best_product_js
-from experiments.claims import MATCH, WANTED, Claim, Table, chosen, matching_share, seed_counts, shown
+from experiments.claims import WANTED, Claim, Table, chosen, matching_share, seed_counts, shown
 from experiments.claims_correlation import stays_above
 from experiments.games import NEITHER
+from experiments.metrics import MATCH
 from experiments.statistics import mean_interval
 from experiments.suggested_runs import Criterion
 from magail_trainer.command_line import counted

@@ -25,6 +25,7 @@ from experiments.correlation_figure import correlation_figure
 from experiments.figures import save_figure
 from experiments.games import ExpertType, GameName, experts_of, make_game, title
 from experiments.jobs import check_finished, finished, read_settings, run_jobs, with_defaults
+from experiments.metrics import MATCH
 from experiments.statistics import mean_interval, share_interval
 from magail_trainer.command_line import counted, display_path, run_command
 from magail_trainer.config import PolicyStyle
@@ -35,8 +36,6 @@ from magail_trainer.store import read_config, read_table, write_table
 DiscriminatorName = Literal["joint", "per_agent"]
 Table = dict[str, np.ndarray]
 
-MATCH = 0.05
-"""A seed matches its expert when the JS distance of the joint distributions is below this."""
 COLUMNS = (
     "expert", "policy", "discriminator", "beta", "seed", "js_distance", "kl_irreducible", "kl_marginals",
     "mutual_information", "coordination_rate",
@@ -55,7 +54,7 @@ class CorrelationConfig:
     """Of the matching game."""
     expert_types: tuple[ExpertType, ...] = ()
     """Whom to imitate; by default all five of the matching game, and those that there are of another."""
-    policies: tuple[PolicyStyle, ...] = ("independent", "shared_signal", "autoregressive")
+    policies: tuple[PolicyStyle, ...] = get_args(PolicyStyle)
     """What the agents share when they act; see `python -m experiments.coordination`."""
     discriminators: tuple[DiscriminatorName, ...] = ("joint", "per_agent")
     """One discriminator of the joint action, or one for each agent that sees its own action alone."""
@@ -243,15 +242,12 @@ def _game_of(cells: Path) -> str:
     return f"{title(game)}, {counted(settings['epochs'], 'epoch')}"
 
 
-_POLICIES = ("independent", "shared_signal", "autoregressive")
-
-
 def _expert_place(expert: str) -> int:
     return get_args(ExpertType).index(expert)
 
 
 def _place(key: tuple[str, str, str, float]) -> tuple[int, int, str, float]:
-    return _expert_place(key[0]), _POLICIES.index(key[1]), key[2], key[3]
+    return _expert_place(key[0]), get_args(PolicyStyle).index(key[1]), key[2], key[3]
 
 
 def _experts(config: CorrelationConfig) -> tuple[ExpertType, ...]:
