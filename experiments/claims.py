@@ -10,14 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from experiments.metrics import MATCH
 from experiments.statistics import share_interval
+from magail_trainer.command_line import counted
 from magail_trainer.statistics import Interval
 
 Table = Mapping[str, np.ndarray]
 Verdict = Literal["reproduced", "qualified", "not reproduced"]
 
-MATCH, WANTED = 0.05, 0.95
-"""A run matches its expert below this JS distance; so large a share of the seeds must."""
+WANTED = 0.95
+"""So large a share of the seeds must match their expert."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,6 @@ def shown(interval: Interval) -> str:
 
 
 def seed_counts(counts: Iterable[int]) -> str:
-    """One number where all are the same, else the range."""
-    least, most = min(counts := list(counts)), max(counts)
-    return f"{least}" if least == most else f"{least} to {most}"
+    """How many seeds: one number where all are the same, else the range."""
+    least, most = min(counts := [int(count) for count in counts]), max(counts)
+    return counted(least, "seed") if least == most else f"{least} to {most} seeds"

@@ -16,6 +16,7 @@ from experiments.metrics import js_distance, pooled_joint
 from experiments.phase_verdicts import COLLAPSED, MIXED
 from experiments.results import AGENTS
 from experiments.statistics import variance_interval
+from magail_trainer.command_line import counted
 
 
 def collapse(
@@ -71,7 +72,7 @@ def collapse(
         "β = 0 alone does not make a collapse. It also takes a reward and a discriminator slow enough: at the learning "
         "rates listed here agents stay mixed without any bonus. And runs that are pooled before they are measured look "
         "like the expert, although no single run does.",
-        f"{seeds} seeds; intervals are bootstraps over seeds, of shares exact (Clopper–Pearson)",
+        f"{counted(seeds, 'seed')}; intervals are bootstraps over seeds, of shares exact (Clopper–Pearson)",
         commands,
         ("suggested_run_A", "phase_portrait_gail"),
     )
@@ -98,7 +99,7 @@ def collapse_table(criteria: Sequence[Criterion], cells: Table, commands: Sequen
         limits,
         "Where a number differs from the one that was known, the verdict on collapse is the same: at lr_policy "
         "0.001 the collapse is still under way after 4000 epochs.",
-        f"{seed_counts(cells['seeds'])} seeds per cell",
+        f"{seed_counts(cells['seeds'])} per cell",
         commands,
         ("phase_diagram",),
     )
@@ -160,7 +161,7 @@ def theory(frozen: Sequence[Criterion], cells: Table, seeds: str, commands: Sequ
     limits = [
         Criterion(
             f"gail: a discriminator that learns lets agents mix below β = {critical:.3f} as well",
-            f"{int(below.sum())} of {len(below)} cells of the phase diagram below that β are mixed",
+            f"{int(below.sum())} of {counted(len(below), 'cell')} of the phase diagram below that β are mixed",
             bool(below.any()),
         )
     ]
@@ -229,7 +230,7 @@ def _speeds(cell: Mapping[str, Any]) -> str:
 
 def _coordination(cell: Mapping[str, Any]) -> str:
     low, high = cell["coordination_low"], cell["coordination_high"]
-    return f"{cell['coordination_mean']:.3f} [{low:.3f}, {high:.3f}], {cell['seeds']} seeds"
+    return f"{cell['coordination_mean']:.3f} [{low:.3f}, {high:.3f}], {counted(cell['seeds'], 'seed')}"
 
 
 def _beta(beta: float) -> str:

@@ -1,15 +1,22 @@
 """Claims on correlated demonstrations: whom independent policies cannot imitate, and what repairs it."""
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import numpy as np
 
 from experiments.best_product import best_product_js
-from experiments.claims import MATCH, WANTED, Claim, Criterion, Table, chosen, matching_share, shown
+from experiments.claims import WANTED, Claim, Criterion, Table, chosen, matching_share, shown
+from experiments.metrics import MATCH
 from experiments.statistics import mean_interval
+from magail_trainer.command_line import counted
+from magail_trainer.config import PolicyStyle
+from magail_trainer.statistics import Interval
 
 KNOWN_LIMITS = {"bimodal": 0.558, "asymmetric": 0.411, "noisy": 0.383}
 """The least JS distance of independent policies from each correlated expert, as it was known before."""
+CORRELATED = tuple(policy for policy in get_args(PolicyStyle) if policy != "independent")
+"""The classes of policies whose joint distribution need not be a product."""
 _SAME = 0.01
 """Two JS distances that differ by less are one number."""
 
@@ -61,8 +68,8 @@ def mismatch(
         "The split KL(expert ‖ learner) = I(expert) + Σ KL(marginals) can: the first term, 1 bit for the bimodal "
         "expert, is what independent policies never remove; the second is what the collapse costs, and it is gone "
         "after mixing.",
-        f"{len(np.unique(independent['seed']))} seeds per expert and discriminator, "
-        f"{len(np.unique(run_c['seed']))} of run C, {len(map_runs['beta'])} runs of the phase diagram",
+        f"{counted(len(np.unique(independent['seed'])), 'seed')} per expert and discriminator, "
+        f"{len(np.unique(run_c['seed']))} of run C, {counted(len(map_runs['beta']), 'run')} of the phase diagram",
         commands,
         ("correlation", "suggested_run_C", "suggested_run_D"),
     )
@@ -77,18 +84,18 @@ def repair(correlation: Table, with_bonus: Table, commands: Sequence[str]) -> Cl
         commands: that repeat it.
     """
     criteria, experts = [], list(dict.fromkeys(correlation["expert"].tolist()))
-    for policy in ("shared_signal", "autoregressive"):
+    for policy in CORRELATED:
         for expert in experts:
             runs = chosen(correlation, expert=expert, policy=policy, discriminator="joint")
             share = matching_share(runs["js_distance"])
             criteria.append(
                 Criterion(
                     f"{policy}, {expert}: JS distance below {MATCH:g} in at least {WANTED:.0%} of the seeds",
-                    f"{shown(share)} of {len(runs['seed'])} seeds; mean JS {shown(mean_interval(runs['js_distance']))}",
+                    f"{_of_seeds(share, runs['seed'])}; mean JS {shown(mean_interval(runs['js_distance']))}",
                     share.estimate >= WANTED,
                 )
             )
-    for policy in ("shared_signal", "autoregressive"):
+    for policy in CORRELATED:
         for expert in (expert for expert in experts if expert in KNOWN_LIMITS):
             runs = chosen(correlation, expert=expert, policy=policy, discriminator="per_agent")
             share = matching_share(runs["js_distance"])
@@ -96,7 +103,7 @@ def repair(correlation: Table, with_bonus: Table, commands: Sequence[str]) -> Cl
                 Criterion(
                     f"{policy}, {expert}, per-agent discriminators: fewer than half of the seeds match, for no "
                     "discriminator sees correlation",
-                    f"{shown(share)} of {len(runs['seed'])} seeds; mutual information "
+                    f"{_of_seeds(share, runs['seed'])}; mutual information "
                     f"{shown(mean_interval(runs['mutual_information']))} bits of {runs['kl_irreducible'][0]:.3f}",
                     share.high < 0.5,
                 )
@@ -108,7 +115,7 @@ def repair(correlation: Table, with_bonus: Table, commands: Sequence[str]) -> Cl
         limits.append(
             Criterion(
                 f"shared signal, bimodal, β = {beta:g}: the match is lost again in most seeds",
-                f"{shown(share)} of {len(distance)} seeds; mean JS {shown(mean_interval(distance))}",
+                f"{_of_seeds(share, distance)}; mean JS {shown(mean_interval(distance))}",
                 share.high < 0.5,
             )
         )
@@ -122,7 +129,7 @@ def repair(correlation: Table, with_bonus: Table, commands: Sequence[str]) -> Cl
         "must be told the actions of the agents before them: neither is decentralised execution without "
         "communication. The discriminator must see the joint action. And the entropy bonus that repairs the "
         "collapse destroys this repair.",
-        f"{len(np.unique(correlation['seed']))} seeds per cell; shares with exact intervals",
+        f"{counted(len(np.unique(correlation['seed'])), 'seed')} per cell; shares with exact intervals",
         commands,
         ("correlation",),
     )
@@ -132,9 +139,13 @@ def stays_above(name: str, distance: np.ndarray, limit: float) -> Criterion:
     """No run comes nearer to its expert than independent policies can: JS distances `[R]`."""
     return Criterion(
         f"{name}: no run comes below {limit:.4f}",
-        f"least {distance.min():.4f}, mean {shown(mean_interval(distance))}, {len(distance)} runs",
+        f"least {distance.min():.4f}, mean {shown(mean_interval(distance))}, {counted(len(distance), 'run')}",
         bool(distance.min() > limit - 1e-6),
     )
+
+
+def _of_seeds(share: Interval, values: np.ndarray) -> str:
+    return f"{shown(share)} of {counted(len(values), 'seed')}"
 
 
 def _one_distance_two_failures(run_c: Table) -> list[Criterion]:

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from experiments.best_product import best_product_js
-from experiments.claims import MATCH, WANTED, Claim, Criterion, Table, chosen, matching_share, seed_counts, shown
+from experiments.claims import WANTED, Claim, Criterion, Table, chosen, matching_share, seed_counts, shown
 from experiments.claims_correlation import stays_above
 from experiments.games import NEITHER
+from experiments.metrics import MATCH
 from experiments.statistics import mean_interval
+from magail_trainer.command_line import counted
 
 SAME_DEMONSTRATIONS = ("stag_hunt", "battle_of_the_sexes")
 _CLOSE = 0.15
@@ -33,7 +35,7 @@ def payoffs_unseen(games: Mapping[str, Table], experts: Mapping[str, np.ndarray]
         Criterion("both experts play the same joint actions equally often", f"differ by {apart:.3g}", apart == 0),
         Criterion(
             "every run learns the same policies in both games",
-            f"P(A) differs by {difference:.3g} at most, in {len(first['seed'])} runs",
+            f"P(A) differs by {difference:.3g} at most, in {counted(len(first['seed']), 'run')}",
             difference < 1e-9,
         ),
     ]
@@ -51,7 +53,7 @@ def payoffs_unseen(games: Mapping[str, Table], experts: Mapping[str, np.ndarray]
         limits,
         "Training is alike; what the policies earn and lose is not. Which convention is worth more to whom has no part "
         "in which one is chosen.",
-        f"{len(np.unique(first['seed']))} seeds for each β",
+        f"{counted(len(np.unique(first['seed'])), 'seed')} for each β",
         commands,
     )
 
@@ -93,6 +95,6 @@ def other_games(games: Mapping[str, Table], experts: Mapping[str, np.ndarray], c
         "Chicken with its best correlated equilibrium as the expert, matching of three agents, rock-paper-scissors "
         "with a uniform expert; reward −log(1 − D).",
         criteria,
-        seeds=f"{seed_counts(len(np.unique(runs['seed'])) for runs in games.values())} seeds for each run",
+        seeds=f"{seed_counts(len(np.unique(runs['seed'])) for runs in games.values())} for each run",
         commands=commands,
     )

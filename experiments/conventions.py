@@ -41,7 +41,7 @@ from experiments.mpe_experts import SpreadExpert
 from experiments.mpe_tables import COLUMNS, floor_table, score_table
 from experiments.mpe_tasks import TASKS
 from experiments.statistics import mean_interval
-from magail_trainer.command_line import display_path, run_command
+from magail_trainer.command_line import counted, display_path, run_command
 from magail_trainer.errors import InputError
 from magail_trainer.recording import record
 from magail_trainer.store import read_table, write_table
@@ -183,7 +183,7 @@ def summary(table: Mapping[str, list[Any]], expert: Mapping[str, list[Any]]) -> 
         lines += [
             f"{f'{method} {number}':21} {_shares(parts(of))}",
             f"{'':22}one convention (share of {ONE_CONVENTION} or more) in {int((largest >= ONE_CONVENTION).sum())} of "
-            f"{len(largest)} seeds; largest share by seed {' '.join(f'{share:.2f}' for share in largest)}",
+            f"{counted(len(largest), 'seed')}; largest share by seed {' '.join(f'{share:.2f}' for share in largest)}",
             f"{'':22}entropy of the convention within a seed {_mean(of['entropy']):.2f} nats (three alike: "
             f"{math.log(3):.2f}); score {score.estimate:.2f} [{score.low:.2f}, {score.high:.2f}]",
         ]

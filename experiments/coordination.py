@@ -1,4 +1,4 @@
-"""A matrix game under MAGAIL: record an expert, train every (β, seed) run from the files, measure, draw.
+"""A matrix game under MAGAIL: record an expert, train every (β, seed) run on its episodes, measure, draw.
 
 python -m experiments.coordination --help
 """
@@ -6,24 +6,25 @@ python -m experiments.coordination --help
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 if __package__ in (None, ""):  # run as a script: Python then looks for modules in this folder, not in the checkout
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from coordination_env.games import MatrixGame
 from experiments.exact_play import exact_joint
 from experiments.figure_parts import REWARD_NAMES
 from experiments.figures import coordination_figure, save_figure
-from experiments.games import USUAL_EXPERT, ExpertType, GameName, env_arguments, make_game, title
+from experiments.games import USUAL_EXPERT, ExpertType, GameName, env_arguments, experts_of, make_game, title
 from experiments.results import (
-    Columns,
     Results,
     exact_columns,
     joint_frequencies,
@@ -31,13 +32,13 @@ from experiments.results import (
     sampled_columns,
     summary,
 )
-from magail_trainer.command_line import display_path, run_command, this_command
+from magail_trainer.command_line import counted, display_path, run_command, this_command
 from magail_trainer.config import Baseline, MagailConfig, PolicyStyle, RewardStyle, Schedule
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.evaluation import evaluation_rollouts, joint_action_counts
 from magail_trainer.folders import new_folder
-from magail_trainer.joint_policies import make_joint_policy
+from magail_trainer.joint_policies import JointPolicy, make_joint_policy
 from magail_trainer.recording import record
 from magail_trainer.runs import Runs
 from magail_trainer.store import BESIDE_CONFIG, CONFIG, write_run
@@ -128,6 +129,33 @@ class CoordinationConfig:
             object.__setattr__(self, "expert_type", USUAL_EXPERT[self.game])
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What an experiment is made of, before anything is recorded, trained or written."""
+
+    game: MatrixGame
+    entry: EnvEntry
+    runs: Runs
+    training: MagailConfig
+    expert: JointPolicy | None
+    """Whom to record; none where there is a dataset."""
+
+
+def set_up(config: CoordinationConfig) -> Setup:
+    """Make of the settings what they stand for, and nothing else: so they can be checked long before they are needed.
+
+    Raises:
+        InputError: a setting is out of range, or the game has no such expert.
+    """
+    game = make_game(config.game, num_agents=config.num_agents)
+    entry, runs = resolve(*env_arguments(game)), Runs.grid(betas=config.betas, seeds=config.seeds)
+    if config.eval_episodes < 1:
+        raise InputError(f"--eval_episodes must be at least 1, not {config.eval_episodes}.")
+    _check_dataset_stands_alone(config)
+    expert = _expert_to_record(config, entry, experts_of(game)) if config.dataset is None else None
+    return Setup(game, entry, runs, _training(config), expert)
+
+
 def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
     """Record or load the demonstrations, train, evaluate, and write the run folder.
 
@@ -136,37 +164,17 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         command: what `config.json` says repeats the run.
 
     Raises:
-        InputError: a setting is out of range, or the output folder cannot be made.
+        InputError: a setting is out of range, or the output folder cannot be made. No folder is made before all
+            settings are known to be good.
     """
-    runs, tabular = Runs.grid(betas=config.betas, seeds=config.seeds), config.network == "tabular"
-    training = MagailConfig(
-        epochs=config.epochs,
-        rollout_episodes=config.rollout_episodes,
-        batch_size=config.batch_size,
-        lr_policy=config.lr_policy * (1.0 if tabular else _MLP_LR_POLICY),
-        lr_disc=config.lr_disc * (1.0 if tabular else _MLP_LR_DISC),
-        hidden=MagailConfig.hidden if tabular else (128,),
-        lr_schedule=config.lr_schedule,
-        reward_style=config.reward_style,
-        policy=config.policy,
-        signals=config.signals,
-        discriminator=config.discriminator,
-        baseline=config.baseline,
-        policy_init_uniform=config.policy_init_uniform,
-        exact=config.exact,
-        network=config.network,
-    )
-    _check_dataset_stands_alone(config)
-    if config.eval_episodes < 1:
-        raise InputError(f"--eval_episodes must be at least 1, not {config.eval_episodes}.")
-    game = make_game(config.game, num_agents=config.num_agents)
+    setup = set_up(config)
+    game, runs, demonstrations = setup.game, setup.runs, _demonstrations(config, setup)
+    trainer = Trainer(setup.entry, demonstrations, runs, setup.training, device=config.device)
     target = config.output or _fresh_name(config)
     own = {"marker": CONFIG, "others": BESIDE_CONFIG, "overwrite": config.overwrite, "reads": config.dataset}
     with new_folder(target, **own) as folder:
-        entry = resolve(*env_arguments(game))
-        dataset_folder = _record_expert(config, entry, folder) if config.dataset is None else config.dataset
-        demonstrations = Trajectories.load(dataset_folder)
-        trainer = Trainer(entry, demonstrations, runs, training, device=config.device)
+        if config.dataset is None:
+            demonstrations.save(folder / "dataset")
         expert_joint = joint_frequencies(demonstrations, game)
         started = time.process_time()
         history = train_with_history(trainer, log_every=10, measure=lambda: _probabilities(trainer, game))
@@ -174,7 +182,8 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         table = {"beta": runs.beta, "seed": runs.seed, **exact_columns(exact_joint(trainer), expert_joint, game)}
         table |= sampled_columns(_play(trainer, game, config.eval_episodes), expert_joint, game)
 
-        dataset = {"path": str(config.dataset or "dataset"), "sha256": read_manifest(dataset_folder)["sha256"]}
+        manifest = read_manifest(config.dataset or folder / "dataset")
+        dataset = {"path": str(config.dataset or "dataset"), "sha256": manifest["sha256"]}
         settings = {name: value for name, value in asdict(config).items() if name not in _left_out(config)}
         description = trainer.describe()
         description["dataset"] |= {**dataset, "joint": expert_joint.tolist()}
@@ -185,9 +194,11 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
             history=history,
             modules=trainer.modules,
         )
+        measured = (table, history, expert_joint, config.eval_episodes, training_cpu_seconds)
+        results = Results(Path(target), *measured, game, config.policy)
         if not config.no_plots:
-            _draw(folder / "figure.png", table, history, expert_joint, config, game)
-    return Results(Path(target), table, history, expert_joint, config.eval_episodes, training_cpu_seconds, game)
+            save_figure(_figure(results, config), folder / "figure.png")
+    return results
 
 
 _EXPERT_FIELDS = ("expert_type", "expert_ratio", "expert_noise", "expert_episodes", "expert_seed")
@@ -215,25 +226,44 @@ def _expert(config: CoordinationConfig) -> str:
     return str(config.expert_type) if config.dataset is None else "recorded"
 
 
-def _record_expert(config: CoordinationConfig, entry: EnvEntry, folder: Path) -> Path:
+def _training(config: CoordinationConfig) -> MagailConfig:
+    tabular = config.network == "tabular"
+    return MagailConfig(
+        epochs=config.epochs,
+        rollout_episodes=config.rollout_episodes,
+        batch_size=config.batch_size,
+        lr_policy=config.lr_policy * (1.0 if tabular else _MLP_LR_POLICY),
+        lr_disc=config.lr_disc * (1.0 if tabular else _MLP_LR_DISC),
+        hidden=MagailConfig.hidden if tabular else (128,),
+        lr_schedule=config.lr_schedule,
+        reward_style=config.reward_style,
+        policy=config.policy,
+        signals=config.signals,
+        discriminator=config.discriminator,
+        baseline=config.baseline,
+        policy_init_uniform=config.policy_init_uniform,
+        exact=config.exact,
+        network=config.network,
+    )
+
+
+def _expert_to_record(config: CoordinationConfig, entry: EnvEntry, offered: Sequence[str]) -> JointPolicy:
     expert = _expert(config)
-    offered = [name for name in entry.experts if name in get_args(ExpertType)]
     if expert not in offered:
         raise InputError(f"--expert_type must be one of {', '.join(offered)} for --game {config.game}, not {expert!r}.")
     arguments: dict[str, Any] = {"ratio": config.expert_ratio, "noise": config.expert_noise}
     arguments = {name: value for name, value in arguments.items() if value is not None}
-    takes = {
-        "bimodal": {"ratio"},
-        "asymmetric": {"ratio"},
-        "noisy": {"ratio", "noise"},
-        "pure_equilibria": {"ratio"},
-    }
+    takes = {"bimodal": {"ratio"}, "asymmetric": {"ratio"}, "noisy": {"ratio", "noise"}, "pure_equilibria": {"ratio"}}
     for name in arguments.keys() - takes.get(expert, set()):
         raise InputError(f"--expert_{name} does not apply to --expert_type {expert}; leave it out.")
-    policy = make_joint_policy(expert, entry, arguments)
-    recorded = record(entry, policy, episodes=config.expert_episodes, seed=config.expert_seed)
-    recorded.save(folder / "dataset")
-    return folder / "dataset"
+    return make_joint_policy(expert, entry, arguments)
+
+
+def _demonstrations(config: CoordinationConfig, setup: Setup) -> Trajectories:
+    if setup.expert is not None:
+        return record(setup.entry, setup.expert, episodes=config.expert_episodes, seed=config.expert_seed)
+    assert config.dataset is not None
+    return Trajectories.load(config.dataset)
 
 
 def _probabilities(trainer: Trainer, game: MatrixGame) -> dict[str, torch.Tensor]:
@@ -248,21 +278,14 @@ def _play(trainer: Trainer, game: MatrixGame, episodes: int) -> np.ndarray:
     return np.asarray(counts).reshape(-1, *game.num_actions) / episodes
 
 
-def _draw(
-    file: Path,
-    table: Columns,
-    history: Columns,
-    expert_joint: np.ndarray,
-    config: CoordinationConfig,
-    game: MatrixGame,
-) -> None:
+def _figure(results: Results, config: CoordinationConfig) -> Figure:
     expert = _expert(config).replace("pure_equilibria", "pure equilibria").replace("correlated_e", "correlated e")
     others = [config.policy.replace("_", " ") + " policies"] if config.policy != "independent" else []
     others += [config.discriminator.replace("_", "-") + " discriminators"] if config.discriminator != "joint" else []
-    reward, seeds = REWARD_NAMES[config.reward_style], len(config.seeds)
-    what = ", ".join([f"{expert} expert", *others, f"reward {reward}", f"{seeds} seeds for each β"])
-    heading = f"MAGAIL in {title(game)}: {what}"
-    save_figure(coordination_figure(table, history, expert_joint, title=heading, game=game), file)
+    others += [f"reward {REWARD_NAMES[config.reward_style]}", f"{counted(len(config.seeds), 'seed')} for each β"]
+    heading = ", ".join([f"MAGAIL in {title(results.game)}: {expert} expert", *others])
+    drawn = (results.runs, results.history, results.expert_joint)
+    return coordination_figure(*drawn, title=heading, game=results.game, policy=config.policy)
 
 
 def _main(config: CoordinationConfig) -> None:

@@ -13,17 +13,17 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import torch
 import tyro
 
 from experiments.best_product import best_product_js
-from experiments.coordination import CoordinationConfig, run_experiment
+from experiments.coordination import CoordinationConfig, run_experiment, set_up
 from experiments.correlation_figure import correlation_figure
 from experiments.figures import save_figure
-from experiments.games import ExpertType, GameName, conventions, make_game, title
+from experiments.games import ExpertType, GameName, experts_of, make_game, title
 from experiments.jobs import (
     check_finished,
     command_of,
@@ -33,8 +33,9 @@ from experiments.jobs import (
     settings_of,
     with_defaults,
 )
+from experiments.metrics import MATCH
 from experiments.statistics import mean_interval, share_interval
-from magail_trainer.command_line import display_path, run_command
+from magail_trainer.command_line import counted, display_path, run_command
 from magail_trainer.config import PolicyStyle
 from magail_trainer.errors import InputError
 from magail_trainer.store import read_config, read_table, write_table
@@ -42,14 +43,11 @@ from magail_trainer.store import read_config, read_table, write_table
 DiscriminatorName = Literal["joint", "per_agent"]
 Table = dict[str, np.ndarray]
 
-MATCH = 0.05
-"""A seed matches its expert when the JS distance of the joint distributions is below this."""
 COLUMNS = (
     "expert", "policy", "discriminator", "beta", "seed", "js_distance", "kl_irreducible", "kl_marginals",
     "mutual_information", "coordination_rate",
 )  # fmt: skip
 MATCHING_EXPERTS: tuple[ExpertType, ...] = ("mixed", "bimodal", "asymmetric", "noisy", "all_AA")
-OTHER_EXPERTS: tuple[ExpertType, ...] = ("mixed", "correlated_equilibrium", "pure_equilibria")
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class CorrelationConfig:
     """Of the matching game."""
     expert_types: tuple[ExpertType, ...] = ()
     """Whom to imitate; by default all five of the matching game, and those that there are of another."""
-    policies: tuple[PolicyStyle, ...] = ("independent", "shared_signal", "autoregressive")
+    policies: tuple[PolicyStyle, ...] = get_args(PolicyStyle)
     """What the agents share when they act; see `python -m experiments.coordination`."""
     discriminators: tuple[DiscriminatorName, ...] = ("joint", "per_agent")
     """One discriminator of the joint action, or one for each agent that sees its own action alone."""
@@ -110,7 +108,8 @@ class Cell:
         command = command_of("coordination", self.training)
         results = run_experiment(replace(self.training, output=folder / "run", no_plots=True), command=command)
         distance = results.runs["js_distance"]
-        return f"JS distance {distance.mean():.3f}, {int((distance < MATCH).sum())} of {len(distance)} runs match"
+        matching = f"{int((distance < MATCH).sum())} of {counted(len(distance), 'run')}"
+        return f"JS distance {distance.mean():.3f}, a match in {matching}"
 
 
 def cell_of(config: CorrelationConfig, expert: ExpertType, policy: PolicyStyle, discriminator: str) -> Cell:
@@ -141,7 +140,7 @@ def jobs_of(config: CorrelationConfig) -> list[Cell]:
     """All cells.
 
     Raises:
-        InputError: a value is out of range, or given twice.
+        InputError: a value is out of range, or given twice, or the game has no such expert.
     """
     for name in ("expert_types", "policies", "discriminators"):
         values = getattr(config, name)
@@ -151,12 +150,21 @@ def jobs_of(config: CorrelationConfig) -> list[Cell]:
         raise InputError(f"--seeds must be at least 1, not {config.seeds}.")
     if config.epochs < 1:
         raise InputError(f"--epochs must be at least 1, not {config.epochs}.")
-    return [
+    offered = experts_of(make_game(config.game, num_agents=config.num_agents))
+    for expert in config.expert_types:
+        if expert not in offered:
+            raise InputError(
+                f"--expert_types must be of {', '.join(offered)} for --game {config.game}, not {expert!r}."
+            )
+    cells = [
         cell_of(config, expert, policy, discriminator)
         for expert in config.expert_types
         for policy in config.policies
         for discriminator in config.discriminators
     ]
+    for cell in cells:
+        set_up(cell.training)  # says what is wrong with the rest
+    return cells
 
 
 def job_of(settings: Mapping[str, Any], config: CorrelationConfig) -> Cell:
@@ -249,26 +257,21 @@ def write_report(output: Path) -> list[str]:
 def _game_of(cells: Path) -> str:
     """What all cells are about, in words."""
     settings = read_settings(finished(cells)[0])
-    return f"{title(make_game(settings['game'], num_agents=settings['num_agents']))}, {settings['epochs']} epochs"
-
-
-_POLICIES = ("independent", "shared_signal", "autoregressive")
-_EXPERTS = (*MATCHING_EXPERTS, *OTHER_EXPERTS)
+    game = make_game(settings["game"], num_agents=settings["num_agents"])
+    return f"{title(game)}, {counted(settings['epochs'], 'epoch')}"
 
 
 def _expert_place(expert: str) -> int:
-    return _EXPERTS.index(expert)  # type: ignore[arg-type]
+    return get_args(ExpertType).index(expert)
 
 
 def _place(key: tuple[str, str, str, float]) -> tuple[int, int, str, float]:
-    return _expert_place(key[0]), _POLICIES.index(key[1]), key[2], key[3]
+    return _expert_place(key[0]), get_args(PolicyStyle).index(key[1]), key[2], key[3]
 
 
 def _experts(config: CorrelationConfig) -> tuple[ExpertType, ...]:
-    if config.game == "matching":
-        return MATCHING_EXPERTS
-    has_conventions = bool(conventions(make_game(config.game, num_agents=config.num_agents)))
-    return OTHER_EXPERTS if has_conventions else OTHER_EXPERTS[:2]
+    game = make_game(config.game, num_agents=config.num_agents)
+    return MATCHING_EXPERTS if config.game == "matching" else experts_of(game)
 
 
 def _main(config: CorrelationConfig) -> None:

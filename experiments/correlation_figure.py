@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments.best_product import best_product_js
 from experiments.figures import STYLE
 from experiments.statistics import mean_interval
+from magail_trainer.command_line import counted
 
 Runs = Mapping[str, np.ndarray]
 Key = tuple[str, str, float]
@@ -78,7 +79,7 @@ def _write(axes: Axes, column: int, row: int, runs: Runs, match: float) -> None:
     axes.text(column, row - 0.27, f"{interval.estimate:.3f}", ha="center", va="center", fontsize=13, color=color)
     lines = [
         f"[{interval.low:.3f}, {interval.high:.3f}]",
-        f"{int((distance < match).sum())} of {len(distance)} seeds below {match:g}",
+        f"{int((distance < match).sum())} of {counted(len(distance), 'seed')} below {match:g}",
         f"{runs['mutual_information'].mean():.2f} of {runs['kl_irreducible'][0]:.2f} bits shared",
         f"marginals off {_bits(np.median(runs['kl_marginals']))}",
     ]

@@ -27,6 +27,7 @@ from experiments.coordination import ENV_ID
 from experiments.phase_cells import RUNS, Effort, measure
 from experiments.results import AGENTS
 from experiments.statistics import mean_interval
+from magail_trainer.command_line import counted
 from magail_trainer.config import RewardStyle
 from magail_trainer.env_ids import resolve
 from magail_trainer.files import plain_json
@@ -76,7 +77,7 @@ class Frozen:
         train_with_history(trainer, log_every=self.effort.epochs)
         runs = Runs(trainer.runs.seed, trainer.runs.beta)
         write_table(folder / RUNS, {**runs.columns, **measure(trainer, demonstrations)})
-        return f"{len(runs)} runs"
+        return counted(len(runs), "run")
 
     def trainer(self) -> Trainer:
         """A trainer whose D is at its optimum for the mixed point, and held."""

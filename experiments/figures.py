@@ -33,6 +33,7 @@ from experiments.figure_parts import (
 from experiments.game_panels import draw_nash_conv, draw_simplex
 from experiments.games import conventions, joint_action_names, legend
 from experiments.metrics import js_distance
+from magail_trainer.config import PolicyStyle
 
 MEAN_LOOKS_LIKE_EXPERT = 0.5
 """The mean over seeds misleads when its JS distance is below this share of the nearest run's and of the limit."""
@@ -59,6 +60,7 @@ def coordination_figure(
     *,
     title: str,
     game: MatrixGame = _MATCHING,
+    policy: PolicyStyle = "independent",
 ) -> Figure:
     """Six panels on what the runs of a (β, seed) sweep of a game learned.
 
@@ -71,6 +73,7 @@ def coordination_figure(
         expert_joint: `[A_1..A_N]`
         title: of the whole; what the letters of the actions stand for is written below it.
         game: what was played.
+        policy: the class of the policies; what independent ones cannot reach is shaded for these alone.
 
     Raises KeyError if a column is missing, ValueError if `history` is not of these runs.
     """
@@ -86,7 +89,7 @@ def coordination_figure(
         figure.suptitle("\n".join(filter(None, [title, legend(game)])), fontsize=14, fontweight="bold")
         panels = figure.subplots(2, 3).flat
         _draw_prob_a(next(panels), groups, agents, game)
-        _draw_js_distance(next(panels), groups, agents[0], limit)
+        _draw_js_distance(next(panels), groups, agents[0], limit, policy)
         if max(game.num_actions) == 3:
             draw_simplex(next(panels), groups, agents, game)
         else:
@@ -115,13 +118,15 @@ def _draw_prob_a(axes: Axes, groups: list[Group], agents: list[Agent], game: Mat
     axes.set_title("Final P(A): mean, 95 % interval, and single seeds")
 
 
-def _draw_js_distance(axes: Axes, groups: list[Group], agent: Agent, limit: float) -> None:
+def _draw_js_distance(axes: Axes, groups: list[Group], agent: Agent, limit: float, policy: PolicyStyle) -> None:
     for group in groups:
         draw_mean(axes, group, group.position, group.runs["js_distance"], agent)
-    axes.axhspan(0, limit, color="0.93", zorder=0)
-    axes.axhline(
-        limit, color="black", linestyle="dashdot", label=f"best that independent policies can reach: {limit:.3f}"
-    )
+    label = f"best that independent policies can reach: {limit:.3f}"
+    if policy == "independent":
+        axes.axhspan(0, limit, color="0.93", zorder=0)
+    else:
+        label = f"for comparison: {label}"
+    axes.axhline(limit, color="black", linestyle="dashdot", label=label)
     top = max(0.1, limit, *(group.runs["js_distance"].max() for group in groups))
     axes.set_ylim(-0.02 * top, 1.3 * top)
     axes.legend(loc="upper right")
@@ -202,13 +207,16 @@ def _misleading_betas(groups: list[Group], expert_joint: Array, limit: float, ga
     """The βs where the mean over seeds looks like the expert and no single run does.
 
     Seeds that collapse to AA and seeds that collapse to BB average to a mixture that none of them plays. Where
-    independent policies can match the expert, the limit is zero and runs that scatter around it mislead nobody.
+    independent policies can match the expert, the limit is zero and runs that scatter around it mislead nobody; nor
+    does it where policies of another class have come near it themselves.
     """
     misleading = []
     for group in groups:
         pooled = np.array([group.runs[f"joint_{name.lower()}"].mean() for name in joint_action_names(game)])
         of_pooled = js_distance(pooled.reshape(expert_joint.shape), expert_joint)
-        if of_pooled < MEAN_LOOKS_LIKE_EXPERT * min(limit, group.runs["js_distance"].min()):
+        nearest = group.runs["js_distance"].min()
+        far = nearest > MEAN_LOOKS_LIKE_EXPERT * limit  # of independent policies every run is
+        if far and of_pooled < MEAN_LOOKS_LIKE_EXPERT * min(limit, nearest):
             misleading.append(f"{group.beta:g}")
     return misleading
 

@@ -4,7 +4,7 @@ Actions go by letters in columns and figures, A for the first; `legend` says wha
 """
 
 from string import ascii_uppercase
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -84,6 +84,13 @@ def conventions(game: MatrixGame) -> dict[str, tuple[int, ...]]:
     Zero-sum games such as matching pennies have none.
     """
     return {_name(cell): cell for cell in pure_nash_equilibria(game.payoffs, strict=True)}
+
+
+def experts_of(game: MatrixGame) -> tuple[ExpertType, ...]:
+    """Whom one can record in a game: four are for matching alone, and pure equilibria need a convention."""
+    lacking = set() if game.name == "matching" else {"bimodal", "asymmetric", "noisy", "all_AA"}
+    lacking |= set() if conventions(game) else {"pure_equilibria"}
+    return tuple(expert for expert in get_args(ExpertType) if expert not in lacking)
 
 
 def is_the_seeds(game: MatrixGame) -> bool:

@@ -18,10 +18,10 @@ from typing import Any, Protocol
 import torch
 from tqdm import tqdm
 
-from magail_trainer.command_line import exit_by_signal
+from magail_trainer.command_line import counted, exit_by_signal
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json, read_json, write_json
-from magail_trainer.folders import new_folder
+from magail_trainer.folders import new_folder, no_empty_folders
 from magail_trainer.process_env import no_interrupts
 
 SETTINGS = "settings.json"
@@ -64,8 +64,8 @@ def command_of(module: str, config: Any) -> str:
 
 
 def settings_of(config: Any) -> dict[str, Any]:
-    """All settings of a dataclass that make a difference, as plain JSON."""
-    return plain_json({name: value for name, value in asdict(config).items() if name not in NOT_SETTINGS})
+    """All settings of a dataclass that make a difference, as plain JSON; `quick` makes none once it is settled."""
+    return plain_json({name: value for name, value in asdict(config).items() if name not in (*NOT_SETTINGS, "quick")})
 
 
 class Job(Protocol):
@@ -141,20 +141,24 @@ def run_jobs(jobs: Sequence[Job], root: Path, *, processes: int, unit: str = "ce
         unit: what a message calls a job.
 
     Raises:
-        InputError: `processes` is below 1, or a job cannot be done. No other job is begun then.
+        InputError: `processes` is below 1, or a job cannot be done. No other job is begun then, and a `root` that
+            would be empty is not left behind.
     """
     if processes < 1:
         raise InputError(f"--jobs must be at least 1, not {processes}.")
-    _check_writable(root)
-    missing = [job for job in jobs if not (root / job.name).is_dir()]
-    if len(missing) < len(jobs):
-        print(f"{len(jobs) - len(missing)} of {len(jobs)} {unit}s were finished before.", flush=True)
-    with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=f"{unit}s", unit=unit, disable=None) as bar:
-        run = _one_by_one if processes == 1 or len(missing) < 2 else _side_by_side
-        for name, said, seconds in run(missing, root, bar, processes):
-            bar.update()
-            tqdm.write(f"{name}: {said} ({seconds:.0f} s)")
-            sys.stdout.flush()
+    with no_empty_folders(root):
+        _check_writable(root)
+        missing = [job for job in jobs if not (root / job.name).is_dir()]
+        if len(missing) < len(jobs):
+            done = len(jobs) - len(missing)
+            were = "was" if done == 1 else "were"
+            print(f"{done} of {counted(len(jobs), unit)} {were} finished before.", flush=True)
+        with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=f"{unit}s", unit=unit, disable=None) as bar:
+            run = _one_by_one if processes == 1 or len(missing) < 2 else _side_by_side
+            for name, said, seconds in run(missing, root, bar, processes):
+                bar.update()
+                tqdm.write(f"{name}: {said} ({seconds:.0f} s)")
+                sys.stdout.flush()
 
 
 def _check_writable(root: Path) -> None:

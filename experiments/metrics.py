@@ -18,6 +18,9 @@ Array = NDArray[np.float64]
 CONVENTION_THRESHOLD = 0.9
 """A run follows a convention when every agent plays its action with at least this probability."""
 
+MATCH = 0.05
+"""A run matches its expert when the JS distance of the joint distributions is below this."""
+
 
 def product_joint(marginals: Sequence[Array]) -> Array:
     """Joint distribution of agents that act independently: one `[..., A_i]` per agent -> `[..., A_1, ..., A_N]`."""

@@ -15,6 +15,7 @@ from matplotlib.ticker import NullLocator
 
 from experiments.figures import STYLE
 from experiments.mpe_tables import Curve, Summary
+from magail_trainer.command_line import counted
 
 METHODS = {
     "cloning": ("#E69F00", "s", "behavioural cloning"),
@@ -86,7 +87,7 @@ def curves_figure(curves: Sequence[Curve], summaries: Sequence[Summary]) -> Figu
                 _draw_levels(axes, shown)
                 of_env = [curve for curve in curves if _what(curve)[:2] == what[:2]]
                 _limit(axes, [summary for summary in summaries if _what(summary)[:2] == what[:2]], of_env)
-                axes.set_title(f"{_title(env, expert)}\n{number} demonstrations", fontsize=10)
+                axes.set_title(f"{_title(env, expert)}\n{counted(number, 'demonstration')}", fontsize=10)
             of_row[0].set_ylabel("score (0 = random, 1 = expert)")
         for axes in grid[-1]:
             axes.set_xlabel("env steps of a seed (millions)")

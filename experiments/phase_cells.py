@@ -24,6 +24,7 @@ from experiments.games import ExpertType
 from experiments.jobs import finished, read_settings
 from experiments.results import Columns, exact_columns, joint_frequencies
 from experiments.statistics import mean_interval
+from magail_trainer.command_line import counted
 from magail_trainer.config import MagailConfig, RewardStyle
 from magail_trainer.env_ids import resolve
 from magail_trainer.errors import InputError
@@ -133,7 +134,7 @@ class Part:
         train_with_history(trainer, log_every=self.effort.epochs)
         measured = measure(trainer, demonstrations)
         write_table(folder / RUNS, {**runs.columns, **measured})
-        return f"{len(runs)} runs, mean coordination {measured['coordination_rate'].mean():.2f}"
+        return f"{counted(len(runs), 'run')}, mean coordination {measured['coordination_rate'].mean():.2f}"
 
 
 def measure(trainer: Trainer, demonstrations: Trajectories) -> Columns:

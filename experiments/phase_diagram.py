@@ -29,7 +29,7 @@ from experiments.jobs import check_finished, run_jobs, with_defaults
 from experiments.phase_cells import Effort, Part, Start, parts_of, read_cells
 from experiments.phase_figure import Boundary, phase_figure
 from experiments.phase_verdicts import verdict_jobs, verdict_lines
-from magail_trainer.command_line import display_path, run_command
+from magail_trainer.command_line import counted, display_path, run_command
 from magail_trainer.config import RewardStyle
 from magail_trainer.errors import InputError
 from magail_trainer.store import write_table
@@ -172,8 +172,8 @@ def run_phase_diagram(config: PhaseConfig) -> tuple[list[str], bool]:
     run_jobs(jobs, parts, processes=config.jobs, unit="part")
     start = "0.5/0.5" if config.start == "uniform" else "random logits"
     title = (
-        f"Coordination after {config.epochs} epochs: {config.expert_type} expert, start at {start}, "
-        f"{config.seeds} seeds per cell{', without sampling noise' if config.exact else ''}"
+        f"Coordination after {counted(config.epochs, 'epoch')}: {config.expert_type} expert, start at {start}, "
+        f"{counted(config.seeds, 'seed')} per cell{', without sampling noise' if config.exact else ''}"
     )
     # The boundary is that of the bimodal expert.
     boundary = stability_boundary if config.expert_type == "bimodal" else (lambda reward, ratio: np.nan)

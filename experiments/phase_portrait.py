@@ -1,6 +1,7 @@
 """Theory beside experiment: the gradient flow over both agents' P(A), its fixed points, and runs trained from samples.
 
     python -m experiments.phase_portrait --help
+    python -m experiments.phase_portrait --quick
 
 Two discriminators bound what a discriminator in training does. A frozen one, as it would be against uniform policies,
 stands beside runs whose discriminator learns ten times more slowly than the policies; an optimal one beside runs whose
@@ -13,25 +14,26 @@ as `experiments.coordination` writes them: `history.npz` holds the trajectories.
 """
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+import tyro
 
 from experiments.best_product import best_product_js
-from experiments.coordination import CoordinationConfig, ExpertType, run_experiment
+from experiments.coordination import CoordinationConfig, ExpertType, run_experiment, set_up
 from experiments.figure_parts import REWARD_NAMES
 from experiments.figures import save_figure
 from experiments.fixed_points import critical_beta, fixed_points
 from experiments.gradient_flow import LOGIT_BOUND, GradientFlow, frozen_at_uniform
-from experiments.jobs import command_of
+from experiments.jobs import command_of, settings_of, with_defaults
 from experiments.metrics import Array, mutual_information
 from experiments.phase_portrait_figure import Panel, Row, phase_portrait_figure
 from experiments.results import AGENTS, Results
-from magail_trainer.command_line import display_path, run_command, this_command
+from magail_trainer.command_line import counted, display_path, run_command, this_command
 from magail_trainer.config import RewardStyle
 from magail_trainer.errors import InputError
 from magail_trainer.files import write_json
@@ -72,6 +74,15 @@ class PhasePortraitConfig:
     """The folder to make; by default a new one under results/phase_portrait."""
     overwrite: bool = False
     """Replace the results that --output already holds."""
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Half the runs and a quarter of the epochs: other defaults for the flags above."""
+
+    def settle(self) -> "PhasePortraitConfig":
+        """What `quick` stands for, in the place of every flag that was not given."""
+        return with_defaults(self, QUICK) if self.quick else self
+
+
+QUICK: dict[str, Any] = {"seeds": 5, "epochs": 1000}
 
 
 def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Path:
@@ -87,6 +98,7 @@ def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Pa
     Raises:
         InputError: a setting is out of range, or the folder cannot be made.
     """
+    config = config.settle()
     _check(config)
     target = config.output or Path("results/phase_portrait") / _fresh_name(config)
     others = ("figure.png", "fixed_points.csv", *_SPEED)
@@ -104,7 +116,7 @@ def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Pa
                 table.add(kind, panel)
             rows.append(Row(_label(config, kind, expert_joint), panels))
         write_table(folder / "fixed_points.csv", table.columns)
-        settings = {name: value for name, value in asdict(config).items() if name not in ("output", "overwrite")}
+        settings = settings_of(config)
         about = {"format": "phase-portrait", "version": 1, "command": command}
         write_json(folder / CONFIG, {**about, "settings": settings, "expert_joint": expert_joint.tolist()})
         figure = phase_portrait_figure(rows, title=_title(config), note=_note(expert_joint))
@@ -139,6 +151,8 @@ def _check(config: PhasePortraitConfig) -> None:
         raise InputError(
             f"--logit_bound must be finite, not inf: the reward {reward} is infinite at an infinite logit."
         )
+    for kind in config.discriminator:
+        set_up(_runs_of(config, kind, Path()))  # says what is wrong with the rest
 
 
 def _runs_of(config: PhasePortraitConfig, kind: Kind, folder: Path) -> CoordinationConfig:
@@ -187,7 +201,7 @@ def _label(config: PhasePortraitConfig, kind: Kind, expert_joint: Array) -> str:
 def _title(config: PhasePortraitConfig) -> str:
     return (
         f"Where independent policies go: {config.expert_type} expert, reward {REWARD_NAMES[config.reward_style]}, "
-        f"{config.seeds} runs of {config.epochs} epochs in each panel"
+        f"{counted(config.seeds, 'run')} of {counted(config.epochs, 'epoch')} in each panel"
     )
 
 

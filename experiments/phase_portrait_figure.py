@@ -19,6 +19,7 @@ from experiments.figures import STYLE
 from experiments.fixed_points import FixedPoint, Stability
 from experiments.gradient_flow import GradientFlow, theta_of
 from experiments.metrics import Array
+from magail_trainer.command_line import counted
 
 CONVENTION_COLORS = convention_colors(matching())
 
@@ -116,7 +117,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         axes.scatter(*ends.T, s=26, color=color, edgecolors="black", linewidths=0.6, zorder=5, clip_on=False)
         counts.append(f"{len(ends)} {name}")
     both = visited_both(panel.trajectories)
-    circling = f" ({both} runs visited AA and BB)" if both else ""
+    circling = f" ({counted(both, 'run')} visited AA and BB)" if both else ""
     axes.set_title(f"β = {panel.flow.beta:g}{circling}\nruns end: {', '.join(counts)}", fontsize=10)
     for name, place in (("AA", (0.94, 0.9)), ("BB", (0.06, 0.1)), ("AB", (0.94, 0.06)), ("BA", (0.06, 0.94))):
         axes.text(*place, name, ha="center", va="center", size=9, path_effects=[_HALO], zorder=6)

@@ -15,6 +15,7 @@ from experiments.critical_beta import (
     sweep_bracket,
 )
 from experiments.phase_cells import RUNS, Effort, Part, Speed, read_cells
+from magail_trainer.command_line import counted
 from magail_trainer.config import RewardStyle
 from magail_trainer.store import read_table
 
@@ -75,7 +76,7 @@ def table_criteria(cells: Mapping[str, Sequence[Any]]) -> list[Criterion]:
         known = f"{least:.2f}" if least == most else f"{least:.2f}–{most:.2f}"
         claim, holds = ("collapse", low > COLLAPSED) if least > COLLAPSED else ("no collapse", high < MIXED)
         expected = f"{reward}, lr_policy {speed[0]:g}, lr_disc {speed[1]:g}, β=0: {claim}, coordination {known}"
-        observed = f"{cell['coordination_mean']:.3f} [{low:.3f}, {high:.3f}], {cell['seeds']} seeds"
+        observed = f"{cell['coordination_mean']:.3f} [{low:.3f}, {high:.3f}], {counted(cell['seeds'], 'seed')}"
         if low - TOLERANCE > most or high + TOLERANCE < least:
             observed += f"; {_OTHER_NUMBER} {known}"
         criteria.append(Criterion(expected, observed, holds))

@@ -52,8 +52,7 @@ class ReportConfig:
 def plan_of(config: ReportConfig) -> Plan:
     """The settings of all experiments."""
     quick = config.quick
-    seeds = 5 if quick else 10
-    portrait = PhasePortraitConfig(seeds=seeds, epochs=1000 if quick else 4000)
+    portrait = PhasePortraitConfig(quick=quick)
     rewards: tuple[RewardStyle, ...] = ("gail",) if quick else ("gail", "non_saturating")
     diagram, table = phase_diagram.PhaseConfig(quick=quick), correlation.CorrelationConfig(quick=quick)
     if quick:

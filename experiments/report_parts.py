@@ -17,6 +17,7 @@ from experiments.coordination import CoordinationConfig, run_experiment
 from experiments.jobs import Job, check_finished, command_of, settings_of
 from experiments.phase_portrait import PhasePortraitConfig, draw_phase_portrait
 from experiments.suggested_runs import SUGGESTED_RUNS, Name, run_suggested
+from magail_trainer.command_line import counted
 from magail_trainer.config import RewardStyle
 from magail_trainer.errors import InputError
 from magail_trainer.store import write_table
@@ -135,12 +136,13 @@ class PortraitPart:
 
     def settings(self) -> dict[str, Any]:
         """All that the drawing heeds."""
-        return {"name": self.name, **settings_of(self.config)}
+        return {"name": self.name, **settings_of(self.config.settle())}
 
     def fill(self, folder: Path) -> str:
         """Train and draw."""
-        draw_phase_portrait(replace(self.config, output=folder / PORTRAIT), command=self.command())
-        return f"{self.config.seeds * len(self.config.betas) * len(self.config.discriminator)} runs"
+        config = self.config.settle()
+        draw_phase_portrait(replace(config, output=folder / PORTRAIT), command=self.command())
+        return counted(config.seeds * len(config.betas) * len(config.discriminator), "run")
 
     def command(self) -> str:
         """What repeats it."""
@@ -161,7 +163,7 @@ class GamePart:
     def fill(self, folder: Path) -> str:
         """Train, measure, and write the run folder."""
         results = run_experiment(replace(self.config, output=folder / RUN, no_plots=True), command=self.command())
-        return f"{len(results.runs['seed'])} runs, mean JS distance {results.runs['js_distance'].mean():.3f}"
+        return f"{counted(len(results.runs['seed']), 'run')}, mean JS distance {results.runs['js_distance'].mean():.3f}"
 
     def command(self) -> str:
         """What repeats it."""

@@ -20,6 +20,7 @@ from experiments.report_pages import Block, Command, Heading, Paragraph, Picture
 from experiments.report_pages import Table as Rows
 from experiments.report_parts import CRITERIA, PORTRAIT, RUN, Plan
 from experiments.suggested_runs import mixes
+from magail_trainer.command_line import counted
 from magail_trainer.store import read_config, read_table
 
 OTHER_GAMES = ("chicken", "chicken_shared_signal", "matching_3", "rock_paper_scissors")
@@ -74,11 +75,11 @@ def claims_of(plan: Plan) -> list[Claim]:
     verdicts = table_criteria({name: column.tolist() for name, column in known.items()})
     at_five = {f"run {name}": mixes(chosen(runs[name], beta=5.0)) for name in ("B", "C")}
     seeds_of_map = f"{cells['seeds'].max()} per cell of the phase diagram"
-    seeds = f"{_seeds(runs['B'])} seeds of run B, {_seeds(runs['C'])} of run C, {seeds_of_map}"
+    seeds = f"{counted(_seeds(runs['B']), 'seed')} of run B, {_seeds(runs['C'])} of run C, {seeds_of_map}"
     frozen_seeds = {
         path.name.rsplit("-", 1)[1]: _seeds(read_table(path / RUNS)) for path in parts.glob("frozen-gail-*")
     }
-    of_theory = ", ".join(f"{number} seeds {kind}" for kind, number in sorted(frozen_seeds.items()))
+    of_theory = ", ".join(f"{counted(number, 'seed')} {kind}" for kind, number in sorted(frozen_seeds.items()))
     of_runs = [commands["C"], commands["D"]]
     return [
         collapse(runs["A"], judged["A"], bimodal, known, [commands["A"], diagram]),

@@ -24,6 +24,8 @@ from experiments.metrics import (
     total_variation,
 )
 from experiments.statistics import variance_interval
+from magail_trainer.command_line import counted
+from magail_trainer.config import PolicyStyle
 from magail_trainer.trajectories import Trajectories
 
 AGENTS = ("agent_0", "agent_1")
@@ -47,6 +49,7 @@ class Results:
     """Behind each row of the `sampled_` columns."""
     training_cpu_seconds: float
     game: MatrixGame = field(default_factory=matching)
+    policy: PolicyStyle = "independent"
 
 
 def joint_frequencies(demonstrations: Trajectories, game: MatrixGame) -> np.ndarray:
@@ -118,8 +121,8 @@ def summary(results: Results) -> list[str]:
     shares = _joint_columns(results.expert_joint, game).items()
     shown = [(name, share) for name, share in shares if share > 0 or len(shares) <= 9]  # of 32, those that matter
     expert = ", ".join(f"{name.removeprefix('joint_').upper()} {share:.3f}" for name, share in shown)
-    num_runs = len(results.runs["seed"])
-    work = f"{num_runs} {'run' if num_runs == 1 else 'runs'} for {results.history['epoch'][-1]} epochs"
+    epochs = int(results.history["epoch"][-1])
+    work = f"{counted(len(results.runs['seed']), 'run')} for {counted(epochs, 'epoch')}"
     lines = [
         f"Trained {work} in {results.training_cpu_seconds:.1f} CPU-seconds.",
         *([f"{title(game)}: {legend(game)}"] if legend(game) else []),
@@ -128,7 +131,8 @@ def summary(results: Results) -> list[str]:
     for beta in dict.fromkeys(results.runs["beta"].tolist()):
         runs = {name: column[results.runs["beta"] == beta] for name, column in results.runs.items()}
         lines += _summary_of_beta(beta, runs, game)
-    lines.append(f"Independent policies cannot come closer to this expert than a JS distance of {limit:.3f}.")
+    whom = "Independent policies" if results.policy == "independent" else "For comparison: independent policies"
+    lines.append(f"{whom} cannot come closer to this expert than a JS distance of {limit:.3f}.")
     return lines
 
 
@@ -149,7 +153,8 @@ def _summary_of_beta(beta: float, runs: Columns, game: MatrixGame) -> list[str]:
     lines.append(f"    JS distance to the expert's joint = {js.mean():.3f}, std = {_std(js):.3f}")
     if named:
         seen = {name: int((runs["convention"] == name).sum()) for name in (*named, NEITHER)}
-        lines.append(f"    conventions of {seeds} seeds: {', '.join(f'{name} {seen[name]}' for name in seen)}")
+        each = ", ".join(f"{name} {number}" for name, number in seen.items())
+        lines.append(f"    conventions of {counted(seeds, 'seed')}: {each}")
     return lines
 
 

@@ -21,7 +21,7 @@ from experiments.claims import Criterion
 from experiments.coordination import CoordinationConfig, run_experiment
 from experiments.results import AGENTS, Columns, Results
 from experiments.statistics import Interval, fair_coin_p_value, mean_interval, share_interval
-from magail_trainer.command_line import display_path, run_command, this_command
+from magail_trainer.command_line import counted, display_path, run_command, this_command
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
 
@@ -239,9 +239,9 @@ def report(outcomes: list[Outcome], command: str) -> str:
     lines = ["# The seed's suggested runs", "", f"Made by `{command}`.", "", *table(outcomes), ""]
     for outcome in outcomes:
         suggested, runs = SUGGESTED_RUNS[outcome.name], outcome.results.runs
-        seeds = len(np.unique(runs["seed"]))
+        seeds = counted(len(np.unique(runs["seed"])), "seed")
         lines += [f"## Run {outcome.name}: {outcome.verdict()}", "", suggested.claim, ""]
-        lines += [f"{seeds} seeds for each β; intervals are percentile bootstraps over seeds, of shares exact.", ""]
+        lines += [f"{seeds} for each β; intervals are percentile bootstraps over seeds, of shares exact.", ""]
         lines += [f"![run {outcome.name}]({outcome.name}/figure.png)", ""]
     return "\n".join(lines)
 

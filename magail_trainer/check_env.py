@@ -9,6 +9,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Space
 from gymnasium.vector.utils import batch_space
 from pettingzoo import ParallelEnv
 
+from magail_trainer.command_line import counted
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.vector_env import ParallelEnvCopies, VectorEnv, draw_allowed, episode_over
@@ -57,7 +58,7 @@ def examine(entry: EnvEntry, *, steps: int = 200) -> tuple[list[str], list[str]]
     env = entry.make()
     try:
         agents = list(env.possible_agents)
-        lines = [f"{entry.id}: {len(agents)} agents, {', '.join(agents)}"]
+        lines = [f"{entry.id}: {counted(len(agents), 'agent')}, {', '.join(agents)}"]
         for agent in agents:
             observation, action = env.observation_space(agent), env.action_space(agent)
             lines += [
@@ -109,14 +110,14 @@ class _Played:
 
     def _episodes(self) -> str:
         if not self.lengths:
-            return f"episodes: none ended within {self.steps} steps"
+            return f"episodes: none ended within {counted(self.steps, 'step')}"
         shortest, longest = min(self.lengths), max(self.lengths)
         many = f"episodes: {len(self.lengths)} played, "
         if shortest < longest:
             return f"{many}{shortest} to {longest} steps long, which training takes with --allow_variable_horizon alone"
         if len(self.lengths) == 1:
-            return f"{many}{shortest} steps long"
-        return f"{many}each {shortest} step{'s' * (shortest != 1)} long (a fixed length)"
+            return f"{many}{counted(shortest, 'step')} long"
+        return f"{many}each {counted(shortest, 'step')} long (a fixed length)"
 
     def _endings(self, agents: list[str]) -> str:
         """One phrase where it is the same for all agents, else one for each."""
@@ -125,9 +126,9 @@ class _Played:
             for agent in agents
         }
         if len(set(phrases.values())) == 1:
-            return f"endings: {phrases[agents[0]]} of {len(self.lengths)} episodes"
+            return f"endings: {phrases[agents[0]]} of {counted(len(self.lengths), 'episode')}"
         each = "; ".join(f"{agent} {phrase}" for agent, phrase in phrases.items())
-        return f"endings of {len(self.lengths)} episodes: {each}"
+        return f"endings of {counted(len(self.lengths), 'episode')}: {each}"
 
 
 def _play(entry: EnvEntry, steps: int) -> _Played:

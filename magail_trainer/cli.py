@@ -15,7 +15,7 @@ import tyro
 from magail_trainer.check_env import examine
 from magail_trainer.cli_evaluate import Evaluate
 from magail_trainer.cli_train import Clone, Switch, Train
-from magail_trainer.command_line import display_path, key_values, parse, run_command, suspected
+from magail_trainer.command_line import counted, display_path, key_values, parse, run_command, suspected
 from magail_trainer.config import MagailConfig
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
@@ -61,7 +61,7 @@ class Record:
                 trajectories = record(entry, policy, episodes=self.episodes, seed=self.seed)
             trajectories.write(folder)
         returns = ", ".join(f"{agent} {values.mean():.3f}" for agent, values in trajectories.returns.items())
-        print(f"Recorded {len(trajectories)} episodes of {entry.id} in {display_path(self.output)}.")
+        print(f"Recorded {counted(len(trajectories), 'episode')} of {entry.id} in {display_path(self.output)}.")
         print(f"Mean return: {returns}.")
 
 
@@ -97,8 +97,9 @@ class Augment:
             augmented.write(folder)
         copies = augmented.origin.augmentation["copies"]
         print(
-            f"Made {len(augmented)} episodes in {display_path(self.output)} of {len(recorded)} demonstrations: each as "
-            f"it is, and under {copies} of {len(symmetries)} symmetries."
+            f"Made {counted(len(augmented), 'episode')} in {display_path(self.output)} of "
+            f"{counted(len(recorded), 'demonstration')}: each as it is, and under {copies} of "
+            f"{counted(len(symmetries), 'symmetry', 'symmetries')}."
         )
 
 
@@ -114,7 +115,7 @@ class Inspect:
         manifest = read_manifest(self.dataset)
         print("\n".join(describe(Trajectories.load(self.dataset))))
         for shard in manifest["shards"]:
-            print(f"{'shard':12}{shard['file']}  {shard['episodes']} episodes  sha256 {shard['sha256']}  ok")
+            print(f"{'shard':12}{shard['file']}  {counted(shard['episodes'], 'episode')}  sha256 {shard['sha256']}  ok")
 
 
 @dataclass(frozen=True)
@@ -166,17 +167,20 @@ def _without_network(entry: EnvEntry) -> str:
 def describe(trajectories: Trajectories) -> list[str]:
     """What a dataset is, a line for each fact."""
     origin = trajectories.origin
+    shortest, longest = int(trajectories.lengths.min()), int(trajectories.lengths.max())
+    steps = f"{counted(longest, 'step')} each" if shortest == longest else f"{shortest} to {longest} steps"
     lines = [
         f"{'env':12}{origin.env_id} {origin.env_kwargs or ''}".rstrip(),
         f"{'policy':12}{origin.policy['name']} {origin.policy['parameters'] or ''}".rstrip(),
         f"{'seed':12}{origin.seed}",
-        f"{'episodes':12}{len(trajectories)}, of {trajectories.lengths.min()} to {trajectories.lengths.max()} steps",
+        f"{'episodes':12}{len(trajectories)}, of {steps}",
     ]
     if origin.augmentation:
         done = origin.augmentation
+        number, of = trajectories.num_demonstrations, counted(done["of"], "symmetry", "symmetries")
         lines.append(
-            f"{'augmented':12}of {trajectories.num_demonstrations} demonstrations, each as it is and under "
-            f"{done['copies']} of {done['of']} symmetries ({done['symmetries']}, seed {done['seed']})"
+            f"{'augmented':12}of {counted(number, 'demonstration')}, each as it is and under {done['copies']} of {of} "
+            f"({done['symmetries']}, seed {done['seed']})"
         )
     for agent, spaces in origin.spaces.items():
         returns = trajectories.returns[agent]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from magail_trainer.command_line import aligned, display_path, key_values
+from magail_trainer.command_line import aligned, counted, display_path, key_values
 from magail_trainer.errors import InputError
 from magail_trainer.store import write_table
 from magail_trainer.trajectories import Trajectories
@@ -125,7 +125,7 @@ def _explain(reference: "Reference", source: str) -> list[str]:
 def _print_runs(columns: Mapping[str, list[Any]], episodes: int) -> None:
     """A row for each run: first what it earned, then its scores and the joint actions where there are any."""
     keys = {name: columns[name] for name in ("side", "beta", "seed") if name in columns}
-    titles = {"return": f"Mean return of {episodes} episodes:", "score": "Score:"}
+    titles = {"return": f"Mean return of {counted(episodes, 'episode')}:", "score": "Score:"}
     for measure, title in titles.items():
         shown = {
             f"{greedy.replace('_', ' ')}{name.removeprefix(f'{greedy}{measure}_')}": values

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from magail_trainer.command_line import display_path, key_values, this_command
+from magail_trainer.command_line import counted, display_path, key_values, this_command
 from magail_trainer.config import PRESET_BETA, PRESETS, MagailConfig, Network, at_least_passes
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
@@ -85,7 +85,8 @@ class Train:
                 modules=trainer.modules,
             )
         epochs, network = trainer.config.epochs, trainer.config.network
-        print(f"Trained {len(runs)} runs ({network}) for {epochs} epochs in {display_path(self.output)}.")
+        trained = counted(len(runs), "run")
+        print(f"Trained {trained} ({network}) for {counted(epochs, 'epoch')} in {display_path(self.output)}.")
         _print_final(runs.beta, final)
 
     def _check_dataset(self) -> None:
@@ -179,8 +180,8 @@ class Clone:
                 history=stacked,
                 modules={"policies": trainer.policies},
             )
-        network = trainer.config.network
-        print(f"Cloned {len(runs)} runs ({network}) with {updates} updates in {display_path(self.output)}.")
+        network, cloned = trainer.config.network, counted(len(runs), "run")
+        print(f"Cloned {cloned} ({network}) with {counted(updates, 'update')} in {display_path(self.output)}.")
         _print_final(runs.beta, final)
 
     def updates_on(self, episodes: int) -> int:

@@ -163,6 +163,11 @@ def display_path(path: str | Path) -> str:
     return str(resolved.relative_to(Path.cwd())) if resolved.is_relative_to(Path.cwd()) else str(path)
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 run`, `2 runs`; `plural` for a noun whose plural has more than an s."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def aligned(columns: Mapping[str, Iterable[Any]]) -> list[str]:
     """A table as lines: the names, then the rows; texts to the left, numbers to the right, with four decimals.
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def new_folder(
     """Yield a hidden folder that is renamed to `path` when the block ends, and deleted when the block fails.
 
     Args:
-        path: the folder to make; its parents are made too.
+        path: the folder to make; its parents are made too, and deleted again when the block fails.
         marker: the file that such a folder holds (`manifest.json`, say). Only a folder with this file is ever replaced,
             and only if it holds nothing else but
         others: patterns of the names that may stand beside the marker.
@@ -35,19 +35,33 @@ def new_folder(
     """
     path = Path(path)
     target = path.resolve()  # the folder behind a link, or behind "."
+    staging = target.parent / f".{target.name}.partial-{os.getpid()}"
+    with no_empty_folders(target.parent):
+        try:
+            _check_free(path, marker, others, reads, overwrite=overwrite)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staging.mkdir()
+        except OSError as error:
+            raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
+        try:
+            yield staging
+            _check_free(path, marker, others, reads, overwrite=overwrite)  # somebody else may have been quicker
+            _replace(target, staging)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def no_empty_folders(path: Path) -> Iterator[None]:
+    """Where the block fails, delete `path` and the folders above it, if the block has made them and they are empty."""
+    missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
     try:
-        _check_free(path, marker, others, reads, overwrite=overwrite)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = target.parent / f".{target.name}.partial-{os.getpid()}"
-        staging.mkdir()
-    except OSError as error:
-        raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
-    try:
-        yield staging
-        _check_free(path, marker, others, reads, overwrite=overwrite)  # somebody else may have been quicker
-        _replace(target, staging)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        yield
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):  # it was never made, or somebody else has put something there
+                folder.rmdir()
+        raise
 
 
 def _check_free(path: Path, marker: str, others: Sequence[str], reads: Path | None, *, overwrite: bool) -> None:

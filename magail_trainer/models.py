@@ -246,8 +246,8 @@ def _table_judge(view: View, codes: Codes, num_runs: int) -> TableJudge:
 def _check_table_size(whose: str, rows: int, num_runs: int) -> None:
     if rows * num_runs > _MAX_TABLE_ROWS:
         raise InputError(
-            f"A table for the {whose} needs {rows:,} numbers in each of {num_runs} runs; "
-            f"expected at most {_MAX_TABLE_ROWS:,} in all."
+            f"A table for the {whose} needs {rows:,} numbers in each run, {rows * num_runs:,} in all; "
+            f"expected at most {_MAX_TABLE_ROWS:,}."
         )
 
 

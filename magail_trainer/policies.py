@@ -99,9 +99,9 @@ class NeuralPolicy(nn.Module):
 def own_place(features: Float[Tensor, "R B O"], identity: Float[Tensor, " G"]) -> Float[Tensor, "R B _"]:
     """A one-hot of the agent among G, and its features, halved, in its place among zeros: `[R, B, G + G O]`.
 
-    So the first layer of a shared network has weights that all agents share and weights of each agent's own. The one-hot
-    alone would give an agent a bias of its own: agents that are to look at different things needed a larger network.
-    Half, for then the shared weights, which all agents train, lead.
+    So the first layer of a shared network has weights that all agents share and weights of each agent's own. The
+    one-hot alone would give an agent a bias of its own: agents that are to look at different things needed a larger
+    network. Half, for then the shared weights, which all agents train, lead.
     """
     own = (identity.unsqueeze(-1) * features.unsqueeze(-2) / 2).flatten(-2)
     return torch.cat([identity.expand(*features.shape[:2], -1), own], dim=-1)

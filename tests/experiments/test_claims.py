@@ -49,8 +49,9 @@ def test_a_verdict_is_what_criteria_and_limits_come_to() -> None:
 def test_rows_are_chosen_by_all_values() -> None:
     table = {"a": np.array([1, 1, 2]), "b": np.array(["x", "y", "x"])}
     assert {name: column.tolist() for name, column in chosen(table, a=1, b="x").items()} == {"a": [1], "b": ["x"]}
-    assert seed_counts([5, 5]) == "5"
-    assert seed_counts([5, 20]) == "5 to 20"
+    assert seed_counts([1, 1]) == "1 seed"
+    assert seed_counts([5, 5]) == "5 seeds"
+    assert seed_counts([5, 20]) == "5 to 20 seeds"
     share = matching_share(np.array([0.049, 0.05, 0.3, 0.01]))
     assert share.estimate == 0.5
     assert share.low == pytest.approx(0.0676, abs=1e-4)  # Clopper–Pearson of 2 of 4

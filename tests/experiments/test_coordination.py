@@ -287,6 +287,14 @@ def test_bad_settings_are_refused_and_leave_nothing_behind(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("settings", [{"betas": (-1.0,)}, {"expert_noise": 0.2}, {"expert_seed": -1}, {"device": "?"}])
+def test_a_bad_setting_is_named_before_a_folder_that_is_taken(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError) as refusal:
+        run_experiment(replace(SMALL, **settings, output=tmp_path))
+    assert "already holds files" not in str(refusal.value)
+
+
 def test_a_dataset_of_another_game_is_refused(tmp_path: Path) -> None:
     entry = resolve(coordination.ENV_ID, {"num_actions": 3})
     record(entry, make_joint_policy("mixed", entry, {}), episodes=5, seed=0).save(tmp_path / "dataset")
@@ -333,7 +341,15 @@ def test_the_summary_has_the_numbers_of_each_beta() -> None:
     assert "entropy = 0.693 nats" in text
     assert lines[0] == "Trained 4 runs for 10 epochs in 1.5 CPU-seconds."
     assert lines[1] == "expert: AA 0.500, AB 0.000, BA 0.000, BB 0.500"
-    assert lines[-1].endswith("0.558.")
+    assert lines[-1] == "Independent policies cannot come closer to this expert than a JS distance of 0.558."
+    others = summary(replace(fabricated([(0.0, 1, 1.0, 1.0)]), policy="autoregressive"))
+    assert others[-1].startswith("For comparison: independent policies cannot")
+
+
+def test_the_summary_of_one_run_is_in_the_singular() -> None:
+    text = "\n".join(summary(replace(fabricated([(0.0, 1, 1.0, 1.0)]), history={"epoch": np.array([1])})))
+    assert text.startswith("Trained 1 run for 1 epoch in 1.5 CPU-seconds.")
+    assert "conventions of 1 seed: AA 1, BB 0, neither 0" in text
 
 
 TINY = ["--betas", "0", "0.5", "--seeds", "1", "2", "--epochs", "3", "--eval_episodes", "10", "--no_plots"]

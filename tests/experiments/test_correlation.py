@@ -1,6 +1,7 @@
 """Every expert against every class of policies: cells, table, summary, figure, refusals; the claim itself is slow."""
 
 import csv
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from experiments import correlation
 from experiments.correlation import COLUMNS, CorrelationConfig, job_of, jobs_of, read_cells, summary, write_report
 from experiments.correlation_figure import correlation_figure
 from experiments.jobs import check_finished, run_jobs
+from magail_trainer.command_line import run_command
 from magail_trainer.errors import InputError
 from magail_trainer.store import read_config
 
@@ -85,11 +87,33 @@ def test_the_experts_of_another_game() -> None:
         ({"epochs": 0}, "--epochs must be at least 1, not 0"),
         ({"policies": ("independent", "independent")}, "--policies must name each value once"),
         ({"discriminators": ()}, "--discriminators must name each value once, and one at least"),
+        ({"betas": (math.nan,)}, "--betas must be numbers from 0"),
+        ({"betas": (0.5, 0.5)}, "--betas names 0.5 twice"),
+        ({"signals": 0}, "--signals must be at least"),
+        ({"game": "chicken"}, "--expert_types must be of mixed, .* for --game chicken, not 'bimodal'"),
+        (
+            {"game": "matching_pennies", "expert_types": ("pure_equilibria",)},
+            "--expert_types must be of mixed, correlated_equilibrium for --game matching_pennies",
+        ),
+        ({"num_agents": 6}, "--num_agents must be from 2 to 5, not 6"),
     ],
 )
 def test_mistakes_are_refused_in_one_sentence(settings: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         jobs_of(replace(TINY, **settings))
+
+
+def test_a_refused_command_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run_command(
+            CorrelationConfig,
+            correlation._main,
+            prog="correlation",
+            args=["--betas", "nan", "--output", str(tmp_path / "new" / "output")],
+        )
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("correlation: --betas must be numbers from 0")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_summary_and_the_figure_say_what_the_table_says() -> None:

@@ -15,6 +15,7 @@ from coordination_env.games import matching
 from experiments.figures import coordination_figure, save_figure
 from experiments.metrics import product_joint
 from experiments.results import exact_columns
+from magail_trainer.config import PolicyStyle
 
 BIMODAL = np.array([[0.5, 0.0], [0.0, 0.5]])
 MIXED = np.full((2, 2), 0.25)
@@ -64,6 +65,26 @@ def test_the_line_in_the_js_panel_is_the_limit_for_independent_policies() -> Non
     (line,) = [line for line in panels(TWO_BETAS)[1].get_lines() if "independent" in str(line.get_label())]
     assert np.asarray(line.get_ydata()) == pytest.approx(0.557923, abs=1e-6)
     assert "0.558" in str(line.get_label())
+
+
+def test_policies_that_are_not_independent_are_only_compared_with_what_those_can_reach() -> None:
+    runs, history = results(TWO_BETAS)
+    cases: list[tuple[PolicyStyle, int, str]] = [
+        ("independent", 1, "best that independent policies can reach: 0.558"),
+        ("shared_signal", 0, "for comparison: best that independent policies can reach: 0.558"),
+    ]
+    for policy, shaded, label in cases:
+        axes = coordination_figure(runs, history, BIMODAL, title="title", policy=policy).axes[1]
+        assert len(axes.patches) == shaded
+        assert label in [line.get_label() for line in axes.get_lines()]
+
+
+def test_runs_that_have_come_near_the_expert_mislead_nobody() -> None:
+    runs, history = results({0.0: [0.5, 0.5]})
+    near = [np.array([[0.55, 0.0], [0.0, 0.45]]), np.array([[0.45, 0.0], [0.0, 0.55]])]  # their mean is the expert
+    runs = {**runs, **exact_columns(np.stack(near), BIMODAL, matching())}
+    assert runs["js_distance"].min() > 0.01
+    assert not coordination_figure(runs, history, BIMODAL, title="title", policy="shared_signal").axes[4].texts
 
 
 def test_single_seeds_are_all_drawn() -> None:

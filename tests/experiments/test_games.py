@@ -14,10 +14,12 @@ from coordination_env.games import GAMES, MatrixGame, matching, named_game
 from experiments import games
 from experiments.coordination import CoordinationConfig, run_experiment
 from experiments.figures import coordination_figure
-from experiments.games import GameName
+from experiments.games import ExpertType, GameName
 from experiments.metrics import product_joint
 from experiments.results import Columns, exact_columns, prob_columns, summary
+from magail_trainer.env_ids import resolve
 from magail_trainer.errors import InputError
+from magail_trainer.joint_policies import make_joint_policy
 
 torch.set_num_threads(1)
 
@@ -32,6 +34,18 @@ def small(game: GameName, **settings: Any) -> CoordinationConfig:
 def test_every_named_game_can_be_chosen_and_has_a_usual_expert() -> None:
     assert set(get_args(GameName)) == set(GAMES) == set(games.USUAL_EXPERT)
     assert CoordinationConfig(game="chicken").expert_type == "correlated_equilibrium"
+
+
+@pytest.mark.parametrize("name", get_args(GameName))
+def test_the_experts_of_a_game_are_those_that_can_be_made(name: GameName) -> None:
+    game = games.make_game(name)
+    entry = resolve(*games.env_arguments(game))
+    for expert in get_args(ExpertType):
+        if expert in games.experts_of(game):
+            make_joint_policy(expert, entry, {})
+        else:
+            with pytest.raises(InputError):
+                make_joint_policy(expert, entry, {})
 
 
 @pytest.mark.parametrize(
@@ -102,7 +116,11 @@ def test_columns_of_a_correlated_pair_in_chicken_by_hand() -> None:
             {"expert_type": "bimodal"},
             "one of mixed, correlated_equilibrium, pure_equilibria for --game chicken, not 'bimodal'.",
         ),
-        ("matching_pennies", {"expert_type": "pure_equilibria"}, "matching_pennies has no strict pure equilibrium."),
+        (
+            "matching_pennies",
+            {"expert_type": "pure_equilibria"},
+            "must be one of mixed, correlated_equilibrium for",
+        ),
         ("rock_paper_scissors", {"expert_ratio": 0.7}, "--expert_ratio does not apply to --expert_type mixed"),
         ("prisoners_dilemma", {"expert_type": "pure_equilibria", "expert_ratio": 0.7}, "prisoners_dilemma has one."),
         ("chicken", {"expert_type": "mixed", "dataset": Path("x")}, "--expert_type changes what is recorded"),

@@ -306,6 +306,8 @@ class Failing:
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="It failed"):
         run_job(Failing(), tmp_path)
+    with pytest.raises(InputError, match="It failed"):
+        run_jobs([Failing()], tmp_path / "output" / "cells", processes=1)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 
 from experiments.fixed_points import fixed_points
 from experiments.gradient_flow import GradientFlow, frozen_at_uniform
-from experiments.phase_portrait import PhasePortraitConfig, draw_phase_portrait
+from experiments.phase_portrait import QUICK, PhasePortraitConfig, draw_phase_portrait
 from experiments.phase_portrait_figure import Panel, Row, basins, phase_portrait_figure, visited_both
 from magail_trainer.command_line import run_command
 from magail_trainer.errors import InputError
@@ -57,6 +57,17 @@ def test_the_runs_beside_a_frozen_discriminator_have_a_slow_one(folder: Path) ->
         assert command.endswith(f" --epochs 20 --lr_disc {lr_disc} --reward_style gail")
         assert (training["lr_policy"], training["lr_disc"]) == pytest.approx((0.01, lr_disc))
         assert read_table(folder / kind / "runs.csv")["seed"].tolist() == [0, 1, 0, 1]
+
+
+def test_quick_gives_way_to_the_flags_that_were_given(tmp_path: Path) -> None:
+    quick = PhasePortraitConfig(quick=True, seeds=3).settle()
+    assert (quick.seeds, quick.epochs) == (3, QUICK["epochs"])
+    assert PhasePortraitConfig().settle() == PhasePortraitConfig()
+    config = PhasePortraitConfig(betas=(0.0,), seeds=1, epochs=10, discriminator=("frozen",), quick=True)
+    drawn = draw_phase_portrait(replace(config, output=tmp_path / "portrait"))
+    settings = json.loads((drawn / "config.json").read_text())["settings"]
+    assert settings["epochs"] == 10
+    assert "quick" not in settings  # says nothing that the rest does not say
 
 
 def test_a_folder_is_not_replaced_unasked(folder: Path) -> None:
@@ -109,6 +120,7 @@ def test_basins_of_a_frozen_discriminator_meet_at_the_falling_diagonal() -> None
         (["--logit_bound", "inf", "--reward_style", "airl"], "--logit_bound must be finite, not inf"),
         (["--discriminator", "frozen", "frozen"], "--discriminator must name frozen, optimal, or each once"),
         (["--betas", "-1"], "--betas must be numbers from 0"),
+        (["--epochs", "0"], "--epochs must be at least 1, not 0."),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -117,8 +129,10 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     def draw(config: PhasePortraitConfig) -> None:
         draw_phase_portrait(config)
 
-    with pytest.raises(SystemExit) as stop:
-        run_command(PhasePortraitConfig, draw, prog="portrait", args=[*flags, "--output", str(tmp_path / "new")])
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "taken" / "file").mkdir(parents=True)
+    for output in ("new", "taken"):
+        with pytest.raises(SystemExit) as stop:
+            run_command(PhasePortraitConfig, draw, prog="portrait", args=[*flags, "--output", str(tmp_path / output)])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

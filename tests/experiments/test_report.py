@@ -150,6 +150,14 @@ def test_parts_have_folders_of_their_own(quick: bool) -> None:  # noqa: FBT001
     assert {job.name.split("/")[0] for job in jobs} == sections
 
 
+def test_a_quick_portrait_is_one_of_the_settings_that_quick_stands_for() -> None:
+    (quick,) = plan_of(ReportConfig(quick=True)).portrait_parts()
+    assert quick.command() == "python -m experiments.phase_portrait --quick"
+    spelt_out = replace(quick, config=replace(quick.config, quick=False, seeds=5, epochs=1000))
+    assert quick.settings() == spelt_out.settings()
+    assert "quick" not in quick.settings()
+
+
 @dataclass(frozen=True)
 class Counted:
     """A part that notes when it is done, and is interrupted where its name says so."""

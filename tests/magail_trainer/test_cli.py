@@ -70,6 +70,18 @@ def test_record_says_what_it_saved(tmp_path: Path, capsys: Capture, monkeypatch:
     assert origin.policy["parameters"]["ratio"] == 1.0
 
 
+def test_of_one_thing_the_commands_speak_in_the_singular(tmp_path: Path, capsys: Capture) -> None:
+    data = ("--dataset", tmp_path / "data", "--env", MATCHING)
+    assert magail("record", "--env", MATCHING, "--episodes", 1, "--output", tmp_path / "data") == 0
+    assert magail("train", *data, "--seeds", 0, "--epochs", 1, "--output", tmp_path / "run") == 0
+    assert magail("clone", *data, "--seeds", 0, "--updates", 1, "--output", tmp_path / "clone") == 0
+    assert magail("evaluate", tmp_path / "run", "--episodes", 1) == 0
+    out = capsys.readouterr().out
+    for said in ("Recorded 1 episode of", "Trained 1 run (tabular) for 1 epoch in", "Mean return of 1 episode:"):
+        assert said in out
+    assert "Cloned 1 run (tabular) with 1 update in" in out
+
+
 def test_inspect_says_what_a_dataset_is(made: Path, capsys: Capture) -> None:
     assert magail("inspect", made / "data") == 0
     out, err = capsys.readouterr()
@@ -78,7 +90,7 @@ def test_inspect_says_what_a_dataset_is(made: Path, capsys: Capture) -> None:
         f"env {MATCHING}\n",
         "policy bimodal {'ratio': 0.5",
         "seed 0\n",
-        "episodes 40, of 1 to 1 steps",
+        "episodes 40, of 1 step each\n",
         "agent_1 observes {'type': 'Discrete', 'n': 1",
         "return: mean 1.0000, std 0.0000",
         "(0, 0): 0.5000",

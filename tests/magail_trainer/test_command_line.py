@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
-from magail_trainer.command_line import aligned, display_path, key_values, parse, run_command, this_command
+from magail_trainer.command_line import aligned, counted, display_path, key_values, parse, run_command, this_command
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
 
@@ -217,6 +217,11 @@ def test_paths_below_the_working_directory_are_shown_relative_to_it(
     monkeypatch.chdir(tmp_path)
     assert display_path(tmp_path / "a" / "b") == "a/b"
     assert display_path("../other") == "../other"
+
+
+def test_one_thing_is_counted_in_the_singular() -> None:
+    assert [counted(number, "run") for number in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+    assert [counted(number, "symmetry", "symmetries") for number in (1, 2)] == ["1 symmetry", "2 symmetries"]
 
 
 def test_a_table_is_aligned() -> None:

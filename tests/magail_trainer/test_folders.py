@@ -35,6 +35,22 @@ def test_a_block_that_fails_leaves_nothing_behind(tmp_path: Path, error: type[Ba
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_block_that_fails_leaves_those_parents_that_were_there_or_are_in_use(tmp_path: Path) -> None:
+    def fail(below: Path, *, neighbour: bool) -> None:
+        with new_folder(below / "some" / "where" / "out", marker="marker"):
+            if neighbour:
+                (below / "some" / "file").touch()
+            raise ValueError
+
+    (tmp_path / "old").mkdir()
+    for name, neighbour in (("old", False), ("new", False), ("used", True)):
+        with pytest.raises(ValueError, match=r"^$"):
+            fail(tmp_path / name, neighbour=neighbour)
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {
+        *("old", "used", "used/some", "used/some/file")
+    }
+
+
 def test_a_failed_overwrite_leaves_the_old_folder_as_it_was(tmp_path: Path) -> None:
     write(tmp_path / "out", "old")
 

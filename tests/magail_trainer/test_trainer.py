@@ -247,7 +247,7 @@ def test_the_discriminator_starts_without_an_opinion_and_refuses_to_grow_too_lar
     assert table.shape == (3, 5 * 5 * 2 * 2)
     assert not table.any()
     with pytest.raises(
-        InputError, match=r"needs 100 numbers in each of 100001 runs; expected at most 10,000,000 in all"
+        InputError, match=r"needs 100 numbers in each run, 10,000,100 in all; expected at most 10,000,000"
     ):
         make_discriminator(codes, Runs(np.arange(100_001), np.zeros(100_001)), MagailConfig())
 
