@@ -13,7 +13,7 @@ from experiments.claims import Claim, Criterion, Table, chosen, joint_of, rows_o
 from experiments.critical_beta import frozen_critical_beta
 from experiments.discriminator_speed import critical_speed_ratio
 from experiments.metrics import js_distance, pooled_joint
-from experiments.phase_verdicts import COLLAPSED, MIXED
+from experiments.phase_verdicts import COLLAPSED, MIXED, KnownNumber
 from experiments.results import AGENTS
 from experiments.statistics import variance_interval
 from magail_trainer.command_line import counted
@@ -78,7 +78,7 @@ def collapse(
     )
 
 
-def collapse_table(criteria: Sequence[Criterion], cells: Table, commands: Sequence[str]) -> Claim:
+def collapse_table(criteria: Sequence[KnownNumber], cells: Table, commands: Sequence[str]) -> Claim:
     """Whether agents collapse at β = 0 hangs on reward and learning rates, as the known table says.
 
     Args:
@@ -87,9 +87,9 @@ def collapse_table(criteria: Sequence[Criterion], cells: Table, commands: Sequen
         commands: that repeat it.
     """
     limits = [
-        Criterion("the same verdict, but another number", item.expected.split(":")[0] + ": " + item.observed, True)
+        Criterion("the same verdict, but another number", f"{item.cell}: {item.observed}", True)
         for item in criteria
-        if item.holds and "another number" in item.observed
+        if item.holds and item.another
     ]
     return Claim(
         "Whether they collapse depends on the reward and on the discriminator's speed",

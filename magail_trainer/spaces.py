@@ -1,5 +1,6 @@
 """A Gymnasium space as plain JSON, so that a dataset can say which spaces it was recorded in."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,18 @@ def describe_space(space: spaces.Space) -> dict[str, Any]:
     raise InputError(
         f"A {type(space).__name__} space cannot be recorded; expected Discrete, MultiDiscrete, MultiBinary or Box."
     )
+
+
+def finite_space(description: Mapping[str, Any]) -> spaces.Space | None:
+    """The space that `describe_space` has described, if it is a finite one."""
+    match description:
+        case {"type": "Discrete", "n": n, "start": start}:
+            return spaces.Discrete(n, start=start)
+        case {"type": "MultiDiscrete", "nvec": nvec, "start": start}:
+            return spaces.MultiDiscrete(np.array(nvec), start=np.array(start))
+        case {"type": "MultiBinary", "shape": shape}:
+            return spaces.MultiBinary(shape)
+    return None
 
 
 def check_values(values: Any, space: spaces.Space, count: int, what: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.seeding import stream
+from magail_trainer.spaces import check_values, finite_space
 from magail_trainer.trajectories import FIELDS, Trajectories
 
 Change = Callable[[np.ndarray], np.ndarray]
@@ -54,16 +55,36 @@ class Symmetry:
             name: {agent: getattr(trajectories, name)[part] for agent, part in parts.items()} for name in FIELDS
         }
         for name, changes in (("observations", self.observations), ("actions", self.actions)):
-            for agent in agents:
-                old, kept = fields[name][agent], getattr(trajectories, name)[agent]
-                new = np.asarray(changes[agent](old) if agent in changes else old)
-                if (new.shape, new.dtype) != (kept.shape, kept.dtype):
-                    raise InputError(
-                        f"The symmetry {self.name!r} makes {name} {new.dtype}{list(new.shape)} of {agent}; "
-                        f"expected {kept.dtype}{list(kept.shape)}."
-                    )
-                fields[name][agent] = new
+            for agent, part in parts.items():
+                fields[name][agent] = self._taken_over(name, agent, part, changes.get(agent), trajectories)
         return replace(trajectories, **fields)
+
+    def _taken_over(
+        self, name: str, agent: str, part: str, change: Change | None, trajectories: Trajectories
+    ) -> np.ndarray:
+        """What `agent` observes or does in the place of `part`."""
+        spaces = trajectories.origin.spaces
+        own, others = (spaces[one][name.removesuffix("s")] for one in (agent, part))
+        if change is None and own != others:
+            raise InputError(
+                f"The symmetry {self.name!r} gives {agent} the {name} of {part} as they are, of {others}; expected a "
+                f"change that makes them of {own}."
+            )
+        old, kept = getattr(trajectories, name)[part], getattr(trajectories, name)[agent]
+        try:
+            new = np.asarray(old if change is None else change(old))
+        except Exception as error:  # whatever the user's function does
+            what = f"{name} of {agent}: {type(error).__name__}: {error}"
+            raise InputError(f"The symmetry {self.name!r} cannot change the {what}.") from error
+        if (new.shape, new.dtype) != (kept.shape, kept.dtype):
+            raise InputError(
+                f"The symmetry {self.name!r} makes {name} {new.dtype}{list(new.shape)} of {agent}; "
+                f"expected {kept.dtype}{list(kept.shape)}."
+            )
+        space = finite_space(own)
+        if name == "actions" and space is not None:  # one who has left may observe anything
+            check_values(new, space, len(new), f"actions that the symmetry {self.name!r} makes of {agent}")
+        return new
 
 
 def augment(
@@ -135,7 +156,7 @@ def find_symmetries(name: str, entry: EnvEntry) -> Sequence[Symmetry]:
         raise InputError(f"--symmetries must be module:callable, not {name!r}.")
     try:
         factory = getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # whatever the user's module does
         raise InputError(f"The symmetries {name!r} cannot be imported: {error}.") from error
     if not callable(factory):
         raise InputError(f"The symmetries {name!r} are a {type(factory).__name__}; expected something to call.")
@@ -144,6 +165,10 @@ def find_symmetries(name: str, entry: EnvEntry) -> Sequence[Symmetry]:
         symmetries = factory(env)
     except (TypeError, ValueError) as error:
         raise InputError(f"The symmetries {name!r} refuse {entry.id}: {str(error).rstrip('.')}.") from error
+    except Exception as error:  # whatever the user's function does
+        raise InputError(
+            f"The symmetries {name!r} fail for {entry.id}: {type(error).__name__}: {str(error).rstrip('.')}."
+        ) from error
     finally:
         env.close()
     if not isinstance(symmetries, Sequence) or not all(isinstance(one, Symmetry) for one in symmetries):

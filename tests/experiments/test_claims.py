@@ -14,6 +14,7 @@ from experiments.claims_correlation import mismatch, repair
 from experiments.claims_games import other_games, payoffs_unseen
 from experiments.metrics import product_joint
 from experiments.phase_cells import COLUMNS
+from experiments.phase_verdicts import KnownNumber
 from experiments.results import exact_columns
 
 BIMODAL = np.array([[0.5, 0.0], [0.0, 0.5]])
@@ -73,10 +74,15 @@ def test_collapse_is_by_chance_only_if_seeds_differ_and_qualified_where_there_is
 
 def test_the_known_table_is_qualified_where_a_number_is_another() -> None:
     cells = cells_of(("gail", 1, 0.0, 0.99))
-    other = Criterion("gail, lr: collapse", "0.966; another number than 0.99", True)
-    assert collapse_table([YES], cells, []).verdict == "reproduced"
-    assert collapse_table([YES, other], cells, []).verdict == "qualified"
-    assert collapse_table([other, NO], cells, []).verdict == "not reproduced"
+    yes, no = (
+        KnownNumber("it: another number", "another number", holds, "it", another=False) for holds in (True, False)
+    )
+    other = KnownNumber("gail, lr: collapse", "0.966; not 0.99", True, "gail: lr", another=True)
+    assert collapse_table([yes], cells, []).verdict == "reproduced"
+    claim = collapse_table([yes, other], cells, [])
+    assert claim.verdict == "qualified"
+    assert [limit.observed for limit in claim.limits] == ["gail: lr: 0.966; not 0.99"]
+    assert collapse_table([other, no], cells, []).verdict == "not reproduced"
 
 
 def test_the_bonus_that_is_enough_is_the_last_beta_above_which_nothing_collapses() -> None:
@@ -174,6 +180,17 @@ def test_payoffs_matter_if_a_single_run_differs() -> None:
     assert payoffs_unseen(dict(zip(names, (first, worth), strict=True)), experts, []).verdict == "qualified"
     other = runs_of([AA, BB, 0.51])
     assert payoffs_unseen(dict(zip(names, (first, other), strict=True)), experts, []).verdict == "not reproduced"
+
+
+@pytest.mark.parametrize("name", ["seed", "beta"])
+def test_runs_of_other_seeds_or_betas_are_no_evidence_that_payoffs_do_not_matter(name: str) -> None:
+    first = runs_of([AA, AA, AA])
+    second, longer = {**first, name: first[name][[1, 0, 2]] + np.arange(3)}, runs_of([AA] * 4)
+    experts = {"stag_hunt": BIMODAL, "battle_of_the_sexes": BIMODAL}
+    for other in (second, longer):
+        claim = payoffs_unseen({"stag_hunt": first, "battle_of_the_sexes": other}, experts, [])
+        assert claim.verdict == "not reproduced"
+        assert "not of the same seeds and β" in claim.criteria[1].observed
 
 
 def test_other_games_are_judged_one_by_one() -> None:

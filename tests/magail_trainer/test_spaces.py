@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magail_trainer.errors import InputError
-from magail_trainer.spaces import check_values, describe_space, describe_spaces
+from magail_trainer.spaces import check_values, describe_space, describe_spaces, finite_space
 from tests.magail_trainer.toy_envs import SignallingEnv
 
 bounds = st.sampled_from([-np.inf, -1.0, 0.1, 2.0, np.inf])
@@ -40,6 +40,13 @@ def test_spaces_have_one_description_exactly_if_they_are_equal(first: spaces.Spa
 def test_descriptions_survive_json(space: spaces.Space) -> None:
     description = describe_space(space)
     assert json.loads(json.dumps(description, allow_nan=False)) == description
+
+
+@given(some_spaces)
+def test_a_finite_space_is_found_again_in_its_description(space: spaces.Space) -> None:
+    found = finite_space(describe_space(space))
+    assert (found is None) == isinstance(space, spaces.Box)
+    assert found is None or describe_space(found) == describe_space(space)
 
 
 def test_bounds_that_differ_by_coordinate_are_all_kept() -> None:

@@ -62,6 +62,15 @@ def choosy(env: ParallelEnv) -> list[Symmetry]:
     raise ValueError("only round envs will do.")
 
 
+def clumsy(env: ParallelEnv) -> list[Symmetry]:
+    return [Symmetry("clumsy", {"agent": env.possible_agents[9]})]
+
+
+def thoughtless(env: ParallelEnv) -> list[Symmetry]:
+    """Agents of different spaces in each other's place, as they are."""
+    return [Symmetry("thoughtless", dict(zip(env.possible_agents, reversed(env.possible_agents), strict=True)))]
+
+
 def test_an_agent_gets_what_the_other_had_and_its_rewards_by_hand() -> None:
     image = EXCHANGE(made_up([2, 1]))
     assert image.observations["a"].tolist() == [-500, -501, -502, -503, -504]
@@ -140,6 +149,11 @@ def test_cloning_weighs_as_much_as_there_are_demonstrations() -> None:
         (Symmetry("x", {"a": "c", "c": "a"}), "to have one part"),
         (Symmetry("x", observations={"c": np.negative}), "to have one part"),
         (Symmetry("x", observations={"a": lambda seen: seen[1:]}), r"observations int64\[2\] of a"),
+        (Symmetry("x", observations={"a": lambda seen: seen[:, 4]}), "cannot change the observations of a: IndexError"),
+        (
+            Symmetry("x", actions={"a": lambda action: np.stack([action, action[1:]])}),
+            "cannot change the actions of a: ValueError",
+        ),
         (Symmetry("x", actions={"b": lambda action: action * 0.5}), r"actions float64\[2\] of b; expected int64\[2\]"),
     ],
 )
@@ -179,6 +193,7 @@ def test_the_command_makes_a_dataset_that_trains_as_any(tmp_path: Path, capsys: 
         (("--symmetries", f"{HERE}:no_such_name"), "cannot be imported"),
         (("--symmetries", f"{HERE}:MATCHING"), "are a str; expected something to call"),
         (("--symmetries", f"{HERE}:choosy"), f"refuse {MATCHING}: only round envs will do."),
+        (("--symmetries", f"{HERE}:clumsy"), f"fail for {MATCHING}: IndexError: list index out of range."),
         (("--symmetries", f"{HERE}:numbers"), "makes a list; expected a list of Symmetry"),
         (("--symmetries", f"{HERE}:nothing"), "makes no symmetries"),
         (("--symmetries", f"{HERE}:matching_swaps", "--copies", 4), "must be from 1 to 3, all that there are, not 4"),
@@ -193,6 +208,30 @@ def test_what_cannot_be_is_refused_in_one_sentence(
     assert magail("record", "--env", MATCHING, "--episodes", 3, "--output", data) == 0
     assert complaint in refused(capsys, "augment", data, *flags, "--output", tmp_path / "more")
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_agents_of_different_spaces_are_not_put_in_each_others_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env, data, more = "tests.magail_trainer.toy_envs:RandomLengthEnv", tmp_path / "data", tmp_path / "more"
+    assert magail("record", "--env", env, "--episodes", 3, "--output", data) == 0
+    said = refused(capsys, "augment", data, "--symmetries", f"{HERE}:thoughtless", "--output", more)
+    assert "gives left the actions of right as they are, of {'type': 'Box'" in said
+    assert "expected a change that makes them of {'type': 'Discrete', 'n': 2" in said
+
+
+def test_actions_that_an_agent_does_not_have_are_refused() -> None:
+    three = {
+        agent: {"observation": {}, "action": {"type": "Discrete", "n": 3, "start": start}}
+        for agent, start in (("a", 0), ("b", 50))
+    }
+    trajectories = replace(made_up([2, 1]), origin=replace(ORIGIN, spaces=three))
+    parts = {"a": "b", "b": "a"}
+    swap = Symmetry("swap", parts, actions={"a": lambda action: action - 50, "b": lambda action: action + 50})
+    assert swap(trajectories).actions["b"].tolist() == [50, 51, 52]
+    short = replace(swap, actions={**swap.actions, "a": lambda action: action - 49})
+    with pytest.raises(InputError, match=r"actions that the symmetry 'swap' makes of a hold 3, .* Discrete\(3\)"):
+        short(trajectories)
 
 
 def test_what_was_augmented_is_not_augmented_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
