@@ -22,6 +22,8 @@ PARTS = {
     "same_landmark": ("#444444", "two agents at one landmark"),
 }
 """Colour and name, from the bottom of a bar to its top; they come to 1."""
+_LEAST_WIDTH = 3.0
+"""Of a panel, in inches: room for its title, however few seeds there are."""
 
 
 def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> Figure:
@@ -34,8 +36,8 @@ def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> F
     methods = [method for method in METHODS if method in table["method"]]
     seeds = max(int(np.sum(np.asarray(table["method"]) == method)) for method in methods)
     with matplotlib.rc_context(STYLE):
-        width = max(0.5 * (seeds + 3) * len(methods) + 1.5, 10)
-        figure = Figure(figsize=(width, 5), layout="constrained")
+        width = max(0.5 * (seeds + 3), _LEAST_WIDTH) * len(methods) + 1.5
+        figure = Figure(figsize=(max(width, 10), 5), layout="constrained")
         figure.suptitle("simple_spread, an expert with a hidden coin: which assignment the episodes end in")
         grid = figure.subplots(1, len(methods), squeeze=False, sharey=True)[0]
         for axes, method in zip(grid, methods, strict=True):
@@ -68,9 +70,8 @@ def said_of_signal(bits: Sequence[float]) -> str:
     if not any(bits):
         return "no signal"
     interval = mean_interval(np.asarray(bits, dtype=np.float64))
-    return (
-        f"the signal tells {interval.estimate:.2f} of {np.log2(3):.2f} bits [{interval.low:.2f}, {interval.high:.2f}]"
-    )
+    told = f"the signal tells {interval.estimate:.2f} of {np.log2(3):.2f} bits"
+    return f"{told}\n[{interval.low:.2f}, {interval.high:.2f}]"
 
 
 def parts(table: Mapping[str, Any]) -> dict[str, np.ndarray]:
