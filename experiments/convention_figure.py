@@ -23,6 +23,8 @@ PARTS = {
     "same_landmark": ("#444444", "two agents at one landmark"),
 }
 """Colour and name, from the bottom of a bar to its top; they come to 1."""
+_LEAST_WIDTH = 3.0
+"""Of a panel, in inches: room for its title, however few seeds there are."""
 
 
 def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> Figure:
@@ -35,8 +37,8 @@ def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> F
     cells = by_cell(table)
     seeds = max(len(of["seed"]) for of in cells.values())
     with matplotlib.rc_context(STYLE):
-        width = max(0.5 * (seeds + 3) * len(cells) + 1.5, 10)
-        figure = Figure(figsize=(width, 5), layout="constrained")
+        width = max(0.5 * (seeds + 3), _LEAST_WIDTH) * len(cells) + 1.5
+        figure = Figure(figsize=(max(width, 10), 5), layout="constrained")
         figure.suptitle("simple_spread, an expert with a hidden coin: which assignment the episodes end in")
         grid = figure.subplots(1, len(cells), squeeze=False, sharey=True)[0]
         for axes, ((method, number), of) in zip(grid, cells.items(), strict=True):
@@ -76,9 +78,8 @@ def _draw_cell(axes: Axes, table: Mapping[str, Any], expert: Mapping[str, Any]) 
 def said_of_signal(bits: Sequence[float]) -> str:
     """How much the signal tells of the convention: mean over seeds with its interval."""
     interval = mean_interval(np.asarray(bits, dtype=np.float64))
-    return (
-        f"the signal tells {interval.estimate:.2f} of {np.log2(3):.2f} bits [{interval.low:.2f}, {interval.high:.2f}]"
-    )
+    told = f"the signal tells {interval.estimate:.2f} of {np.log2(3):.2f} bits"
+    return f"{told}\n[{interval.low:.2f}, {interval.high:.2f}]"
 
 
 def parts(table: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ import csv
 import math
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from experiments.convention_measures import (
     signal_information,
 )
 from experiments.conventions import ConventionsConfig, jobs_of, largest_share, summary
+from experiments.mpe_figures import METHODS
 from experiments.mpe_tasks import TASKS
 from magail_trainer.errors import InputError
 from magail_trainer.recording import record
@@ -208,7 +210,21 @@ def test_cells_of_other_numbers_of_demonstrations_are_told_apart_and_an_ignored_
         "50 demonstrations", "200 demonstrations", "200 demonstrations",
     ]  # fmt: skip
     assert [len(axes.get_xticklabels()) for axes in figure.axes] == [4, 3, 3]
-    assert [axes.get_xlabel().split("\n")[-1][:16] for axes in figure.axes] == ["no signal"] * 2 + ["the signal tells"]
+    assert [axes.get_xlabel().split("\n")[1][:16] for axes in figure.axes] == ["no signal"] * 2 + ["the signal tells"]
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_the_words_of_neighbouring_panels_do_not_touch(seeds: int) -> None:
+    methods = [method for method in METHODS for _ in range(seeds)]
+    columns = {"share_0": 0.4, "share_1": 0.3, "share_2": 0.1, "other": 0.2, "same_landmark": 0.1, "signal_bits": 1.23}
+    table = {name: [value] * len(methods) for name, value in columns.items()}
+    table |= {"method": methods, "demonstrations": [200] * len(methods), "seed": [*range(seeds)] * len(METHODS)}
+    figure = conventions_figure(table, {name: [value] for name, value in columns.items()})
+    figure.draw_without_rendering()
+    for words in ([axes._left_title for axes in figure.axes], [axes.xaxis.label for axes in figure.axes]):  # type: ignore[attr-defined]
+        boxes = [text.get_window_extent() for text in words]
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert boxes[-1].x1 < figure.bbox.x1
 
 
 def test_bad_settings_are_refused() -> None:

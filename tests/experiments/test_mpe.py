@@ -17,27 +17,16 @@ import torch
 
 pytest.importorskip("mpe2")
 
-from experiments import jobs, mpe
+from experiments import mpe
 from experiments.jobs import check_finished, finished, read_settings, run_job, run_jobs
 from experiments.mpe import QUICK, MpeConfig, jobs_of
 from experiments.mpe_cells import COPIES, EVALUATION_SEED, RETURNS, Cell, Effort, Method, References, job_of
-from experiments.mpe_figures import curves_figure, scores_figure
 from experiments.mpe_report import write_report
-from experiments.mpe_tables import (
-    COLUMNS,
-    Curve,
-    Summary,
-    floor_table,
-    markdown,
-    score_table,
-    summarise,
-)
 from experiments.mpe_tasks import TASKS, Side
 from experiments.mpe_training import side_returns
 from magail_trainer.config import PRESETS
 from magail_trainer.errors import InputError
 from magail_trainer.recording import record
-from magail_trainer.statistics import Interval
 from magail_trainer.store import read_config
 from magail_trainer.trained_runs import load_runs
 
@@ -187,11 +176,6 @@ def test_bad_settings_are_refused(change: dict[str, Any], complaint: str) -> Non
         jobs_of(replace(MpeConfig(), **change))
 
 
-def test_so_many_processes_there_are_not(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--jobs must be at least 1, not 0"):
-        run_jobs([], tmp_path, processes=0)
-
-
 def test_by_default_magail_is_the_preset_with_another_discriminator() -> None:
     effort, preset = MpeConfig().effort, PRESETS["mlp"]
     styles: dict[Method, str] = {
@@ -234,81 +218,6 @@ def test_a_side_earns_the_sum_of_a_team_or_the_mean_of_its_agents() -> None:
     returns = {"a": 3.0, "b": 5.0, "c": -10.0}
     assert Side("env", ()).earned(returns) == -2
     assert Side("env/first", ("a", "b")).earned(returns) == 4
-
-
-def cell_folder(root: Path, method: str, scores: dict[int, float]) -> None:
-    """A finished cell of the scale 0 to 10, with given scores by seed."""
-    folder = root / f"speaker_listener-{method}-5"
-    folder.mkdir(parents=True)
-    settings = {"kind": "cell", "task": "speaker_listener", "method": method, "demonstrations": 5}
-    what = {"format": jobs.FORMAT, "version": jobs.VERSION}
-    (folder / "settings.json").write_text(json.dumps({**what, **settings}))
-    lines = [f"simple_speaker_listener,{seed},8,0.5,{10 * score},0" for seed, score in scores.items()]
-    header = "env,seed,env_steps,cpu_seconds,return_stochastic,return_argmax"
-    (folder / RETURNS).write_text("\n".join([header, *lines]) + "\n")
-
-
-def test_the_mark_is_for_what_does_not_beat_cloning(tmp_path: Path) -> None:
-    folder = tmp_path / "speaker_listener-references"
-    folder.mkdir()
-    what = {"format": jobs.FORMAT, "version": jobs.VERSION, "kind": "references", "task": "speaker_listener"}
-    (folder / "settings.json").write_text(json.dumps(what))
-    earned = [("random", 0.0), ("expert", 10.0), ("noop", 2.0)]
-    lines = [f"simple_speaker_listener,scripted,{policy},{value},9" for policy, value in earned]
-    (folder / RETURNS).write_text("\n".join(["env,expert,policy,return,episodes", *lines]) + "\n")
-    cell_folder(tmp_path, "cloning", {0: 0.2, 1: 0.6, 2: 0.4})
-    cell_folder(tmp_path, "magail_joint", {0: 0.3, 1: 0.7, 2: 0.5})  # better in every seed
-    cell_folder(tmp_path, "magail_per_agent", {0: 0.9, 1: 0.5, 2: 0.4})  # better on the mean
-    cell_folder(tmp_path, "cloning_symmetric", {0: 0.7, 1: 0.7, 2: 0.7})
-    cell_folder(tmp_path, "magail_joint_symmetric", {0: 0.6, 1: 0.8, 2: 0.7})  # better than the plain cloning only
-    floors = floor_table(tmp_path)
-    table = score_table(tmp_path, floors)
-    assert list(table) == list(COLUMNS)
-    (summary,) = summarise(table, floors)
-    assert summary.behind == {"magail_per_agent", "magail_joint_symmetric"}
-    assert summary.floors == {"noop": 0.2}
-    assert summary.scores["magail_joint"].estimate == pytest.approx(0.5)
-    line = markdown([summary])[2]
-    assert "cloning_symmetric" in markdown([summary])[-1]
-    assert "| 0.50 [0.30, 0.70] |" in line
-    assert line.count("†") == 2
-    assert "noop 0.20" in line
-
-
-def test_figures_take_cells_that_are_missing_and_scores_without_a_scale() -> None:
-    score, none = Interval(0.5, 0.4, 0.6), Interval(np.nan, np.nan, np.nan)
-    summaries = [
-        Summary("simple_spread", "fixed", 5, {"magail_joint": score}, frozenset(), {"noop": 0.1, "nearest": 0.5}),
-        Summary("simple_spread", "fixed", 50, {"cloning": score, "magail_joint": none}, frozenset(), {"noop": 0.1}),
-        Summary("simple_tag/agent", "scripted", 5, {"cloning": none}, frozenset(), {"noop": np.nan}),
-    ]
-    steps = np.array([10, 20])
-    curve = Curve("simple_spread", "fixed", 5, "magail_joint", steps, steps, np.zeros((2, 3)))
-    titles = [axes.get_title(loc="left") for axes in scores_figure(summaries).axes]
-    assert titles == ["simple_spread, fixed expert", "simple_tag/agent, scripted expert"]
-    assert len(curves_figure([curve], summaries).axes) == 4
-    assert "nan" in markdown(summaries)[-4]
-
-
-class Failing:
-    """A job that writes half of its folder."""
-
-    name = "half"
-
-    def settings(self) -> dict[str, Any]:
-        return {"kind": "cell"}
-
-    def fill(self, folder: Path) -> str:
-        (folder / "half.txt").write_text("")
-        raise InputError("It failed.")
-
-
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="It failed"):
-        run_job(Failing(), tmp_path)
-    with pytest.raises(InputError, match="It failed"):
-        run_jobs([Failing()], tmp_path / "output" / "cells", processes=1)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -1,8 +1,12 @@
 """Running `magail` as its user does."""
 
+from pathlib import Path
+
 import pytest
 
 from magail_trainer.cli import main
+
+MATCHING = "coordination_env:coordination/matching-v0"
 
 
 def magail(*args: object) -> int:
@@ -24,3 +28,10 @@ def refused(capsys: pytest.CaptureFixture[str], *args: object) -> str:
     assert err.endswith("\n")
     assert "Traceback" not in err
     return err
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder, hidden files too."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is said about environments. (`check_vector_env` is tested in test_vector_env.py.)"""
+"""What is said about environments. (`check_vector_env` is tested in test_check_vector_env.py.)"""
 
 from typing import Any
 
