@@ -140,18 +140,20 @@ class Cell:
     def training(self) -> tuple[MagailConfig, int]:
         """The settings of the trainer, and how many updates of cloning there are: those of `magail clone` and `train`.
 
-        MAGAIL differs from the preset in its discriminator alone, in what the effort says, and where there is a signal.
+        MAGAIL differs from the preset in its discriminator, in what task and effort say, and where there is a signal.
         """
         preset, updates = PRESETS["mlp"], self.effort.cloning_updates
         policy: PolicyStyle = "shared_signal" if self.method in OF_SIGNAL else "independent"
+        share = TASKS[self.task].share_parameters
         if self.algorithm == "cloning":
             entry = TASKS[self.task].entry
             command = Clone(entry.id, dataset=Path(), output=Path(), network="mlp").with_preset()
-            config = replace(command.settings(entry), policy=policy)
+            config = replace(command.settings(entry), policy=policy, share_parameters=share)
             return config, updates or command.updates_on(self._episodes)
         warm_start = min(preset.warm_start, updates or preset.warm_start)
         own = {
             "policy": policy,
+            "share_parameters": share,
             "discriminator": "joint" if self.algorithm == "magail_joint" else "per_agent",
             "epochs": self.effort.epochs or preset.epochs,
             "warm_start": warm_start,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from magail_trainer.config import MagailConfig
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.evaluation import TEAM
@@ -49,6 +50,8 @@ class Task:
     """The function in `experiments.mpe_symmetries`: what leaves env and expert as they are."""
     sides: tuple[Side, ...]
     """One of all agents, or several which are each played against the scripted expert."""
+    share_parameters: str = MagailConfig.share_parameters
+    """Which agents' policies share a network."""
 
     @property
     def entry(self) -> EnvEntry:
@@ -74,8 +77,8 @@ class Task:
         return min(most, len(find_symmetries(f"experiments.mpe_symmetries:{self.symmetries}", self.entry)))
 
 
-def _team(env: str, expert: str, floor: str, symmetries: str) -> Task:
-    return Task(env, expert, ("noop", floor), symmetries, (Side(env, ()),))
+def _team(env: str, expert: str, floor: str, symmetries: str, **others: Any) -> Task:
+    return Task(env, expert, ("noop", floor), symmetries, (Side(env, ()),), **others)
 
 
 def _opponents(env: str, **sides: tuple[str, ...]) -> Task:
@@ -86,7 +89,8 @@ TASKS: Mapping[str, Task] = {
     "speaker_listener": _team("simple_speaker_listener", "scripted", "centroid", "simple_speaker_listener"),
     "spread_fixed": _team("simple_spread", "fixed", "nearest", "simple_spread"),
     "spread_cheapest": _team("simple_spread", "cheapest", "nearest", "simple_spread_any_landmark"),
-    "spread_coin": _team("simple_spread", "coin", "nearest", "simple_spread"),
+    # Nine things to do, three for each side of the coin, are more than one network of the usual width learns.
+    "spread_coin": _team("simple_spread", "coin", "nearest", "simple_spread", share_parameters="none"),
     "push": _opponents("simple_push", adversary=("adversary_0",), agent=("agent_0",)),
     "tag": _opponents(
         "simple_tag", adversaries=("adversary_0", "adversary_1", "adversary_2"), agent=("agent_0",)

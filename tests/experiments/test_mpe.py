@@ -176,6 +176,12 @@ def test_bad_settings_are_refused(change: dict[str, Any], complaint: str) -> Non
         jobs_of(replace(MpeConfig(), **change))
 
 
+@pytest.mark.parametrize("method", ["cloning", "magail_joint", "cloning_signal", "magail_signal"])
+def test_the_agents_of_the_coin_alone_have_networks_of_their_own(method: Method) -> None:
+    shared = {task: Cell(task, method, 2, EFFORT).settings()["training"]["share_parameters"] for task in TASKS}
+    assert shared == dict.fromkeys(TASKS, PRESETS["mlp"].share_parameters) | {"spread_coin": "none"}
+
+
 def test_by_default_magail_is_the_preset_with_another_discriminator() -> None:
     effort, preset = MpeConfig().effort, PRESETS["mlp"]
     styles: dict[Method, str] = {
