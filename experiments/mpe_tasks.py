@@ -77,8 +77,10 @@ class Task:
         return min(most, len(find_symmetries(f"experiments.mpe_symmetries:{self.symmetries}", self.entry)))
 
 
-def _team(env: str, expert: str, floor: str, symmetries: str, **others: Any) -> Task:
-    return Task(env, expert, ("noop", floor), symmetries, (Side(env, ()),), **others)
+def _team(
+    env: str, expert: str, floor: str, symmetries: str, *, share_parameters: str = MagailConfig.share_parameters
+) -> Task:
+    return Task(env, expert, ("noop", floor), symmetries, (Side(env, ()),), share_parameters)
 
 
 def _opponents(env: str, **sides: tuple[str, ...]) -> Task:
