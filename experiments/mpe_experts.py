@@ -6,6 +6,7 @@ five discrete actions by where an agent would be a few steps later, had it nothi
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ PERSONAL_SPACE = 0.35
 """Two agents of simple_spread touch at 0.3."""
 DISCOMFORT = 2.0
 """What an expert of simple_spread pays for coming closer, per unit, against squared distances from its landmark."""
+MOST_AGENTS = 6
+"""Whose joint actions are weighed against each other: 5^6."""
 WALL = 0.85
 """How far from the middle the prey of simple_tag likes to go; it is fined from 0.9 on."""
 
@@ -102,6 +105,8 @@ class SpreadExpert(ParticleExpert):
         expected, space = (6 * len(self.agents),), env.observation_space(self.agents[0])
         if space.shape != expected:
             raise ValueError(f"{assignment} expects observations {expected} of all landmarks and agents, got {space}.")
+        if assignment != "nearest" and len(self.agents) > MOST_AGENTS:
+            raise ValueError(f"{assignment} plans for at most {MOST_AGENTS} agents, not {len(self.agents)}.")
         self.shifts: IntArray = np.zeros(0, dtype=np.int64)
         """`[episodes]`: the k of the coin."""
 
@@ -186,23 +191,22 @@ def walk(
     return np.square(misses).sum(axis=-1).argmin(axis=-1)
 
 
-def _walk_apart(targets: FloatArray, velocities: FloatArray, positions: FloatArray, rounds: int = 2) -> IntArray:
+def _walk_apart(targets: FloatArray, velocities: FloatArray, positions: FloatArray) -> IntArray:
     """The actions `[E, A]` of agents that walk to targets `[E, A, 2]`, given from where they are, and do not bump.
 
-    They reply to each other's choice in turn, for some rounds.
+    Of all joint actions they take the one that costs least: nobody goes first, so that agents may change places.
     """
+    num_agents, num_actions = targets.shape[1], len(DIRECTIONS)
     steps = reachable(velocities)  # [E, A, 5, 2]
     misses = np.square(steps - targets[:, :, np.newaxis]).sum(axis=-1)
-    options, actions = positions[:, :, np.newaxis] + steps, misses.argmin(axis=-1)
-    agents = range(actions.shape[1])
-    for agent in [*agents] * rounds:
-        costs = misses[:, agent].copy()
-        for other in agents:
-            if other != agent:
-                theirs = np.take_along_axis(options[:, other], actions[:, other, np.newaxis, np.newaxis], axis=1)
-                costs += DISCOMFORT * np.maximum(PERSONAL_SPACE - norm(options[:, agent] - theirs), 0)
-        actions[:, agent] = costs.argmin(axis=-1)
-    return actions
+    options = positions[:, :, np.newaxis] + steps
+    joint_actions = np.indices((num_actions,) * num_agents).reshape(num_agents, -1)  # [A, 5^A]
+    costs = sum(misses[:, agent, actions] for agent, actions in enumerate(joint_actions))
+    for first, second in combinations(range(num_agents), 2):
+        gaps = norm(options[:, first, :, np.newaxis] - options[:, second, np.newaxis])  # [E, 5, 5]
+        discomfort = DISCOMFORT * np.maximum(PERSONAL_SPACE - gaps, 0)
+        costs = costs + discomfort[:, joint_actions[first], joint_actions[second]]
+    return joint_actions[:, np.argmin(costs, axis=1)].T
 
 
 def _cheapest(costs: FloatArray) -> IntArray:

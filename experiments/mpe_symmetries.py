@@ -6,8 +6,8 @@ may change places. Here each number that an agent sees has a label, such as ("la
 number of the old episode, with which sign, stands under a label in the new one.
 
 What goes for the env need not go for its expert: the one that sends agent i to landmark i knows the landmarks by their
-agents, and the cheapest assignment does not. The agents of simple_spread change places nowhere here: the scripted
-experts who keep clear of each other do so in turn, the first agent first.
+agents, and the cheapest assignment does not. A hidden coin that shifts three agents around shifts them the other way
+where two change places; with more agents than three not every swap makes a shift of a shift.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,16 +50,19 @@ def simple_speaker_listener(env: ParallelEnv) -> list[Symmetry]:
 
 
 def simple_spread(env: ParallelEnv) -> list[Symmetry]:
-    """7: the plane alone, for experts who know agents and landmarks by name."""
+    """47 with three agents: the plane, and each agent with its landmark, for experts who know whose is whose."""
     agents = list(env.possible_agents)
-    return _symmetries(env, _spread_layout(agents, _names("landmark", len(agents))), [{}])
+    landmarks = _names("landmark", len(agents))
+    swaps = [{**first, **second} for first, second in zip(_swaps(agents), _swaps(landmarks), strict=True)]
+    return _symmetries(env, _spread_layout(agents, landmarks), swaps)
 
 
 def simple_spread_any_landmark(env: ParallelEnv) -> list[Symmetry]:
-    """47 with three agents: the plane and the landmarks, for experts to whom all landmarks are alike."""
+    """287 with three agents: the plane, the agents and the landmarks, for experts to whom all landmarks are alike."""
     agents = list(env.possible_agents)
     landmarks = _names("landmark", len(agents))
-    return _symmetries(env, _spread_layout(agents, landmarks), _swaps(landmarks))
+    swaps = [{**first, **second} for first, second in product(_swaps(agents), _swaps(landmarks))]
+    return _symmetries(env, _spread_layout(agents, landmarks), swaps)
 
 
 def simple_push(env: ParallelEnv) -> list[Symmetry]:

@@ -2,12 +2,14 @@
 
 from functools import cache
 from importlib import import_module
+from itertools import product
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from experiments.mpe_experts import _walk_apart, reachable, walk
 from magail_trainer.env_ids import resolve
 from magail_trainer.joint_policies import JointPolicy, RandomJointPolicy, make_joint_policy
 
@@ -118,6 +120,33 @@ def test_the_coin_shifts_everybody_alike() -> None:
     same = np.all([tossed[agent] == straight[agent] for agent in env.possible_agents], axis=0)
     assert same[coin.shifts[::-1] == 0].all()  # type: ignore[attr-defined]
     assert same.mean() < 0.5
+
+
+def test_no_joint_action_costs_less_than_the_one_that_is_taken() -> None:
+    """A slow twin: every joint action, for each state by itself."""
+    rng, (targets, velocities) = np.random.default_rng(1), np.random.default_rng(0).normal(size=(2, 40, 3, 2))
+    positions = 0.2 * rng.normal(size=(40, 3, 2))
+    taken = _walk_apart(targets, velocities, positions)
+    crowded = 0
+    for state in range(40):
+        after = reachable(velocities[state])  # [A, 5, 2]
+        costs = {}
+        for joint in product(range(5), repeat=3):
+            moved = [after[agent, action] for agent, action in enumerate(joint)]
+            ends = [position + step for position, step in zip(positions[state], moved, strict=True)]
+            gaps = [np.linalg.norm(ends[i] - ends[j]) for i in range(3) for j in range(i)]
+            misses = [np.sum((step - target) ** 2) for step, target in zip(moved, targets[state], strict=True)]
+            costs[joint] = sum(misses) + sum(2.0 * max(0.35 - gap, 0) for gap in gaps)
+        assert min(costs, key=lambda joint: costs[joint]) == tuple(taken[state])
+        crowded += tuple(taken[state]) != tuple(walk(targets[state], velocities[state]))
+    assert crowded > 5  # in which somebody makes way
+
+
+def test_seven_agents_are_too_many_to_plan_for() -> None:
+    entry = resolve("experiments.mpe_envs.simple_spread", {"N": 7})
+    with pytest.raises(ValueError, match="at most 6 agents, not 7"):
+        make_joint_policy("fixed", entry, {})
+    assert make_joint_policy("nearest", entry, {}).name == "nearest"
 
 
 def test_four_agents_cover_four_landmarks() -> None:

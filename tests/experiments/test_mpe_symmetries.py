@@ -24,8 +24,8 @@ EPISODES = 12
 LENGTH = 25
 GROUPS = {
     "simple_speaker_listener": 8 * 6,
-    "simple_spread": 8,
-    "simple_spread_any_landmark": 8 * 6,
+    "simple_spread": 8 * 6,
+    "simple_spread_any_landmark": 8 * 6 * 6,
     "simple_push": 8 * 2,
     "simple_tag": 8 * 6 * 2,
 }
@@ -134,7 +134,7 @@ def test_a_quarter_turn_by_hand() -> None:
     """x becomes −y and y becomes x: to the right (2) becomes up (4), up becomes left (1)."""
     recorded = demonstrations("spread_fixed", episodes=1)
     index = next(i for i, plane in enumerate(PLANE) if plane.tolist() == [[0, -1], [1, 0]])
-    turned = symmetries_of("spread_fixed")[index - 1]
+    turned = symmetries_of("spread_fixed")[6 * index - 1]  # the first of six swaps, which changes nothing
     observations, actions = turned.observations["agent_1"], turned.actions["agent_1"]
     seen = np.arange(1.0, 19.0, dtype=np.float32)[np.newaxis]
     assert turned.parts == {agent: agent for agent in recorded.agents}
@@ -166,8 +166,40 @@ def test_another_env_and_continuous_actions_are_refused(name: str) -> None:
 @pytest.mark.parametrize(("number", "count"), [(1, 8), (2, 8 * 2), (4, 8 * 24)])
 def test_other_numbers_of_agents(number: int, count: int) -> None:
     entry = replace(TASKS["spread_fixed"].entry, kwargs={"N": number})
-    symmetries = find_symmetries("experiments.mpe_symmetries:simple_spread_any_landmark", entry)
+    symmetries = find_symmetries("experiments.mpe_symmetries:simple_spread", entry)
     recorded = record(entry, RandomJointPolicy(entry.make()), episodes=2, seed=0)
-    assert len(augment(recorded, symmetries, name="any")) == 2 * count
+    assert len(augment(recorded, symmetries, name="named")) == 2 * count
     assert isinstance(entry.make().action_space("agent_0"), Discrete)
-    assert mpe_symmetries.simple_spread_any_landmark(entry.make())[0].name == symmetries[0].name
+    assert mpe_symmetries.simple_spread(entry.make())[0].name == symmetries[0].name
+
+
+def test_an_agent_takes_its_landmark_along() -> None:
+    """Where agents 0 and 1 change places, agent 0 sees what agent 1 saw, with the first two landmarks exchanged."""
+    swapped = next(
+        symmetry
+        for symmetry in symmetries_of("spread_fixed")[:5]
+        if symmetry.parts == {"agent_0": "agent_1", "agent_1": "agent_0", "agent_2": "agent_2"}
+    )
+    seen = np.arange(1.0, 19.0, dtype=np.float32)[np.newaxis]  # of agent 1: the others are agents 0 and 2
+    assert swapped.observations["agent_0"](seen).tolist() == [
+        [1, 2, 3, 4, 7, 8, 5, 6, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
+    ]
+    seen_by_the_third = swapped.observations["agent_2"](seen).tolist()  # the others are agents 0 and 1, exchanged
+    assert seen_by_the_third == [[1, 2, 3, 4, 7, 8, 5, 6, 9, 10, 13, 14, 11, 12, 15, 16, 17, 18]]
+    assert swapped.actions["agent_0"](np.arange(5)).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_coin_of_three_agents_knows_the_same_symmetries() -> None:
+    """Where two agents change places with their landmarks, a shift by one becomes one by two."""
+    task = TASKS["spread_coin"]
+    recorded = record(task.entry, task.player("expert"), episodes=EPISODES, seed=3)
+    for symmetry in symmetries_of("spread_coin")[:5]:
+        image, player = symmetry(recorded), task.player("expert")
+        explained = []
+        for shift in range(3):
+            player.shifts = np.full(EPISODES, shift)  # type: ignore[attr-defined]
+            rows = np.repeat(np.arange(EPISODES), LENGTH)
+            chosen = player.act(image.acted_on, episode=rows, step=rows)
+            same = np.all([chosen[agent] == actions for agent, actions in image.actions.items()], axis=0)
+            explained.append(by_step(same, LENGTH).all(axis=1))
+        assert np.any(explained, axis=0).all(), symmetry.name
