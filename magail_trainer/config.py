@@ -130,8 +130,8 @@ class MagailConfig:
     lr_cloning: float = 0.01
     """Adam's learning rate for cloning."""
     cloning: float = 0.0
-    """Weight of the cloning loss during MAGAIL for every 100 demonstrations, falling to 0 in a line. The more of them
-    there are, the more is known for sure, and the less is learnt by heart."""
+    """Weight of the cloning loss during MAGAIL for every 100 demonstrations. The more of them there are, the more is
+    known for sure, and the less is learnt by heart."""
 
     def __post_init__(self) -> None:
         for name in _AT_LEAST_ONE:
@@ -210,7 +210,7 @@ PRESETS: Mapping[str, MagailConfig] = {
         warm_passes=32,  # no more than the 200 updates take on 200 demonstrations, more on augmented ones
         warm_critic=10,
         lr_cloning=3e-3,
-        cloning=1.0,
+        cloning=4.0,
     ),
 }
 """The defaults of `magail train` for each network."""

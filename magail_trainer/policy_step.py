@@ -116,7 +116,7 @@ class PolicyStep:
                 loss = loss + self._signal_loss(batch, targets, episodes, beta)
                 first = first or statistics
                 if demonstrations is not None and not held:
-                    weight = config.cloning * left * demonstrations.num_demonstrations / 100
+                    weight = config.cloning * demonstrations.num_demonstrations / 100
                     loss = loss + weight * cloning_loss(self._policies, demonstrations.minibatch())
                 if not held:
                     self._optimizer.descend(loss, lr_scale=lr_scale)

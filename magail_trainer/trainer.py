@@ -102,7 +102,7 @@ class Trainer:
             for _ in self._clone(demonstrations, self._warm_updates(self._trajectories)):
                 pass
             parts = (self.policies, self.discriminator, self.critic, rollouts, demonstrations, beta, config)
-            for record in magail(*parts, contrast=self._contrast, lr_policy=lr_policy, lr_disc=lr_disc):
+            for record in magail(*parts, contrast=self._contrast(), lr_policy=lr_policy, lr_disc=lr_disc):
                 self._check_horizon(record)
                 yield record
 
@@ -123,7 +123,6 @@ class Trainer:
         )
         return iter(tqdm(losses, total=updates, desc="cloning", unit="update", delay=1, disable=None, leave=False))
 
-    @property
     def _contrast(self) -> Contrast:
         if self.config.discriminator != "zero_sum":
             return expert_against_learner

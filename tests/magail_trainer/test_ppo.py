@@ -226,7 +226,7 @@ class Spy:
         self.steps.append((loss.detach().item(), lr_scale))
 
 
-def test_schedules_and_the_weight_of_cloning_fall_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_learning_rates_and_the_bonus_fall_in_a_line_and_cloning_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("magail_trainer.policy_step.RunAdam", Spy)
     policies, rollout = tables(), some_rollout()
     nothing = {agent: torch.zeros(1, 9) for agent in "ab"}
@@ -247,7 +247,7 @@ def test_schedules_and_the_weight_of_cloning_fall_in_a_line(monkeypatch: pytest.
         for agent, policy in policies(rollout.batch.observations).items()
     )
     for (loss, scale), left in zip(steps, (1, 0.75, 0.25), strict=True):
-        assert loss == pytest.approx(-reinforce - 0.1 * left * entropy + 3.0 * left * cloning, rel=1e-5)
+        assert loss == pytest.approx(-reinforce - 0.1 * left * entropy + 3.0 * cloning, rel=1e-5)
         assert scale == left
     assert step._critic_optimizer.steps[0][1] == 1  # type: ignore[attr-defined]
     assert step._optimizer.settings == {"max_norm": 0.7}  # type: ignore[attr-defined]
