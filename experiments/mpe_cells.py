@@ -52,7 +52,7 @@ RETURNS = "returns.csv"
 DEMONSTRATION_SEED = 0
 """Of every dataset. Fewer demonstrations are the first ones of more."""
 EVALUATION_SEED = 1
-REFERENCE_FACTOR = 5
+REFERENCE_FACTOR = 20
 """The ends of the scale are played so many times as long as a learner: they are in every score."""
 
 
