@@ -80,7 +80,7 @@ def test_scores_are_returns_between_random_and_the_expert(small: Path) -> None:
     assert {policy for env, policy in earned if env == "simple_speaker_listener"} == {
         *("random", "expert", "noop", "centroid")
     }
-    assert {row["episodes"] for row in floors} == {"30"}
+    assert {row["episodes"] for row in floors} == {"120"}
     for row in floors + rows_of(small / "table.csv"):
         random, expert = earned[row["env"], "random"], earned[row["env"], "expert"]
         for kind in [""] if "policy" in row else ["_stochastic", "_argmax"]:
