@@ -11,7 +11,8 @@ where two change places; with more agents than three not every swap makes a shif
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import permutations, product
+from itertools import islice, permutations, product
+from math import prod
 
 import numpy as np
 from gymnasium.spaces import Discrete
@@ -26,6 +27,9 @@ PLANE: tuple[FloatArray, ...] = tuple(
     for signs in product((1.0, -1.0), repeat=2)
 )
 """`[2, 2]` each: the rotations by quarters and the reflections; the first one changes nothing."""
+
+MOST_SYMMETRIES = 200_000
+"""More of one env are refused: each takes some kilobytes, and no episode has so many images."""
 
 Label = tuple[str, str, int]
 """What, of which entity, along which axis: -1 for what has no direction."""
@@ -46,23 +50,22 @@ def simple_speaker_listener(env: ParallelEnv) -> list[Symmetry]:
             *_scalars("word", landmarks),
         ],
     }
-    return _symmetries(env, layout, _swaps(landmarks), speaks={"speaker_0": landmarks})
+    return _symmetries(env, layout, [_swaps(landmarks)], speaks={"speaker_0": landmarks})
 
 
 def simple_spread(env: ParallelEnv) -> list[Symmetry]:
     """47 with three agents: the plane, and each agent with its landmark, for experts who know whose is whose."""
     agents = list(env.possible_agents)
     landmarks = _names("landmark", len(agents))
-    swaps = [{**first, **second} for first, second in zip(_swaps(agents), _swaps(landmarks), strict=True)]
-    return _symmetries(env, _spread_layout(agents, landmarks), swaps)
+    pairs = [{**first, **second} for first, second in zip(_swaps(agents), _swaps(landmarks), strict=True)]
+    return _symmetries(env, _spread_layout(agents, landmarks), [pairs])
 
 
 def simple_spread_any_landmark(env: ParallelEnv) -> list[Symmetry]:
     """287 with three agents: the plane, the agents and the landmarks, for experts to whom all landmarks are alike."""
     agents = list(env.possible_agents)
     landmarks = _names("landmark", len(agents))
-    swaps = [{**first, **second} for first, second in product(_swaps(agents), _swaps(landmarks))]
-    return _symmetries(env, _spread_layout(agents, landmarks), swaps)
+    return _symmetries(env, _spread_layout(agents, landmarks), [_swaps(agents), _swaps(landmarks)])
 
 
 def simple_push(env: ParallelEnv) -> list[Symmetry]:
@@ -81,7 +84,7 @@ def simple_push(env: ParallelEnv) -> list[Symmetry]:
             *_vectors("offset", [adversary]),
         ],
     }
-    return _symmetries(env, layout, _swaps(landmarks))
+    return _symmetries(env, layout, [_swaps(landmarks)])
 
 
 def simple_tag(env: ParallelEnv) -> list[Symmetry]:
@@ -89,6 +92,8 @@ def simple_tag(env: ParallelEnv) -> list[Symmetry]:
     agents = list(env.possible_agents)
     adversaries = [agent for agent in agents if agent.startswith("adversary")]
     good = [agent for agent in agents if agent not in adversaries]
+    if not adversaries or not good:
+        raise ValueError(f"expected an adversary and a good agent at least, not {', '.join(agents)}")
     seen = {agent: int(np.prod(env.observation_space(agent).shape or ())) for agent in agents}
     num_obstacles = (seen[good[0]] - 4 - 2 * (len(agents) - 1) - 2 * (len(good) - 1)) // 2
     obstacles = _names("landmark", num_obstacles)
@@ -101,11 +106,7 @@ def simple_tag(env: ParallelEnv) -> list[Symmetry]:
             *_vectors("offset", [*obstacles, *others]),
             *_vectors("velocity", [other for other in others if other in good]),
         ]
-    swaps = [
-        {**first, **second, **third}
-        for first, second, third in product(_swaps(adversaries), _swaps(good), _swaps(obstacles))
-    ]
-    return _symmetries(env, layout, swaps)
+    return _symmetries(env, layout, [_swaps(adversaries), _swaps(good), _swaps(obstacles)])
 
 
 def _spread_layout(agents: Sequence[str], landmarks: Sequence[str]) -> Layout:
@@ -122,36 +123,46 @@ def _spread_layout(agents: Sequence[str], landmarks: Sequence[str]) -> Layout:
 
 
 def _symmetries(
-    env: ParallelEnv, layout: Layout, swaps: Sequence[Swap], speaks: Mapping[str, Sequence[str]] | None = None
+    env: ParallelEnv,
+    layout: Layout,
+    swaps: Sequence[Sequence[Swap]],
+    speaks: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Symmetry]:
-    """Every way to turn the plane with every swap, but for the one that changes nothing.
+    """Every way to turn the plane with every combination of swaps, but for the one that changes nothing.
 
     Args:
         env: whose symmetries they are.
         layout: what its agents see.
-        swaps: of entities; the first one is empty or changes nothing.
+        swaps: of entities, a list for each kind, whose first one changes nothing.
         speaks: agents that do not move and name an entity in place, and these entities.
 
     Raises:
-        ValueError: the env's spaces are others than the layout says, or its actions are not discrete.
+        ValueError: the env's spaces are others than the layout says, its actions are not discrete, or there are more
+            than `MOST_SYMMETRIES`.
     """
     speaks = speaks or {}
     for agent, labels in layout.items():
         actions = len(speaks.get(agent, DIRECTIONS))
-        if agent not in env.possible_agents or env.observation_space(agent).shape != (len(labels),):
-            raise ValueError(f"expected an agent {agent} that sees {len(labels)} numbers")
+        if agent not in env.possible_agents:
+            raise ValueError(f"expected an agent {agent}, the agents are {', '.join(env.possible_agents)}")
+        if env.observation_space(agent).shape != (len(labels),):
+            raise ValueError(f"{agent} sees {env.observation_space(agent)}, expected {len(labels)} numbers")
         space = env.action_space(agent)
         if not isinstance(space, Discrete) or space.n != actions:
             raise ValueError(f"{agent} acts in {space}, expected Discrete({actions})")
+    number = len(PLANE) * prod(map(len, swaps))
+    if number > MOST_SYMMETRIES:
+        raise ValueError(f"there are {number:,} of so many agents and landmarks, expected at most {MOST_SYMMETRIES:,}")
     found = []
-    for plane, swap in list(product(PLANE, swaps))[1:]:
+    for plane, *parts_of_swap in islice(product(PLANE, *swaps), 1, None):
+        swap = {entity: place for part in parts_of_swap for entity, place in part.items()}
         observations, actions = {}, {}
         for agent, labels in layout.items():
             observations[agent] = _rearrangement(labels, layout[swap.get(agent, agent)], plane, swap)
             said = speaks.get(agent)
             actions[agent] = _lookup(_turned_moves(plane) if said is None else _new_words(said, swap))
         parts = {agent: swap.get(agent, agent) for agent in layout}
-        found.append(Symmetry(f"plane {plane.astype(int).tolist()}, {dict(swap)}", parts, observations, actions))
+        found.append(Symmetry(f"plane {plane.astype(int).tolist()}, {swap}", parts, observations, actions))
     return found
 
 

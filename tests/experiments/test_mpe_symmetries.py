@@ -173,6 +173,18 @@ def test_other_numbers_of_agents(number: int, count: int) -> None:
     assert mpe_symmetries.simple_spread(entry.make())[0].name == symmetries[0].name
 
 
+def test_a_family_too_large_is_refused_before_it_is_made() -> None:
+    entry = replace(TASKS["spread_cheapest"].entry, kwargs={"N": 6})
+    with pytest.raises(InputError, match=r"there are 4,147,200 of so many agents .*, expected at most 200,000"):
+        find_symmetries("experiments.mpe_symmetries:simple_spread_any_landmark", entry)
+
+
+def test_spread_is_not_taken_for_tag() -> None:
+    """Three agents who see as many numbers as the hunters of two obstacles."""
+    with pytest.raises(InputError, match="expected an adversary and a good agent"):
+        find_symmetries("experiments.mpe_symmetries:simple_tag", TASKS["spread_fixed"].entry)
+
+
 def test_an_agent_takes_its_landmark_along() -> None:
     """Where agents 0 and 1 change places, agent 0 sees what agent 1 saw, with the first two landmarks exchanged."""
     swapped = next(
