@@ -4,7 +4,7 @@ Colour (Okabe and Ito) and marker are the method; grey lines are the floors; the
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -34,6 +34,8 @@ FLOOR_STYLES: Mapping[str, tuple[Literal["dotted", "dashed", "dashdot"], str]] =
     "centroid": ("dashed", "floor: listener walks to the landmarks' middle"),
     "nearest": ("dashdot", "floor: each agent walks to its nearest landmark"),
 }
+MARKS = 6
+"""On a learning curve."""
 LOWEST, HIGHEST = -0.25, 2.0
 """What is further below random, or so far above the expert, is cut off."""
 
@@ -59,7 +61,7 @@ def scores_figure(summaries: Sequence[Summary]) -> Figure:
             axes.set_visible(False)
         for axes in grid[::columns]:
             axes.set_ylabel("score (0 = random, 1 = expert)")
-        _draw_key(figure, summaries, markers=True)
+        _draw_key(figure, summaries, levels=False)
     return figure
 
 
@@ -75,23 +77,29 @@ def curves_figure(curves: Sequence[Curve], summaries: Sequence[Summary]) -> Figu
     """
     rows = list(dict.fromkeys((summary.env, summary.expert) for summary in summaries))
     numbers = sorted({summary.demonstrations for summary in summaries})
+    played = "; opponents play against each other" if any(summary.is_one_side for summary in summaries) else ""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(max(3.6 * len(numbers), 8), 2.7 * len(rows) + 1.4), layout="constrained")
-        figure.suptitle("Score in training, of opponents against each other (thin: single seeds; thick: their mean)")
+        figure.suptitle(f"Score in training (thin: single seeds; thick: their mean{played})")
         grid = np.asarray(figure.subplots(len(rows), len(numbers), squeeze=False, sharex=True, sharey="row"))
         for (env, expert), of_row in zip(rows, grid, strict=True):
+            of_env = [curve for curve in curves if _what(curve)[:2] == (env, expert)]
+            beside = [summary for summary in summaries if _what(summary)[:2] == (env, expert)]
             for number, axes in zip(numbers, of_row, strict=True):
-                what = (env, expert, number)
-                _draw_curves(axes, [curve for curve in curves if _what(curve) == what])
-                shown = [summary for summary in summaries if _what(summary) == what]
+                shown = [summary for summary in beside if summary.demonstrations == number]
+                axes.set_visible(bool(shown))
+                _draw_curves(axes, [curve for curve in of_env if curve.demonstrations == number])
                 _draw_levels(axes, shown)
-                of_env = [curve for curve in curves if _what(curve)[:2] == what[:2]]
-                _limit(axes, [summary for summary in summaries if _what(summary)[:2] == what[:2]], of_env)
+                _limit(axes, beside, of_env)
                 axes.set_title(f"{_title(env, expert)}\n{counted(number, 'demonstration')}", fontsize=10)
-            of_row[0].set_ylabel("score (0 = random, 1 = expert)")
-        for axes in grid[-1]:
-            axes.set_xlabel("env steps of a seed (millions)")
-        _draw_key(figure, summaries, markers=False)
+            first = next(axes for axes in of_row if axes.get_visible())
+            first.set_ylabel("score (0 = random, 1 = expert)")
+            first.tick_params(labelleft=True)
+        for of_column in grid.T:
+            last = next(axes for axes in of_column[::-1] if axes.get_visible())
+            last.set_xlabel("env steps of a seed (millions)")
+            last.tick_params(labelbottom=True)
+        _draw_key(figure, summaries, levels=True)
     return figure
 
 
@@ -117,11 +125,15 @@ def _draw_scores(axes: Axes, summaries: Sequence[Summary]) -> None:
 
 
 def _draw_curves(axes: Axes, curves: Sequence[Curve]) -> None:
-    for curve in curves:
-        color, *_ = METHODS[curve.method]
-        steps = curve.env_steps / 1e6
+    """Seeds and their mean; marks in turn, so that curves on top of each other are seen as two."""
+    if not curves:
+        axes.text(0.5, 0.5, "no MAGAIL cell", transform=axes.transAxes, ha="center", va="center", color="0.45")
+    for index, curve in enumerate(curves):
+        color, marker, _ = METHODS[curve.method]
+        steps, apart = curve.env_steps / 1e6, max(len(curve.env_steps) // MARKS, 1)
+        marks = {"marker": marker, "markersize": 5, "markevery": (index * apart // len(curves), apart)}
         axes.plot(steps, curve.normalized_return, color=color, linewidth=0.6, alpha=0.35)
-        axes.plot(steps, curve.normalized_return.mean(axis=1), color=color, linewidth=2)
+        axes.plot(steps, curve.normalized_return.mean(axis=1), color=color, linewidth=1.8, **marks)
 
 
 def _draw_levels(axes: Axes, summaries: Sequence[Summary]) -> None:
@@ -152,25 +164,17 @@ def _limit(axes: Axes, summaries: Sequence[Summary], curves: Sequence[Curve] = (
     axes.set_ylim(max(min(-0.03, *finite) - 0.05, LOWEST), min(max(1.08, max(finite) + 0.08), HIGHEST))
 
 
-def _draw_key(figure: Figure, summaries: Sequence[Summary], *, markers: bool) -> None:
-    """What colours and lines mean, below all panels."""
+def _draw_key(figure: Figure, summaries: Sequence[Summary], *, levels: bool) -> None:
+    """What colours and lines mean, below all panels; `levels` where cloning is a line from side to side."""
     shown = {method for summary in summaries for method in summary.scores}
     floors = {name for summary in summaries for name in summary.floors}
     handles = []
     for method, (color, marker, name) in METHODS.items():
         if method in shown:
-            plain = method not in CLONING or markers
-            handles.append(
-                Line2D(
-                    [],
-                    [],
-                    color=color,
-                    marker=marker if markers else "",
-                    linewidth=1.8,
-                    linestyle="solid" if plain else (0, (5, 2)),
-                    label=name if plain else f"{name}, at its end",
-                )
-            )
+            style: dict[str, Any] = {"marker": marker, "label": name}
+            if levels and method in CLONING:
+                style = {"linestyle": (0, (5, 2)), "label": f"{name}, at its end"}
+            handles.append(Line2D([], [], color=color, linewidth=1.8, **style))
     handles.append(Line2D([], [], color="black", linewidth=1, label="expert"))
     for name, (style, label) in FLOOR_STYLES.items():
         if name in floors:

@@ -7,12 +7,12 @@ earns, 1 what the expert earns; where there are opponents, what these two earn o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from experiments.jobs import finished, read_settings
-from experiments.mpe_cells import RETURNS, SYMMETRIC
+from experiments.mpe_cells import RETURNS, SYMMETRIC, Method
 from experiments.mpe_tasks import TASKS
 from experiments.statistics import mean_interval
 from magail_trainer.files import read_arrays
@@ -26,6 +26,9 @@ COLUMNS = (
 )
 FLOOR_COLUMNS = ("env", "expert", "policy", "return", "normalized", "episodes")
 
+FEW_SEEDS = 5
+_OF_FEW = f"Bootstrap intervals of fewer than {FEW_SEEDS} seeds are too short: take them and † as hints."
+_OF_BEHIND = "† does not beat cloning: the interval of the seeds' differences from it is not above 0."
 _OF_SYMMETRIC = (
     "…_symmetric has the images of the demonstrations under symmetries of the env as well, and is compared with "
     "cloning_symmetric."
@@ -159,6 +162,8 @@ class Summary:
     above 0."""
     floors: Mapping[str, float]
     """Their scores, by name."""
+    seeds: int
+    """The fewest that a method has."""
 
     @property
     def is_one_side(self) -> bool:
@@ -178,6 +183,7 @@ def summarise(table: Table, floors: Table) -> list[Summary]:
             {method: _interval(list(by_method[method].values())) for method in sorted(by_method)},
             frozenset(method for method in by_method if _baseline(method) != method and _is_behind(by_method, method)),
             floors_of(floors, key[0], key[1]),
+            min(map(len, by_method.values())),
         )
         for key, by_method in sorted(scores.items(), key=lambda item: (_order(item[0][0], item[0][1]), item[0][2]))
     ]
@@ -195,7 +201,7 @@ def floors_of(floors: Table, env: str, expert: str) -> dict[str, float]:
 
 def markdown(summaries: Sequence[Summary]) -> list[str]:
     """The lines of `table.md`: a Markdown table that reads well as it is, and what the mark means."""
-    methods = list(dict.fromkeys(method for summary in summaries for method in sorted(summary.scores)))
+    methods = [method for method in get_args(Method) if any(method in summary.scores for summary in summaries)]
     rows = [["env", "expert", "demonstrations", *methods, "floors"]]
     for summary in summaries:
         cells = [_show(summary.scores.get(method), behind=method in summary.behind) for method in methods]
@@ -210,7 +216,8 @@ def markdown(summaries: Sequence[Summary]) -> list[str]:
         *lines,
         "",
         "Mean score of the drawn actions over seeds, with its bootstrap 95 % interval: 0 is random, 1 is the expert.",
-        "† does not beat cloning: the interval of the seeds' differences from it is not above 0.",
+        *([_OF_FEW] if any(summary.seeds < FEW_SEEDS for summary in summaries) else []),
+        *([_OF_BEHIND] if any(summary.behind for summary in summaries) else []),
         *([_OF_SYMMETRIC] if any(method.endswith(SYMMETRIC) for method in methods) else []),
     ]
 

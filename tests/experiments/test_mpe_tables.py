@@ -1,6 +1,7 @@
 """The tables and figures of the particle benchmark, from made-up cells."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,18 +64,41 @@ def test_the_mark_is_for_what_does_not_beat_cloning(tmp_path: Path) -> None:
     assert "| 0.50 [0.30, 0.70] |" in line
     assert line.count("†") == 2
     assert "noop 0.20" in line
+    assert "fewer than 5 seeds" in "".join(markdown([summary]))
+    assert not any(
+        line.startswith(("†", "Bootstrap")) for line in markdown([replace(summary, behind=frozenset(), seeds=5)])
+    )
 
 
 def test_figures_take_cells_that_are_missing_and_scores_without_a_scale() -> None:
     score, none = Interval(0.5, 0.4, 0.6), Interval(np.nan, np.nan, np.nan)
     summaries = [
-        Summary("simple_spread", "fixed", 5, {"magail_joint": score}, frozenset(), {"noop": 0.1, "nearest": 0.5}),
-        Summary("simple_spread", "fixed", 50, {"cloning": score, "magail_joint": none}, frozenset(), {"noop": 0.1}),
-        Summary("simple_tag/agent", "scripted", 5, {"cloning": none}, frozenset(), {"noop": np.nan}),
+        Summary("simple_spread", "fixed", 5, {"magail_joint": score}, frozenset(), {"noop": 0.1, "nearest": 0.5}, 5),
+        Summary("simple_spread", "fixed", 50, {"cloning": score, "magail_joint": none}, frozenset(), {"noop": 0.1}, 5),
+        Summary("simple_tag/agent", "scripted", 5, {"cloning": none}, frozenset(), {"noop": np.nan}, 5),
     ]
     steps = np.array([10, 20])
     curve = Curve("simple_spread", "fixed", 5, "magail_joint", steps, steps, np.zeros((2, 3)))
     titles = [axes.get_title(loc="left") for axes in scores_figure(summaries).axes]
     assert titles == ["simple_spread, fixed expert", "simple_tag/agent, scripted expert"]
-    assert len(curves_figure([curve], summaries).axes) == 4
-    assert "nan" in markdown(summaries)[-4]
+    shown = [axes.get_visible() for axes in curves_figure([curve], summaries).axes]
+    assert shown == [True, True, True, False]  # nothing is known of tag at 50 demonstrations
+    assert "nan" in markdown(summaries)[-3]
+
+
+def test_columns_have_one_order_whatever_is_there_first() -> None:
+    score = Interval(0.5, 0.4, 0.6)
+    few = Summary("simple_spread", "fixed", 5, {"magail_joint_symmetric": score}, frozenset(), {}, 5)
+    many = Summary("simple_spread", "fixed", 50, {"cloning_symmetric": score, "cloning": score}, frozenset(), {}, 5)
+    names = [cell.strip() for cell in markdown([few, many])[0].split("|")[4:-2]]
+    assert names == ["cloning", "cloning_symmetric", "magail_joint_symmetric"]
+
+
+def test_curves_on_top_of_each_other_have_marks_in_other_places() -> None:
+    score, steps = Interval(0.5, 0.4, 0.6), np.arange(40)
+    scores = {"magail_joint": score, "magail_per_agent": score}
+    curves = [Curve("simple_spread", "fixed", 5, method, steps, steps, np.zeros((40, 3))) for method in scores]
+    (axes,) = curves_figure(curves, [Summary("simple_spread", "fixed", 5, scores, frozenset(), {}, 3)]).axes
+    means = [line for line in axes.lines if line.get_marker() not in ("None", "")]
+    assert [line.get_marker() for line in means] == ["o", "^"]
+    assert means[0].get_markevery() != means[1].get_markevery()
