@@ -153,9 +153,9 @@ def _symmetries(
     number = len(PLANE) * prod(map(len, swaps))
     if number > MOST_SYMMETRIES:
         raise ValueError(f"there are {number:,} of so many agents and landmarks, expected at most {MOST_SYMMETRIES:,}")
+    together = [{entity: place for swap in kinds for entity, place in swap.items()} for kinds in product(*swaps)]
     found = []
-    for plane, *parts_of_swap in islice(product(PLANE, *swaps), 1, None):
-        swap = {entity: place for part in parts_of_swap for entity, place in part.items()}
+    for plane, swap in islice(product(PLANE, together), 1, None):
         observations, actions = {}, {}
         for agent, labels in layout.items():
             observations[agent] = _rearrangement(labels, layout[swap.get(agent, agent)], plane, swap)

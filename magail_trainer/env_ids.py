@@ -16,7 +16,7 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.env_registry.exceptions import PettingZooRegistryError
 from pettingzoo.utils import aec_to_parallel
 
-from magail_trainer.errors import InputError
+from magail_trainer.errors import InputError, with_arguments
 from magail_trainer.files import plain_json
 from magail_trainer.plain_env import plain
 from magail_trainer.process_env import ProcessVectorEnv
@@ -112,7 +112,7 @@ class EnvEntry:
         try:
             return factory(*args, **self.kwargs)
         except (TypeError, ValueError, AssertionError) as error:
-            raise InputError(f"{self.id} cannot be made with {self.kwargs}: {error}") from error
+            raise InputError(f"{self.id} cannot be made{with_arguments(self.kwargs)}: {error}") from error
 
     def told_from(self, env_id: str | None, kwargs: Any) -> tuple[str, str] | None:
         """The names of another env and of this one; None if both are the same, made with the same arguments.

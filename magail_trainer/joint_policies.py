@@ -10,7 +10,7 @@ from gymnasium.vector.utils import batch_space
 from pettingzoo import ParallelEnv
 
 from magail_trainer.env_ids import EnvEntry
-from magail_trainer.errors import InputError
+from magail_trainer.errors import InputError, with_arguments
 from magail_trainer.trained_policy import TrainedJointPolicy
 from magail_trainer.vector_env import draw_allowed
 
@@ -148,11 +148,14 @@ def make_joint_policy(expert: str, entry: EnvEntry, arguments: dict[str, Any]) -
     if expert not in offered and Path(expert).is_dir():
         return _trained(expert, entry, arguments)
     factory = _find_factory(expert, entry, offered)
+    for name, value in getattr(factory, "keywords", {}).items():  # a functools.partial would let itself be overruled
+        if name in arguments:
+            raise InputError(f"The expert {expert!r} is the one with {name}={value}, not {name}={arguments[name]}.")
     env = entry.make()
     try:
         policy = factory(env, **arguments)
     except (TypeError, ValueError) as error:
-        raise InputError(f"The expert {expert!r} cannot be made with {arguments}: {error}") from error
+        raise InputError(f"The expert {expert!r} cannot be made{with_arguments(arguments)}: {error}") from error
     finally:
         env.close()
     missing = [name for name in ("name", "parameters", "begin", "act") if not hasattr(policy, name)]

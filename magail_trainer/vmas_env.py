@@ -18,7 +18,7 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from pettingzoo import ParallelEnv
 
-from magail_trainer.errors import InputError
+from magail_trainer.errors import InputError, with_arguments
 from magail_trainer.vector_env import Seeds, StepResult, seeds_of
 
 DEFAULTS: dict[str, Any] = {"max_steps": 25, "continuous_actions": False}
@@ -85,7 +85,9 @@ class VmasVectorEnv:
                 self._env = vmas.make_env(scenario, num_envs, seed=seed, terminated_truncated=True, **settings)
         except (TypeError, ValueError, AssertionError, UserWarning) as error:
             reason = str(error).partition(" This will turn")[0]
-            raise InputError(f"The VMAS scenario {scenario} cannot be made with {kwargs}: {reason}") from error
+            raise InputError(
+                f"The VMAS scenario {scenario} cannot be made{with_arguments(kwargs)}: {reason}"
+            ) from error
         self.num_envs = num_envs
         self._random = list(type(self._env).vmas_random_state)
         self.possible_agents = agent_names([agent.name for agent in self._env.agents])

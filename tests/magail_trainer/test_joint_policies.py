@@ -1,9 +1,13 @@
 """Joint policies by name, and the random one."""
 
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from pettingzoo import ParallelEnv
 
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
@@ -48,6 +52,30 @@ def test_an_expert_is_found_by_its_name_or_its_module(expert: str) -> None:
     policy = make_joint_policy(expert, resolve(TOY), {"shift": 2})
     assert isinstance(policy, Signallers)
     assert policy.parameters == {"shift": 2}
+
+
+def entry_with(**experts: Callable[..., Any]) -> EnvEntry:
+    module = ModuleType("toy")
+    vars(module)["EXPERTS"] = experts
+    return EnvEntry("toy", RandomLengthEnv, module=module)
+
+
+def test_an_expert_named_for_its_argument_takes_no_other() -> None:
+    def leaning(env: ParallelEnv, side: str) -> RandomJointPolicy:
+        return RandomJointPolicy(env)
+
+    entry = entry_with(leftmost=partial(leaning, side="left"))
+    assert make_joint_policy("leftmost", entry, {}).name == "random"
+    with pytest.raises(InputError, match="The expert 'leftmost' is the one with side=left, not side=right"):
+        make_joint_policy("leftmost", entry, {"side": "right"})
+
+
+def test_without_arguments_none_are_blamed() -> None:
+    def shy(env: ParallelEnv) -> None:
+        raise ValueError("not today")
+
+    with pytest.raises(InputError, match="The expert 'shy' cannot be made: not today"):
+        make_joint_policy("shy", entry_with(shy=shy), {})
 
 
 def test_random_is_offered_for_every_env() -> None:
