@@ -131,7 +131,7 @@ def _draw_curves(axes: Axes, curves: Sequence[Curve]) -> None:
     for index, curve in enumerate(curves):
         color, marker, _ = METHODS[curve.method]
         steps, apart = curve.env_steps / 1e6, max(len(curve.env_steps) // MARKS, 1)
-        marks = {"marker": marker, "markersize": 5, "markevery": (index * apart // len(curves), apart)}
+        marks: dict[str, Any] = {"marker": marker, "markersize": 5, "markevery": (index * apart // len(curves), apart)}
         axes.plot(steps, curve.normalized_return, color=color, linewidth=0.6, alpha=0.35)
         axes.plot(steps, curve.normalized_return.mean(axis=1), color=color, linewidth=1.8, **marks)
 
@@ -176,9 +176,9 @@ def _draw_key(figure: Figure, summaries: Sequence[Summary], *, levels: bool) -> 
                 style = {"linestyle": (0, (5, 2)), "label": f"{name}, at its end"}
             handles.append(Line2D([], [], color=color, linewidth=1.8, **style))
     handles.append(Line2D([], [], color="black", linewidth=1, label="expert"))
-    for name, (style, label) in FLOOR_STYLES.items():
+    for name, (linestyle, label) in FLOOR_STYLES.items():
         if name in floors:
-            handles.append(Line2D([], [], color="0.45", linewidth=1.2, linestyle=style, label=label))
+            handles.append(Line2D([], [], color="0.45", linewidth=1.2, linestyle=linestyle, label=label))
     figure.legend(
         handles=handles,
         loc="outside lower center",
