@@ -25,6 +25,8 @@ PARTS = {
 """Colour and name, from the bottom of a bar to its top; they come to 1."""
 _LEAST_WIDTH = 3.0
 """Of a panel, in inches: room for its title, however few seeds there are."""
+MOST_COLUMNS = 5
+"""More panels go on in another row."""
 
 
 def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> Figure:
@@ -37,15 +39,20 @@ def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> F
     cells = by_cell(table)
     seeds = max(len(of["seed"]) for of in cells.values())
     with matplotlib.rc_context(STYLE):
-        width = max(0.5 * (seeds + 3), _LEAST_WIDTH) * len(cells) + 1.5
-        figure = Figure(figsize=(max(width, 10), 5), layout="constrained")
+        columns = min(len(cells), MOST_COLUMNS)
+        rows = -(-len(cells) // columns)
+        width = max(0.5 * (seeds + 3), _LEAST_WIDTH) * columns + 1.5
+        figure = Figure(figsize=(max(width, 10), 4 * rows + 1), layout="constrained")
         figure.suptitle("simple_spread, an expert with a hidden coin: which assignment the episodes end in")
-        grid = figure.subplots(1, len(cells), squeeze=False, sharey=True)[0]
-        for axes, ((method, number), of) in zip(grid, cells.items(), strict=True):
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+        for axes in grid[len(cells) :]:
+            axes.set_visible(False)
+        for axes, ((method, number), of) in zip(grid, cells.items(), strict=False):
             _draw_cell(axes, of, expert)
             axes.set_title(f"{METHODS[method][2]},\n{number} demonstrations", fontsize=10)
             axes.set_xlabel(f"seed\n{said_of_signal(of['signal_bits']) if method in OF_SIGNAL else 'no signal'}")
-        grid[0].set_ylabel("share of episodes")
+        for axes in grid[::columns]:
+            axes.set_ylabel("share of episodes")
         handles: list[Patch | Line2D] = [Patch(facecolor=color, label=label) for color, label in PARTS.values()]
         handles.append(Line2D([], [], color="black", linestyle="dotted", label="thirds, as the coin has it"))
         figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)

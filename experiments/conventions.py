@@ -51,13 +51,18 @@ TASK = "spread_coin"
 MEASURES = "conventions.csv"
 ONE_CONVENTION = 0.7
 """A seed has one convention if so large a share of its episodes ends in it."""
+_INDENT = 29
+"""Room for a method and its number of demonstrations."""
 
 
 @dataclass(frozen=True)
 class ConventionsConfig:
     """Learn from an expert with three conventions, and count which of them each seed plays."""
 
-    methods: tuple[Method, ...] = ("cloning", "magail_joint", "magail_per_agent", "cloning_signal", "magail_signal")
+    methods: tuple[Method, ...] = (
+        *("cloning", "magail_joint", "magail_per_agent", "magail_joint_scratch", "magail_per_agent_scratch"),
+        *("cloning_signal", "magail_signal"),
+    )
     """How, as in `python -m experiments.mpe`."""
     demonstrations: int = 200
     """How many episodes of the expert there are."""
@@ -177,21 +182,21 @@ def read_conventions(cells: Path) -> tuple[dict[str, list[Any]], dict[str, list[
 def summary(table: Mapping[str, list[Any]], expert: Mapping[str, list[Any]]) -> list[str]:
     """What the terminal shows: for each method and number of demonstrations, how many seeds have one convention, and
     what all seeds do together."""
-    lines = [f"{'expert':22}{_shares(parts(expert))}"]
+    lines = [f"{'expert':{_INDENT}}{_shares(parts(expert))}"]
     for (method, number), of in by_cell(table).items():
         score, largest = mean_interval(np.asarray(of["normalized_stochastic"])), largest_share(of)
-        lines += [
-            f"{f'{method} {number}':21} {_shares(parts(of))}",
-            f"{'':22}one convention (share of {ONE_CONVENTION} or more) in {int((largest >= ONE_CONVENTION).sum())} of "
-            f"{counted(len(largest), 'seed')}; largest share by seed {' '.join(f'{share:.2f}' for share in largest)}",
-            f"{'':22}entropy of the convention within a seed {_mean(of['entropy']):.2f} nats (three alike: "
+        alone = int((largest >= ONE_CONVENTION).sum())
+        said = [
+            f"one convention (share of {ONE_CONVENTION} or more) in {alone} of {counted(len(largest), 'seed')}; "
+            f"largest share by seed {' '.join(f'{share:.2f}' for share in largest)}",
+            f"entropy of the convention within a seed {_mean(of['entropy']):.2f} nats (three alike: "
             f"{math.log(3):.2f}); score {score.estimate:.2f} [{score.low:.2f}, {score.high:.2f}]",
         ]
         if method in OF_SIGNAL:
-            lines.append(
-                f"{'':22}the signal tells {_mean(of['signal_bits']):.2f} bits of the convention; by seed "
-                f"{' '.join(f'{bits:.2f}' for bits in of['signal_bits'])}"
-            )
+            bits = " ".join(f"{bits:.2f}" for bits in of["signal_bits"])
+            said.append(f"the signal tells {_mean(of['signal_bits']):.2f} bits of the convention; by seed {bits}")
+        lines.append(f"{f'{method} {number}':{_INDENT}}{_shares(parts(of))}")
+        lines += [f"{'':{_INDENT}}{line}" for line in said]
     return lines
 
 

@@ -32,7 +32,8 @@ class MpeConfig:
     """What is learnt. In push and tag the learner plays each side against the scripted expert."""
     methods: tuple[Method, ...] = ("cloning", "magail_joint", "magail_per_agent")
     """How. MAGAIL is as in `magail train --network mlp`, with one discriminator for all agents or one for each. The
-    methods that end in _symmetric are given the demonstrations and their images under symmetries of the env."""
+    methods that end in _symmetric are given the demonstrations and their images under symmetries of the env; those in
+    _scratch clone nothing, and train three times as long; those in _signal share a signal that is inferred."""
     demonstrations: tuple[int, ...] = (5, 10, 50, 200)
     """How many episodes of the expert there are."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)

@@ -37,11 +37,17 @@ Method = Literal[
     "cloning_symmetric",
     "magail_joint_symmetric",
     "magail_per_agent_symmetric",
+    "magail_joint_scratch",
+    "magail_per_agent_scratch",
     "cloning_signal",
     "magail_signal",
 ]
 SYMMETRIC = "_symmetric"
 """The end of the methods that are given the images of the demonstrations under the task's symmetries as well."""
+SCRATCH = "_scratch"
+"""The end of the methods whose policies are taught by discriminators alone: no cloning, before or meanwhile."""
+SCRATCH_FACTOR = 3
+"""They have so many times the epochs, for they start from nothing."""
 OF_SIGNAL = {"cloning_signal": "cloning", "magail_signal": "magail_joint"}
 """The methods whose agents share a signal, and what they are but for that. It has as many values as
 `MagailConfig.signals` says by default: nobody tells how many there are to be found."""
@@ -140,7 +146,8 @@ class Cell:
     def training(self) -> tuple[MagailConfig, int]:
         """The settings of the trainer, and how many updates of cloning there are: those of `magail clone` and `train`.
 
-        MAGAIL differs from the preset in its discriminator, in what task and effort say, and where there is a signal.
+        MAGAIL differs from the preset in its discriminator, in what task and effort say, where there is a signal, and
+        where there is no cloning.
         """
         preset, updates = PRESETS["mlp"], self.effort.cloning_updates
         policy: PolicyStyle = "shared_signal" if self.method in OF_SIGNAL else "independent"
@@ -150,14 +157,17 @@ class Cell:
             command = Clone(entry.id, dataset=Path(), output=Path(), network="mlp").with_preset()
             config = replace(command.settings(entry), policy=policy, share_parameters=share)
             return config, updates or command.updates_on(self._episodes)
-        warm_start = min(preset.warm_start, updates or preset.warm_start)
+        scratch = self.method.endswith(SCRATCH)
+        warm_start = 0 if scratch else min(preset.warm_start, updates or preset.warm_start)
         own = {
             "policy": policy,
             "share_parameters": share,
             "discriminator": "joint" if self.algorithm == "magail_joint" else "per_agent",
-            "epochs": self.effort.epochs or preset.epochs,
+            "epochs": self.effort.epochs or preset.epochs * (SCRATCH_FACTOR if scratch else 1),
             "warm_start": warm_start,
-            "warm_passes": 0 if updates else preset.warm_passes,
+            "warm_passes": 0 if updates or scratch else preset.warm_passes,
+            "warm_critic": 0 if scratch else preset.warm_critic,
+            "cloning": 0.0 if scratch else preset.cloning,
         }
         return replace(preset, **own), warm_start
 
@@ -197,7 +207,7 @@ class Cell:
     @property
     def algorithm(self) -> str:
         """The method, whatever it is given and whatever its agents share."""
-        return OF_SIGNAL.get(self.method, self.method.removesuffix(SYMMETRIC))
+        return OF_SIGNAL.get(self.method, self.method.removesuffix(SYMMETRIC).removesuffix(SCRATCH))
 
     @property
     def _beta(self) -> float:

@@ -24,6 +24,8 @@ METHODS = {
     "cloning_symmetric": ("#D55E00", "D", "behavioural cloning, augmented"),
     "magail_joint_symmetric": ("#56B4E9", "v", "MAGAIL, joint, augmented by symmetries"),
     "magail_per_agent_symmetric": ("#CC79A7", "P", "MAGAIL, per agent, augmented"),
+    "magail_joint_scratch": ("#332288", "<", "MAGAIL, joint, no cloning"),
+    "magail_per_agent_scratch": ("#44AA99", ">", "MAGAIL, per agent, no cloning"),
     "cloning_signal": ("#999933", "*", "behavioural cloning, shared signal"),
     "magail_signal": ("#882255", "X", "MAGAIL, joint, shared signal"),
 }

@@ -194,6 +194,14 @@ def test_by_default_magail_is_the_preset_with_another_discriminator() -> None:
     assert len(jobs_of(MpeConfig())) == 5 + 5 * 3 * 4
 
 
+def test_from_scratch_there_is_no_cloning_and_more_time() -> None:
+    changed = {"warm_start": 0, "warm_passes": 0, "warm_critic": 0, "cloning": 0.0, "discriminator": "per_agent"}
+    expected = replace(PRESETS["mlp"], **changed, epochs=1200)
+    assert Cell("tag", "magail_per_agent_scratch", 5, MpeConfig().effort).training() == (expected, 0)
+    few = Cell("tag", "magail_joint_scratch", 5, EFFORT).training()[0]
+    assert (few.epochs, few.discriminator, few.warm_passes) == (EFFORT.epochs, "joint", 0)
+
+
 @pytest.mark.parametrize("method", ["cloning_symmetric", "magail_joint_symmetric"])
 def test_a_symmetric_cell_is_trained_on_images_as_well(method: Method, tmp_path: Path) -> None:
     cell = Cell("push", method, 2, EFFORT)
