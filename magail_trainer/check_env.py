@@ -84,6 +84,9 @@ def examine(entry: EnvEntry, *, steps: int = 200) -> tuple[list[str], list[str]]
     return lines, refusals
 
 
+_UNLESS = " (training takes that without --allow_variable_horizon only if it is always at the same step)"
+
+
 @dataclass
 class _Played:
     """What was seen while the env was played."""
@@ -103,7 +106,7 @@ class _Played:
         return [
             self._episodes(),
             *([self._endings(agents)] if self.lengths else []),
-            f"agents that leave early: {', '.join(self.leavers) or 'none'}",
+            f"agents that leave early: {', '.join(self.leavers) + _UNLESS if self.leavers else 'none'}",
             f"action masks: {', '.join(self.masked) or 'none'}",
             *(f"{what}s: {_finite(names)}" for what, names in self.not_finite.items()),
         ]

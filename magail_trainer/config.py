@@ -62,8 +62,8 @@ class MagailConfig:
     """Train with expectations over every joint action in place of samples, for one-step envs; then rollout_episodes,
     batch_size and policy_minibatches do not matter."""
     allow_variable_horizon: bool = False
-    """Train although episodes differ in length. The sign of a reward then tells the policies to live longer or shorter,
-    whatever the expert does."""
+    """Train although episodes differ in length, or an agent leaves sooner or later. The sign of a reward then tells the
+    policies to live longer or shorter, whatever the expert does."""
 
     policy: PolicyStyle = "independent"
     """What each agent's policy sees besides its own observation: nothing; a signal drawn for each episode, the same for
@@ -101,7 +101,7 @@ class MagailConfig:
     normalize_advantages: bool = False
     """Scale the advantages of each run to mean 0 and deviation 1."""
     normalize_rewards: bool = False
-    """Scale the rewards of each run to mean 0, and the returns to deviation 1."""
+    """Scale the returns of each run to deviation 1, and the rewards to mean 0 where all lives are equally long."""
     max_grad_norm: float = 0.0
     """Bound on the norm of each run's gradient for policies and critic; 0 for none."""
 

@@ -78,7 +78,7 @@ class PolicyStep:
         if critic is not None:
             lr = torch.full_like(beta, config.lr_critic)
             self._critic_optimizer = RunAdam(critic.parameters(), lr=lr, max_norm=norm)
-        self._return_scale = ReturnScale(config.discount)
+        self._return_scale = ReturnScale(config.discount, centred=not config.allow_variable_horizon)
 
     @property
     def episodes(self) -> slice:
@@ -220,21 +220,27 @@ class PolicyStep:
 
 
 class ReturnScale:
-    """Centres rewards, and divides them by the running deviation of the discounted return, per run and agent."""
+    """Divides rewards by the running deviation of the discounted return, per run and agent.
+
+    They are `centred` before where all lives are equally long. Elsewhere that would be another task: it would make a
+    reward for each step that is lived a reward for none.
+    """
 
     _DECAY = 0.95
 
-    def __init__(self, discount: float) -> None:
-        self._discount, self._square = discount, {}
+    def __init__(self, discount: float, *, centred: bool) -> None:
+        self._discount, self._centred, self._square = discount, centred, {}
 
     def scale(self, rewards: Mapping[str, Float[Tensor, "R B"]], batch: Batch) -> dict[str, Float[Tensor, "R B"]]:
-        """Rewards of mean 0, whose returns have a deviation of about 1."""
+        """Rewards whose returns have a mean square of about 1."""
         return {agent: self._scale(agent, reward, batch) for agent, reward in rewards.items()}
 
     def _scale(self, agent: str, reward: Float[Tensor, "R B"], batch: Batch) -> Float[Tensor, "R B"]:
         weight = batch.weight_of(agent)
-        centred = reward - expected(reward, weight).unsqueeze(-1)
-        by_episode = batch.by_episode(centred * (weight > 0))
+        if self._centred:
+            reward = reward - expected(reward, weight).unsqueeze(-1)
+        reward = reward * (weight > 0)  # the absent earn nothing
+        by_episode = batch.by_episode(reward)
         zero = torch.zeros_like(by_episode)
         returns = generalized_advantage(
             by_episode, zero, zero, zero.bool(), discount=self._discount, gae_lambda=1.0
@@ -242,7 +248,7 @@ class ReturnScale:
         square = expected(returns.square(), weight)
         kept = self._square.get(agent)
         self._square[agent] = square if kept is None else self._DECAY * kept + (1 - self._DECAY) * square
-        return centred * (weight > 0) / (self._square[agent].sqrt().unsqueeze(-1) + 1e-8)  # the absent earn nothing
+        return reward / (self._square[agent].sqrt().unsqueeze(-1) + 1e-8)
 
 
 def _by_episode(values: Float[Tensor, "R B"] | Bool[Tensor, "R B"], batch: Batch) -> Tensor:

@@ -24,6 +24,7 @@ from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
 from magail_trainer.finite_env import FiniteVectorEnv
+from magail_trainer.horizon import FixedHorizon
 from magail_trainer.magail import EpochRecord, Rollouts, magail, reinforcement_learning
 from magail_trainer.models import fit_normalizers, make_critic, make_discriminator, make_policies
 from magail_trainer.rollout import EnumeratedRollouts, SampledRollouts
@@ -60,9 +61,10 @@ class Trainer:
         device: str = "cpu",
         processes: int = 1,
     ) -> None:
+        self._horizon = None
         if trajectories is not None:
             check_same_env(entry, trajectories)
-            check_horizon(trajectories, config)
+            self._horizon = None if config.allow_variable_horizon else FixedHorizon.of(trajectories)
         self.entry, self.runs = entry, runs
         self.config = config = choose_network(entry, config)
         self.device, self._processes = find_device(device), processes
@@ -91,6 +93,7 @@ class Trainer:
         )
         with self._rollouts() as rollouts:
             if self._trajectories is None:
+                config = replace(config, allow_variable_horizon=True)  # the env itself says what a length is worth
                 if config.network != "tabular":
                     self._fit_normalizers(rollouts.collect(self.policies).batch)
                 parts = (self.policies, self.critic, rollouts, beta, config)
@@ -103,7 +106,8 @@ class Trainer:
                 pass
             parts = (self.policies, self.discriminator, self.critic, rollouts, demonstrations, beta, config)
             for record in magail(*parts, contrast=self._contrast(), lr_policy=lr_policy, lr_disc=lr_disc):
-                self._check_horizon(record)
+                if self._horizon is not None:
+                    self._horizon.check(record.rollout.batch)
                 yield record
 
     def clone(self, updates: int) -> Iterator[Tensor]:
@@ -169,13 +173,6 @@ class Trainer:
         if self.critic is not None:
             fit_normalizers(self.critic, batch)
 
-    def _check_horizon(self, record: EpochRecord) -> None:
-        """Refuse the first rollout with episodes of unequal length."""
-        batch = record.rollout.batch
-        if record.epoch == 1 and batch.num_steps > 1 and not self.config.allow_variable_horizon:
-            lengths = (batch.weight > 0).unflatten(1, (-1, batch.num_steps)).sum(-1)
-            _refuse_variable_horizon("The learner's", int(lengths.min()), int(lengths.max()))
-
     @property
     def modules(self) -> dict[str, nn.Module]:
         """What a checkpoint holds."""
@@ -231,25 +228,6 @@ def choose_network(entry: EnvEntry, config: MagailConfig) -> MagailConfig:
     if config.network != "auto":
         return config
     return replace(config, network="tabular" if suits_tables(entry) else "mlp")
-
-
-def check_horizon(trajectories: Trajectories, config: MagailConfig) -> None:
-    """Refuse demonstrations of unequal length, unless they are allowed.
-
-    Raises:
-        InputError: they are of unequal length.
-    """
-    if not config.allow_variable_horizon:
-        _refuse_variable_horizon("The expert's", int(trajectories.lengths.min()), int(trajectories.lengths.max()))
-
-
-def _refuse_variable_horizon(whose: str, shortest: int, longest: int) -> None:
-    if shortest < longest:
-        raise InputError(
-            f"{whose} episodes have from {shortest} to {longest} steps. Adversarial imitation then rewards the length "
-            "by itself: a reward that is always positive tells the policies to live long, a negative one to end soon. "
-            "Make the env's episodes equally long, or add --allow_variable_horizon."
-        )
 
 
 def check_same_env(entry: EnvEntry, trajectories: Trajectories) -> None:

@@ -178,7 +178,7 @@ def test_episodes_of_unequal_length_are_refused_and_allowed_on_request() -> None
     dataset = clock_dataset(entry)
     with pytest.raises(InputError) as refusal:
         Trainer(entry, dataset, seeded(0), SMALL)
-    assert str(refusal.value) == "The expert's episodes have from 1 to 4 steps." + VARIABLE
+    assert str(refusal.value) == "The episodes last from 1 to 4 steps for the expert." + VARIABLE
     lengths = []
     for episode in range(SMALL.rollout_episodes):
         env = entry.make()
@@ -187,7 +187,8 @@ def test_episodes_of_unequal_length_are_refused_and_allowed_on_request() -> None
     longest, equal = max(lengths), dataset[:1]
     with pytest.raises(InputError) as refusal:
         list(Trainer(entry, equal, seeded(0), SMALL).train())
-    assert str(refusal.value) == f"The learner's episodes have from 1 to {longest} steps." + VARIABLE
+    played = f"from 1 to {longest} steps for the learner and {equal.lengths[0]} for the expert."
+    assert str(refusal.value) == f"The episodes last {played}" + VARIABLE
     state = trained(entry, dataset, seeded(0, 1), replace(SMALL, allow_variable_horizon=True))
     assert all(values.isfinite().all() for values in state.values())
     assert list(Trainer(entry, None, seeded(0), SMALL).train())  # own rewards may come in any length

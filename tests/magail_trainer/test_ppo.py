@@ -175,7 +175,7 @@ def test_an_advantage_is_measured_by_weights_and_normalised_for_each_agent() -> 
 def test_rewards_are_centred_and_scaled_by_the_deviation_of_the_return() -> None:
     batch = some_rollout().batch
     reward = torch.tensor([[3.0, 1.0, 2.0, 2.0, 2.0, 50.0, 2.0, 2.0, 50.0]])  # of mean 2 without what pads
-    scaled = ReturnScale(1.0).scale({"a": reward, "b": reward}, batch)
+    scaled = ReturnScale(1.0, centred=True).scale({"a": reward, "b": reward}, batch)
     # Centred 1, -1, 0, …: the returns to go are 0, -1, 0, …, whose mean square is 1/7.
     present = batch.weight[0] > 0
     expected = torch.tensor([1.0, -1, 0, 0, 0, 0, 0]) * math.sqrt(7)
@@ -184,7 +184,7 @@ def test_rewards_are_centred_and_scaled_by_the_deviation_of_the_return() -> None
 
 
 def test_the_scale_runs_slowly() -> None:
-    batch, scale = some_rollout().batch, ReturnScale(0.0)
+    batch, scale = some_rollout().batch, ReturnScale(0.0, centred=True)
     signs = torch.tensor([[1.0, -1.0, 1.0, -1.0, 1.0, 0.0, -1.0, 0.0, 0.0]])  # mean 0, mean square 6/7
     first = scale.scale({"a": signs}, batch)["a"]
     second = scale.scale({"a": 10 * signs}, batch)["a"]
