@@ -15,6 +15,7 @@ from matplotlib.ticker import NullLocator
 
 from experiments.figures import STYLE
 from experiments.mpe_tables import Curve, Summary
+from experiments.statistics import mean_band
 from magail_trainer.command_line import counted
 
 METHODS = {
@@ -70,7 +71,7 @@ def scores_figure(summaries: Sequence[Summary]) -> Figure:
 def curves_figure(curves: Sequence[Curve], summaries: Sequence[Summary]) -> Figure:
     """The score in training against env steps: a row for each env and expert, a column for each number of them.
 
-    Thin lines are seeds, the thick one is their mean; the dashed line is where cloning ends. Where there are opponents,
+    A line is the mean over seeds, with its interval; the dashed line is where cloning ends. Where there are opponents,
     cloning and floors have no lines: they were scored against the expert, the learner in training against itself.
 
     Args:
@@ -82,7 +83,7 @@ def curves_figure(curves: Sequence[Curve], summaries: Sequence[Summary]) -> Figu
     played = "; opponents play against each other" if any(summary.is_one_side for summary in summaries) else ""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(max(3.6 * len(numbers), 8), 2.7 * len(rows) + 1.4), layout="constrained")
-        figure.suptitle(f"Score in training (thin: single seeds; thick: their mean{played})")
+        figure.suptitle(f"Score in training (mean over seeds, bootstrap 95 % interval{played})")
         grid = np.asarray(figure.subplots(len(rows), len(numbers), squeeze=False, sharex=True, sharey="row"))
         for (env, expert), of_row in zip(rows, grid, strict=True):
             of_env = [curve for curve in curves if _what(curve)[:2] == (env, expert)]
@@ -127,14 +128,14 @@ def _draw_scores(axes: Axes, summaries: Sequence[Summary]) -> None:
 
 
 def _draw_curves(axes: Axes, curves: Sequence[Curve]) -> None:
-    """Seeds and their mean; marks in turn, so that curves on top of each other are seen as two."""
+    """Means with their intervals; marks in turn, so that curves on top of each other are seen as two."""
     if not curves:
         axes.text(0.5, 0.5, "no MAGAIL cell", transform=axes.transAxes, ha="center", va="center", color="0.45")
     for index, curve in enumerate(curves):
         color, marker, _ = METHODS[curve.method]
         steps, apart = curve.env_steps / 1e6, max(len(curve.env_steps) // MARKS, 1)
         marks: dict[str, Any] = {"marker": marker, "markersize": 5, "markevery": (index * apart // len(curves), apart)}
-        axes.plot(steps, curve.normalized_return, color=color, linewidth=0.6, alpha=0.35)
+        axes.fill_between(steps, *mean_band(curve.normalized_return), color=color, alpha=0.25, linewidth=0)
         axes.plot(steps, curve.normalized_return.mean(axis=1), color=color, linewidth=1.8, **marks)
 
 

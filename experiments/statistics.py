@@ -5,7 +5,7 @@ in β share their noise; the bootstrap starts from the same stream on every call
 """
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, bootstrap
 
 from magail_trainer.statistics import Array, Interval, bootstrap_interval, interquartile_mean
 
@@ -19,6 +19,24 @@ def mean_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0)
     Raises ValueError if there are no values or one of them is not finite.
     """
     return bootstrap_interval(values, np.mean, confidence=confidence, rng_seed=rng_seed)
+
+
+def mean_band(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> tuple[Array, Array]:
+    """The ends of `mean_interval` for each of K rows at once, values `[K, S]`: `[K]` each.
+
+    All rows draw the same seeds, as is right for one curve. A row with a value that is not finite has NaN.
+    """
+    finite = np.asarray(np.isfinite(values).all(axis=1))
+    resampled = bootstrap(
+        (np.where(finite[:, np.newaxis], values, 0.0),),
+        np.mean,
+        axis=-1,
+        method="percentile",
+        confidence_level=confidence,
+        rng=rng_seed,
+    )
+    low, high = (np.where(finite, end, np.nan) for end in resampled.confidence_interval)
+    return low, high
 
 
 def iqm_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> Interval:

@@ -130,3 +130,13 @@ def test_impossible_counts_are_refused(successes: int, trials: int) -> None:
     for function in (statistics.share_interval, statistics.fair_coin_p_value):
         with pytest.raises(ValueError, match=r"trial|must"):
             function(successes, trials)
+
+
+def test_a_band_is_the_interval_of_every_row() -> None:
+    values = np.random.default_rng(0).normal(size=(4, 5))
+    values[2] = 1.5
+    values[3, 0] = np.nan
+    low, high = statistics.mean_band(values)
+    for row in range(3):
+        np.testing.assert_allclose((low[row], high[row]), statistics.mean_interval(values[row])[1:], atol=0.02)
+    assert np.isnan([low[3], high[3]]).all()
