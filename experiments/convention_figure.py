@@ -25,7 +25,7 @@ PARTS = {
 """Colour and name, from the bottom of a bar to its top; they come to 1."""
 _LEAST_WIDTH = 3.0
 """Of a panel, in inches: room for its title, however few seeds there are."""
-MOST_COLUMNS = 5
+MOST_COLUMNS = 4
 """More panels go on in another row."""
 
 

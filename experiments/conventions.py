@@ -10,15 +10,18 @@ them, or mix agent by agent and bump into itself; a return does not tell which, 
 Agents that share a signal can play all three: the methods that end in `_signal`. No demonstration tells the coin, and
 nobody tells that it has three sides: the signal has four values. What was measured, 200 demonstrations:
 
-- Expectation maximisation by the perceptrons while they are cloned does not find the coin: naming each value of the
-  signal after the coin that most of its episodes have, 0.38 to 0.41 of the episodes are named right (3 seeds, after
-  1200 updates; chance gives about as much). By then they know the episodes by heart, and any split serves.
-- Linear policies and annealing (`magail_trainer.signal_inference`) name 0.975 to 0.995 of them right, in 5 of 5 seeds.
-- Cloning then scores 0.68, near the 0.71 of cloning that is told the coin itself (3 seeds each). MAGAIL, which starts
-  from a tenth of cloning's updates, scores less, 0.61: no more than the floor `nearest`, whose agents collide.
-- It takes enough demonstrations: of 100, linear policies name 0.60 to 0.68 right, of 50 0.56 to 0.64 (3 seeds). A
-  signal of two values is too few for three conventions: it names 0.63 to 0.67 of 200 right (3 seeds), two of three.
-- Without a signal MAGAIL mixes the conventions as cloning does and collapses to none of them (3 seeds).
+- Linear policies and annealing (`magail_trainer.signal_inference`) name 0.975 to 0.995 of the episodes right, in 5 of
+  5 seeds, if each value of the signal is named after the coin that most of its episodes have. Perceptrons that are to
+  find the coin while they are cloned do not (0.41 at most, as by chance): they learn the episodes by heart, and any
+  split serves.
+- Cloning then scores 0.70, in place of 0.41 without a signal. MAGAIL, which starts from a tenth of cloning's updates,
+  scores a little less, 0.67 (3 seeds each).
+- It takes enough demonstrations: of 100, linear policies name 0.60 to 0.68 right, of 50 0.56 to 0.64 (5 seeds). A
+  signal of two values is too few for three conventions: it names 0.63 to 0.67 of 200 right, two of three.
+- Without a signal MAGAIL with its warm start and its cloning term stays where cloning is, and mixes all conventions.
+  From scratch (`_scratch`: neither of them, three times the epochs) a joint discriminator breaks the symmetry: the
+  largest shares of three seeds are 0.50, 0.31 and 0.65, the smallest 0.02, 0.05 and 0.01, and two agents meet in 0.27
+  of the episodes. Discriminators of single agents break it less (0.24, 0.18, 0.30), and two meet in 0.37.
 """
 
 import math

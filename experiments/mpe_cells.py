@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from experiments.mpe_experts import VERSION
 from experiments.mpe_tasks import TASKS, reference_returns
 from experiments.mpe_training import clone, side_returns, train
 from magail_trainer.cli_train import Clone
@@ -101,7 +102,10 @@ class References:
     def settings(self) -> dict[str, Any]:
         """Task and episodes."""
         episodes = self.effort.eval_episodes * REFERENCE_FACTOR
-        return {"kind": "references", "task": self.task, "episodes": episodes, "evaluation_seed": EVALUATION_SEED}
+        return {
+            **{"kind": "references", "task": self.task, "experts": VERSION},
+            **{"episodes": episodes, "evaluation_seed": EVALUATION_SEED},
+        }
 
     def fill(self, folder: Path) -> str:
         """Play them all and write their table."""
@@ -134,6 +138,7 @@ class Cell:
             training = {name: value for name, value in training.items() if name in heeded}
         described = {
             "kind": "cell",
+            "experts": VERSION,
             **{name: getattr(self, name) for name in ("task", "method", "demonstrations")},
             **{name: getattr(self.effort, name) for name in ("seeds", "eval_episodes")},
             **{"demonstration_seed": DEMONSTRATION_SEED, "evaluation_seed": EVALUATION_SEED},

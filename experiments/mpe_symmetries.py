@@ -28,7 +28,7 @@ PLANE: tuple[FloatArray, ...] = tuple(
 )
 """`[2, 2]` each: the rotations by quarters and the reflections; the first one changes nothing."""
 
-MOST_SYMMETRIES = 200_000
+MOST_SYMMETRIES = 50_000
 """More of one env are refused: each takes some kilobytes, and no episode has so many images."""
 
 Label = tuple[str, str, int]

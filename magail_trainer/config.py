@@ -131,7 +131,8 @@ class MagailConfig:
     """Adam's learning rate for cloning."""
     cloning: float = 0.0
     """Weight of the cloning loss during MAGAIL for every 100 demonstrations. The more of them there are, the more is
-    known for sure, and the less is learnt by heart."""
+    known for sure, and the less is learnt by heart. With 4, its gradient on simple_spread is a fifth of the rest's for
+    10 demonstrations, about as large for 50, and six times as large for 200, where MAGAIL is mostly cloning."""
 
     def __post_init__(self) -> None:
         for name in _AT_LEAST_ONE:
@@ -206,7 +207,7 @@ PRESETS: Mapping[str, MagailConfig] = {
         max_grad_norm=0.5,
         disc_updates=5,
         gradient_penalty=0.02,
-        warm_start=200,  # few: a policy that is sure of what it learnt by heart explores no more
+        warm_start=200,  # few: of ten demonstrations, a policy that has learnt them by heart explores no more
         warm_passes=32,  # no more than the 200 updates take on 200 demonstrations, more on augmented ones
         warm_critic=10,
         lr_cloning=3e-3,

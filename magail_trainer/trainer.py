@@ -118,7 +118,8 @@ class Trainer:
         return self._clone(demonstrations, updates)
 
     def _clone(self, demonstrations: Demonstrations | ExactDemonstrations, updates: int) -> Iterator[Tensor]:
-        if self.config.policy == "shared_signal" and self.config.signal_starts > 0:
+        cloned = updates > 0 or self.config.cloning > 0
+        if self.config.policy == "shared_signal" and self.config.signal_starts > 0 and cloned:
             seeds = self.runs.seed.tolist()
             inferred = infer_signal(demonstrations.all, self.codes, self.config, seeds=seeds)
             demonstrations.reveal(inferred.signal)

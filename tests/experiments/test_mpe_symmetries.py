@@ -174,8 +174,8 @@ def test_other_numbers_of_agents(number: int, count: int) -> None:
 
 
 def test_a_family_too_large_is_refused_before_it_is_made() -> None:
-    entry = replace(TASKS["spread_cheapest"].entry, kwargs={"N": 6})
-    with pytest.raises(InputError, match=r"there are 4,147,200 of so many agents .*, expected at most 200,000"):
+    entry = replace(TASKS["spread_cheapest"].entry, kwargs={"N": 5})
+    with pytest.raises(InputError, match=r"there are 115,200 of so many agents .*, expected at most 50,000"):
         find_symmetries("experiments.mpe_symmetries:simple_spread_any_landmark", entry)
 
 

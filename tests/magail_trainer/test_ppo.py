@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -252,6 +253,18 @@ def test_the_learning_rates_and_the_bonus_fall_in_a_line_and_cloning_stays(monke
     assert step._critic_optimizer.steps[0][1] == 1  # type: ignore[attr-defined]
     assert step._optimizer.settings == {"max_norm": 0.7}  # type: ignore[attr-defined]
     assert values.keys() == {"a", "b"}
+
+
+def test_the_cloning_term_is_in_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("magail_trainer.policy_step.RunAdam", Spy)
+    policies, rollout, losses = tables(), some_rollout(), []
+    for cloning in (0.0, 3.0):
+        config = replace(REINFORCE, clip=0.2, policy_epochs=2, policy_minibatches=3, cloning=cloning)
+        step = step_of(config, None, policies)
+        step.update(rollout, rollout.env_rewards, epoch=1, demonstrations=Expert(rollout.batch))
+        losses.append([loss for loss, _ in step._optimizer.steps])  # type: ignore[attr-defined]
+    assert len(losses[0]) == 2 * 3
+    assert np.subtract(*reversed(losses)) == pytest.approx(3.0 * cloning_loss(policies, rollout.batch).item(), rel=1e-4)
 
 
 @pytest.mark.parametrize(("minibatches", "expected"), [(1, [3]), (2, [2, 1]), (3, [1, 1, 1]), (5, [1, 1, 1])])
