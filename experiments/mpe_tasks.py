@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from magail_trainer.config import MagailConfig
+from magail_trainer.cross_play import side_mean
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.evaluation import TEAM
@@ -34,7 +35,7 @@ class Side:
         """
         if not self.agents:
             return sum(returns.values())
-        return sum(returns[agent] for agent in self.agents) / len(self.agents)
+        return side_mean(returns, self.agents)
 
 
 @dataclass(frozen=True)

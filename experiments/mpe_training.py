@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from experiments.mpe_tasks import Task
 from magail_trainer.cross_play import cross_play
-from magail_trainer.evaluation import evaluate
+from magail_trainer.evaluation import TEAM, evaluate
+from magail_trainer.scores import LEARNER
 from magail_trainer.store import History
 from magail_trainer.trained_runs import TrainedRuns
 from magail_trainer.trainer import Trainer
@@ -71,13 +72,9 @@ def side_returns(task: Task, trained: TrainedRuns, *, episodes: int, seed: int) 
     else:
         played = evaluate(trained, episodes=episodes, seed=seed)
         labels = [task.sides[0]] * len(trained.runs)
-    table: dict[str, list[Any]] = {"env": [side.label for side in labels], "seed": list(played["seed"])}
-    for column, prefix in (("return_stochastic", "return_"), ("return_argmax", "greedy_return_")):
-        by_agent = {agent: played[f"{prefix}{agent}"] for agent in trained.codes.actions}
-        table[column] = [
-            side.earned({agent: values[row] for agent, values in by_agent.items()}) for row, side in enumerate(labels)
-        ]
-    return table
+    who = LEARNER if task.is_competitive else TEAM
+    earned = {"return_stochastic": played[f"return_{who}"], "return_argmax": played[f"greedy_return_{who}"]}
+    return {"env": [side.label for side in labels], "seed": list(played["seed"]), **earned}
 
 
 def _steps(weight: Tensor) -> int:

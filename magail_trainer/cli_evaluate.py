@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Play trained policies in their environment, each run by itself, or against other players."""
+    """Play trained policies in their environment, each run by itself, or against other players.
+
+    Scores are returns on a scale where 0 is what the random joint policy earns, and 1 what the expert earns. Against
+    opponents the learner earns the mean over the agents of its side; 0 and 1 are what the random joint policy and the
+    opponents' own earn on that side against the opponents, with chance of their own.
+    """
 
     run: tyro.conf.Positional[Path]
     """The folder that train or clone made."""
@@ -30,7 +35,8 @@ class Evaluate:
     dataset: Path | None = None
     """The expert's episodes, whose mean return is a score of 1; by default those that the run was trained on."""
     opponents: str = ""
-    """Let this joint policy play the agents that are not on the --side: named as for record --expert."""
+    """Let this joint policy play the agents that are not on the --side: named as for record --expert. Playing the side
+    too, it scores 1."""
     opponent_args: tuple[str, ...] = ()
     """NAME=VALUE pairs to make the opponents with."""
     side: tuple[str, ...] = ()
@@ -65,7 +71,7 @@ class Evaluate:
             if given and not self.opponents:
                 raise InputError(f"{flag} {' '.join(given)} needs --opponents, which names who plays against the run.")
         if self.opponents and self.dataset is not None:
-            raise InputError("--dataset is for scores, which there are not with --opponents; leave one of them out.")
+            raise InputError("--dataset names whose score is 1, and so does --opponents; leave one of them out.")
         if self.output is not None:
             if self.output.is_dir():
                 raise InputError(f"{str(self.output)!r} is a folder; expected the name of a CSV file.")
@@ -84,35 +90,37 @@ class Evaluate:
             expert, source = Trajectories.load(self.dataset), str(self.dataset)
         reference = None
         if expert is not None:
-            reference = make_reference(trained, expert, episodes=self.episodes, seed=self.seed)
-        columns = evaluate(trained, episodes=self.episodes, seed=self.seed, processes=self.processes)
+            reference = make_reference(trained, expert, **self._how())
+        columns = evaluate(trained, **self._how())
         if reference is None:
             return columns, [f"No scores: {source} (--dataset names one whose expert is a score of 1)."]
-        return add_scores(columns, reference), _explain(reference, display_path(source))
+        ends = ("the random joint policy", f"the expert of {display_path(source)}")
+        return add_scores(columns, reference), _explain(reference, ends)
 
     def _play_opponents(self, trained: "TrainedRuns") -> tuple[dict[str, list], list[str]]:
-        """The runs against the opponents: the table, and what the opponents earn among themselves."""
-        from magail_trainer.cross_play import choose_sides, cross_play
+        """The runs against the opponents: the table, with scores where random and opponents differ, and remarks."""
+        from magail_trainer.cross_play import add_side_scores, choose_sides, cross_play, make_side_reference
         from magail_trainer.joint_policies import make_joint_policy
-        from magail_trainer.scores import played_returns
 
         sides = choose_sides(list(trained.codes.actions), self.side)
         arguments = key_values(self.opponent_args, flag="--opponent-args")
-        opponents = make_joint_policy(self.opponents, trained.entry, arguments)
-        alone = played_returns(trained.entry, opponents, episodes=self.episodes, seed=self.seed)
-        columns = cross_play(trained, opponents, sides=sides, episodes=self.episodes, seed=self.seed)
-        among = ", ".join(f"{agent} {alone[agent]:.4f}" for agent in trained.codes.actions)
-        return columns, [f"Return with {self.opponents} for all agents: {among}."]
+        expert, opponents = (make_joint_policy(self.opponents, trained.entry, arguments) for _ in range(2))
+        reference = make_side_reference(trained.entry, expert, opponents, sides=sides, **self._how())
+        columns = cross_play(trained, opponents, sides=sides, **self._how())
+        who = display_path(self.opponents)
+        return add_side_scores(columns, reference), _explain(
+            reference, (f"the random joint policy against {who}", f"{who} against {who}")
+        )
+
+    def _how(self) -> dict[str, int]:
+        return {"episodes": self.episodes, "seed": self.seed, "processes": self.processes}
 
 
-def _explain(reference: "Reference", source: str) -> list[str]:
-    """What the scores mean, and which agents have none."""
+def _explain(reference: "Reference", players: tuple[str, str]) -> list[str]:
+    """What the scores mean, and which agents or sides have none; `players` are who scores 0 and who 1."""
     ends = [
         f"{number} is {who} ({', '.join(f'{name} {value:.4f}' for name, value in returns.items())})"
-        for number, who, returns in (
-            (0, "the random joint policy", reference.random),
-            (1, f"the expert of {source}", reference.expert),
-        )
+        for number, (who, returns) in enumerate(zip(players, (reference.random, reference.expert), strict=True))
     ]
     without = [name for name in reference.random if not reference.has_span(name)]
     why = "random and expert earn the same, or are less than three standard errors apart"

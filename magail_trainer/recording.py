@@ -21,7 +21,13 @@ _PACKAGES = ("gymnasium", "numpy", "pettingzoo")
 
 
 def record(
-    env: EnvEntry | str, joint_policy: JointPolicy, *, episodes: int, seed: int, num_envs: int | None = None
+    env: EnvEntry | str,
+    joint_policy: JointPolicy,
+    *,
+    episodes: int,
+    seed: int,
+    num_envs: int | None = None,
+    processes: int = 1,
 ) -> Trajectories:
     """Play whole episodes and return them in order.
 
@@ -33,6 +39,7 @@ def record(
         seed: decides the resets of the env and all that the policy draws.
         num_envs: copies played side by side; by default 1024 of a native vector env and one of any other. Copy e
             plays episodes e, e + num_envs, …, so that long episodes are not crowded out by short ones.
+        processes: how many step the copies of an env that has no vectorised form of its own; they change nothing else.
 
     Agents that leave before the others stay in the arrays, see `Trajectories.active`.
 
@@ -55,7 +62,7 @@ def record(
     )
     single.close()
     default_copies = _NATIVE_COPIES if entry.has_native_vector_env else 1
-    vector_env = entry.make_vector(min(episodes, num_envs or default_copies))
+    vector_env = entry.make_vector(min(episodes, num_envs or default_copies), processes=processes)
     joint_policy.begin(episodes, stream(seed, "joint policy"))
     try:
         return _assemble(origin, *_play(vector_env, joint_policy, episodes, seed))

@@ -21,7 +21,11 @@ from magail_trainer.trajectories import Trajectories, read_manifest
 _SAME = 1e-9
 _ERRORS_APART = 3
 _ONE_BY_ONE = 32  # copies of an env that has no vectorised form of its own
-_POLICIES = {"sampled": "", "greedy": "greedy_"}
+POLICIES = {"sampled": "", "greedy": "greedy_"}
+"""Ways of acting, and what the columns of a table begin with that are of them."""
+
+LEARNER = "learner"
+"""In tables of cross-play, the mean over the agents that the learner plays."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +50,25 @@ class Reference:
         return (np.asarray(values, dtype=np.float64) - self.random[name]) / span
 
 
-def played_returns(entry: EnvEntry, policy: JointPolicy, *, episodes: int, seed: int) -> dict[str, float]:
+def play(entry: EnvEntry, policy: JointPolicy, *, episodes: int, seed: int, processes: int = 1) -> Trajectories:
+    """Record a joint policy for its returns, in as many copies of the env as are fast.
+
+    Raises:
+        InputError: a number out of range.
+    """
+    copies = None if entry.has_native_vector_env else _ONE_BY_ONE
+    return record(entry, policy, episodes=episodes, seed=seed, num_envs=copies, processes=processes)
+
+
+def played_returns(
+    entry: EnvEntry, policy: JointPolicy, *, episodes: int, seed: int, processes: int = 1
+) -> dict[str, float]:
     """The mean return of each agent, and of the team, when a joint policy plays.
 
     Raises:
         InputError: a number out of range.
     """
-    return mean_returns(_recorded(entry, policy, episodes=episodes, seed=seed))
-
-
-def _recorded(entry: EnvEntry, policy: JointPolicy, *, episodes: int, seed: int) -> Trajectories:
-    copies = None if entry.has_native_vector_env else _ONE_BY_ONE
-    return record(entry, policy, episodes=episodes, seed=seed, num_envs=copies)
+    return mean_returns(play(entry, policy, episodes=episodes, seed=seed, processes=processes))
 
 
 def mean_returns(trajectories: Trajectories) -> dict[str, float]:
@@ -67,15 +78,19 @@ def mean_returns(trajectories: Trajectories) -> dict[str, float]:
 
 
 def standard_errors(trajectories: Trajectories) -> dict[str, float]:
-    """Of `mean_returns`, from the spread over episodes; 0 of a single episode, which has none."""
+    """Of `mean_returns`, from the spread over episodes."""
     returns = {**trajectories.returns, TEAM: np.sum(list(trajectories.returns.values()), axis=0)}
-    episodes = len(trajectories)
-    if episodes == 1:
-        return dict.fromkeys(returns, 0.0)
-    return {name: float(values.std(ddof=1) / np.sqrt(episodes)) for name, values in returns.items()}
+    return {name: standard_error(values) for name, values in returns.items()}
 
 
-def make_reference(trained: TrainedRuns, expert: Trajectories, *, episodes: int, seed: int) -> Reference:
+def standard_error(values: NDArray[Any]) -> float:
+    """Of the mean of values `[S]`, from their spread; 0 of a single one, which has none."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def make_reference(
+    trained: TrainedRuns, expert: Trajectories, *, episodes: int, seed: int, processes: int = 1
+) -> Reference:
     """Play the random joint policy in the env of the runs, and look up what the expert earned.
 
     Raises:
@@ -83,7 +98,7 @@ def make_reference(trained: TrainedRuns, expert: Trajectories, *, episodes: int,
     """
     check_same_env(trained.entry, expert)
     random = make_joint_policy("random", trained.entry, {})
-    played = _recorded(trained.entry, random, episodes=episodes, seed=seed)
+    played = play(trained.entry, random, episodes=episodes, seed=seed, processes=processes)
     errors = standard_errors(played), standard_errors(expert)
     span_error = {name: float(np.hypot(error, errors[1][name])) for name, error in errors[0].items()}
     return Reference(mean_returns(played), mean_returns(expert), span_error)
@@ -113,7 +128,7 @@ def add_scores(columns: Mapping[str, list], reference: Reference) -> dict[str, l
     if not any(reference.has_span(name) for name in reference.random):
         return dict(columns)
     scored: dict[str, list] = {}
-    for prefix in _POLICIES.values():
+    for prefix in POLICIES.values():
         for name in reference.random:
             values = columns[f"{prefix}return_{name}"]
             scored[f"{prefix}score_{name}"] = reference.scores(values, name).tolist()
@@ -125,19 +140,20 @@ def summarise(columns: Mapping[str, list]) -> dict[str, list]:
     """Over seeds: the interquartile mean of what each β earned, with its bootstrap 95 % interval.
 
     Args:
-        columns: of `evaluate`, with scores or without; or of `cross_play`.
+        columns: of `evaluate` or `cross_play`, with scores or without.
 
     Returns:
-        a table, a row for each β (and side), way of acting and agent: beta, actions, agent, return, and its interval;
-        and the same of the score, where there is one.
+        a table, a row for each β (and side), way of acting and agent (of cross-play, the learner): beta, actions,
+        agent, return, and its interval; and the same of the score, where there is one.
     """
     keys = [name for name in ("side", "beta") if name in columns]
-    names = [name.removeprefix("return_") for name in columns if name.startswith("return_")]
+    everybody = [name.removeprefix("return_") for name in columns if name.startswith("return_")]
+    names = [LEARNER] if LEARNER in everybody else everybody
     groups = list(zip(*(columns[key] for key in keys), strict=True))
     table: dict[str, list] = {name: [] for name in (*keys, "actions", "agent")}
     for group in dict.fromkeys(groups):
         members = [index for index, other in enumerate(groups) if other == group]
-        for actions, prefix in _POLICIES.items():
+        for actions, prefix in POLICIES.items():
             for name in names:
                 row = dict(zip(keys, group, strict=True)) | {"actions": actions, "agent": name}
                 for measure in ("return", "score"):

@@ -22,9 +22,10 @@ from experiments.jobs import check_finished, finished, read_settings, run_job, r
 from experiments.mpe import QUICK, MpeConfig, jobs_of
 from experiments.mpe_cells import COPIES, EVALUATION_SEED, RETURNS, Cell, Effort, Method, References, job_of
 from experiments.mpe_report import write_report
-from experiments.mpe_tasks import TASKS, Side
+from experiments.mpe_tasks import TASKS, Side, reference_returns
 from experiments.mpe_training import side_returns
 from magail_trainer.config import PRESETS
+from magail_trainer.cross_play import make_side_reference
 from magail_trainer.errors import InputError
 from magail_trainer.recording import record
 from magail_trainer.store import read_config
@@ -112,6 +113,16 @@ def test_a_cell_is_a_run_folder_that_says_how_it_was_made(small: Path) -> None:
     rows = rows_of(folder / RETURNS)
     assert again["env"] == [row["env"] for row in rows]
     assert again["return_argmax"] == [float(row["return_argmax"]) for row in rows]
+
+
+def test_a_competitive_task_is_scored_as_magail_evaluate_scores_it() -> None:
+    task = TASKS["tag"]
+    how, sides = {"episodes": 20, "seed": EVALUATION_SEED}, [side.agents for side in task.sides]
+    reference = make_side_reference(task.entry, task.player("expert"), task.player("expert"), sides=sides, **how)
+    table = reference_returns(task, **how)
+    for policy, ends in (("random", reference.random), ("expert", reference.expert)):
+        earned = [value for value, name in zip(table["return"], table["policy"], strict=True) if name == policy]
+        assert earned == pytest.approx(list(ends.values()))
 
 
 def test_what_is_finished_is_not_done_again_and_the_rest_is_the_same(

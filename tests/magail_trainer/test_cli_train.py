@@ -3,7 +3,7 @@
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 
 from magail_trainer.config import PRESET_BETA, PRESETS, MagailConfig
 from magail_trainer.files import read_arrays
+from magail_trainer.process_env import ProcessVectorEnv
 from magail_trainer.store import read_config, read_table
 from magail_trainer.trajectories import Trajectories
 from tests.magail_trainer import reach_env
@@ -192,11 +193,23 @@ def test_overwrite_replaces_the_table(made: Path, tmp_path: Path) -> None:
     assert read_table(tmp_path / "table.csv")["seed"].tolist() == [0, 3]
 
 
-def test_processes_change_nothing(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("against", [(), ("--opponents", "reach_game:Reachers", "--side", "left")], ids=str)
+def test_processes_change_nothing_but_who_steps(
+    against: tuple[str, ...], made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_with = []
+
+    def spread(make: Callable, num_envs: int, processes: int) -> ProcessVectorEnv:
+        made_with.append(processes)
+        return ProcessVectorEnv(make, num_envs, processes)
+
+    monkeypatch.setattr("magail_trainer.env_ids.ProcessVectorEnv", spread)
     for processes in (1, 2):
         args = ("--episodes", 3, "--processes", processes, "--output", tmp_path / f"{processes}.csv")
-        assert magail("evaluate", made / "run", *args) == 0
+        assert magail("evaluate", made / "run", *against, *args) == 0
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
+    # Random; two ways of acting, of both runs at once. Against others: random, expert; two ways of each of two runs.
+    assert made_with == [2] * (6 if against else 3)
 
 
 def test_cross_play_pays_each_agent_what_its_player_earns(made: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -207,7 +220,7 @@ def test_cross_play_pays_each_agent_what_its_player_earns(made: Path, tmp_path: 
     # The rewards of one agent do not depend on the other.
     expert = {"left": table["return_left"][2], "right": table["return_right"][0]}
     among = f"left {expert['left']:.4f}, right {expert['right']:.4f}"
-    assert f"Return with reach_game:Reachers for all agents: {among}." in out
+    assert f"; 1 is reach_game:Reachers against reach_game:Reachers ({among})." in out
     assert (table["return_left"][:2] < expert["left"]).all()
     assert (table["return_right"][2:] < expert["right"]).all()
     run = ("--opponents", made / "rl", "--opponent-args", "greedy=true", "--side", "right", "--episodes", 5)
@@ -244,13 +257,14 @@ def test_clone_refuses(mistake: list[object], reason: str, made: Path, tmp_path:
 EVALUATE_MISTAKES: list[tuple[list[object], str]] = [
     (["--side", "left"], "--side left needs --opponents"),
     (["--opponent-args", "run=1"], "--opponent_args run=1 needs --opponents"),
-    (["--opponents", "random", "--dataset", "data"], "--dataset is for scores"),
+    (["--opponents", "random", "--dataset", "data"], "--dataset names whose score is 1, and so does --opponents"),
     (["--opponents", "random", "--side", "up"], "--side names 'up'; expected some of left, right"),
     (["--opponents", "random", "--side", "left", "right"], "leaves none for the opponents"),
     (["--opponents", "nobody"], "has no expert 'nobody'"),
     (["--opponents", "random", "--episodes", 0], "episodes must be at least 1, not 0"),
     (["--dataset", "nowhere"], "'nowhere' is no dataset"),
     (["--processes", 0], "The number of processes must be at least 1, not 0"),
+    (["--opponents", "random", "--processes", 0], "The number of processes must be at least 1, not 0"),
     (["--output", "{made}/run"], "is a folder; expected the name of a CSV file"),
     (["--output", "{made}/reach_game.py/table.csv"], "cannot read or write"),
     (["--output", "{made}/reach_game.py"], "already exists; choose another file or add --overwrite"),

@@ -1,6 +1,5 @@
 """Trained policies as joint policies, alone and against others."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +8,16 @@ import pytest
 import torch
 
 from magail_trainer.config import MagailConfig
-from magail_trainer.cross_play import choose_sides, cross_play
-from magail_trainer.env_ids import EnvEntry, resolve
+from magail_trainer.env_ids import resolve
 from magail_trainer.errors import InputError
 from magail_trainer.joint_policies import RandomJointPolicy, Sides, make_joint_policy
-from magail_trainer.policies import TabularPolicy
 from magail_trainer.recording import record
 from magail_trainer.runs import Runs
 from magail_trainer.store import write_checkpoint, write_config, write_table
 from magail_trainer.trained_policy import TrainedJointPolicy
 from magail_trainer.trained_runs import load_runs
 from magail_trainer.trainer import Trainer
+from tests.magail_trainer.saved_runs import play_a, saved
 
 torch.set_num_threads(1)
 
@@ -27,26 +25,6 @@ MATCHING = resolve("coordination_env:coordination/matching-v0")
 REACH = resolve("tests.magail_trainer.reach_env:ReachEnv")
 MASKED = resolve("tests.magail_trainer.toy_envs:MaskedEnv")
 TINY = MagailConfig(network="mlp", hidden=(8,), epochs=1, rollout_episodes=4, batch_size=4)
-
-
-def saved(folder: Path, entry: EnvEntry, config: MagailConfig, change: Callable[[Trainer], None] | None = None) -> Path:
-    """A run folder of three runs that have not been trained."""
-    runs = Runs(seed=np.array([3, 5, 5]), beta=np.array([0.0, 0.0, 1.0]))
-    trainer = Trainer(entry, None, runs, config)
-    if change is not None:
-        change(trainer)
-    write_config(folder, trainer.describe())
-    write_table(folder / "runs.csv", {"beta": runs.beta, "seed": runs.seed})
-    write_checkpoint(folder, {"policies": trainer.policies})
-    return folder
-
-
-def play_a(trainer: Trainer) -> None:
-    """Run 0 plays A nine times of ten, run 1 never, run 2 always; both agents alike."""
-    logits = torch.tensor([[0.9, 0.1], [1e-9, 1], [1, 1e-9]]).log().unsqueeze(1)
-    for policy in trainer.policies.policies.values():
-        assert isinstance(policy, TabularPolicy)
-        policy.logits.data = logits.clone()
 
 
 def test_runs_that_differ_in_a_learning_rate_are_read_back(tmp_path: Path) -> None:
@@ -172,32 +150,3 @@ def test_sides_draw_from_streams_of_their_own() -> None:
     both.begin(4, np.random.default_rng(0))
     ours, theirs = both._first._rng, both._second._rng  # type: ignore[attr-defined]
     assert ours.random() != theirs.random()
-
-
-def test_the_sides_are_those_asked_for_or_each_agent_in_turn() -> None:
-    agents = ["a", "b", "c"]
-    assert choose_sides(agents, ()) == [("a",), ("b",), ("c",)]
-    assert choose_sides(agents, ("c", "a")) == [("c", "a")]
-    for side, reason in (
-        (("d",), "--side names 'd'; expected some of a, b, c, each at most once"),
-        (("a", "a"), "--side names 'a'; expected"),
-        (("a", "b", "c"), "leaves none for the opponents"),
-    ):
-        with pytest.raises(InputError, match=reason):
-            choose_sides(agents, side)
-
-
-def test_cross_play_pays_who_matches_the_opponents(matching: Path) -> None:
-    opponents = make_joint_policy("all_AA", MATCHING, {})
-    sides = [("agent_0",), ("agent_1",)]
-    table = cross_play(load_runs(matching), opponents, sides=sides, episodes=1000, seed=0)
-    assert list(table) == [
-        *("side", "beta", "seed", "return_agent_0", "return_agent_1"),
-        *("greedy_return_agent_0", "greedy_return_agent_1"),
-    ]
-    assert table["side"] == ["agent_0"] * 3 + ["agent_1"] * 3
-    assert (table["beta"], table["seed"]) == ([0, 0, 1] * 2, [3, 5, 5] * 2)
-    expected = [pytest.approx(0.9, abs=0.04), 0, 1] * 2  # the probability of A
-    assert table["return_agent_0"] == table["return_agent_1"] == expected
-    assert table["greedy_return_agent_0"] == [1, 0, 1] * 2
-    assert table == cross_play(load_runs(matching), opponents, sides=sides, episodes=1000, seed=0)
