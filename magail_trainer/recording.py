@@ -63,8 +63,8 @@ def record(
     single.close()
     default_copies = _NATIVE_COPIES if entry.has_native_vector_env else 1
     vector_env = entry.make_vector(min(episodes, num_envs or default_copies), processes=processes)
-    joint_policy.begin(episodes, stream(seed, "joint policy"))
     try:
+        joint_policy.begin(episodes, stream(seed, "joint policy"))
         return _assemble(origin, *_play(vector_env, joint_policy, episodes, seed))
     finally:
         vector_env.close()
