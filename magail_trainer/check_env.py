@@ -202,13 +202,19 @@ def _refusals(env: ParallelEnv) -> list[str]:
 
 
 def _space_refusals(agent: str, observation: Space, action: Space) -> list[str]:
-    """Why perceptrons cannot be trained in an agent's spaces."""
-    from magail_trainer.encoding import FeatureSpace, action_code  # here, since it needs torch, and recording does not
+    """Why perceptrons cannot be trained in an agent's spaces, or not under its name."""
+    # Here, since it needs torch, and recording does not.
+    from magail_trainer.encoding import FeatureSpace, action_code, check_name
 
+    checks: list[Callable[[], object]] = [
+        lambda: check_name(agent),
+        lambda: FeatureSpace(observation, f"observation space of {agent}"),
+        lambda: action_code(action, f"action space of {agent}"),
+    ]
     sentences = []
-    for encode, space, what in ((FeatureSpace, observation, "observation"), (action_code, action, "action")):
+    for check in checks:
         try:
-            encode(space, f"{what} space of {agent}")
+            check()
         except InputError as error:
             sentences.append(str(error))
     return sentences

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from magail_trainer.env_ids import EnvEntry
 from magail_trainer.errors import InputError
+from magail_trainer.spaces import find_image
 
 MAX_ACTIONS = 4096
 """Of one agent, where a perceptron has one output for each; if they are several numbers, it has one for each value of
@@ -82,8 +83,11 @@ class FeatureSpace:
     """
 
     def __init__(self, space: spaces.Space, where: str) -> None:
-        if isinstance(space, spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8:
-            raise InputError(f"The {where} is {space}, an image; expected numbers: images need a network of your own.")
+        if (image := find_image(space)) is not None:
+            what = "an image" if image is space else "with an image"
+            raise InputError(
+                f"The {where} is {space}, {what}; expected numbers: wrap the env so that it observes them."
+            )
         match space:
             case spaces.Discrete():
                 self._sizes, self._start = np.array([space.n]), np.array([space.start])
@@ -92,7 +96,8 @@ class FeatureSpace:
             case spaces.Box() | spaces.MultiBinary():
                 self._sizes = self._start = None
             case _:
-                raise InputError(f"The {where} is {space}; expected Box, Discrete, MultiDiscrete or MultiBinary.")
+                expected = "expected Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of these"
+                raise InputError(f"The {where} is {space}; {expected}.")
         self._dims = len(space.shape or ())
         self.size = math.prod(space.shape or ()) if self._sizes is None else int(self._sizes.sum())
         fixed = np.array_equal(space.low, space.high) if isinstance(space, spaces.Box) else self.size == 0
@@ -224,9 +229,12 @@ class Codes:
         """Encode the spaces of every agent for tables, or for an `mlp`.
 
         Raises:
-            InputError: a space does not suit the network; the message names the agent and the space.
+            InputError: a space does not suit the network; the message names the agent and the space. Or torch can keep
+                no module under an agent's name.
         """
         env = entry.make()
+        for agent in env.possible_agents:
+            check_name(agent)
         observe, act = (FiniteSpace, FiniteSpace) if network == "tabular" else (FeatureSpace, action_code)
         agents = env.possible_agents
         codes = cls(
@@ -241,6 +249,17 @@ class Codes:
         """The agents' actions, if all are finite; else nothing."""
         finite = {agent: code for agent, code in self.actions.items() if isinstance(code, FiniteSpace)}
         return finite if len(finite) == len(self.actions) else {}
+
+
+def check_name(agent: str) -> None:
+    """Refuse a name that no module in a `torch.nn.ModuleDict` can have.
+
+    Raises:
+        InputError: it is one.
+    """
+    if not agent or "." in agent or hasattr(torch.nn.ModuleDict(), agent):
+        expected = "expected one without dots, which torch.nn.ModuleDict does not use itself"
+        raise InputError(f"torch keeps no network under the name {agent!r}; {expected}.")
 
 
 def suits_tables(entry: EnvEntry, *, max_rows: int = 10_000) -> bool:

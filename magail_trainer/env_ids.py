@@ -58,6 +58,9 @@ class EnvEntry:
             env = aec_to_parallel(env)
         if not isinstance(env, ParallelEnv):
             raise InputError(f"{self.id} makes a {type(env).__name__}; expected a PettingZoo ParallelEnv.")
+        for agent in env.possible_agents:
+            if not isinstance(agent, str):
+                raise InputError(f"{self.id} calls an agent {agent!r}; expected text for a name.")
         return plain(env)
 
     @property
@@ -180,6 +183,8 @@ def _import(module_name: str, env_id: str) -> ModuleType:
     except InputError:  # the module itself says what it lacks
         raise
     except (ImportError, ValueError, TypeError) as error:
+        if isinstance(error, ModuleNotFoundError) and not module_name.startswith(error.name or module_name):
+            raise InputError(f"{env_id!r} needs {error.name}, which is not installed.") from error
         raise InputError(f"{env_id!r} names no environment ({error}): {EXPECTED}.") from error
 
 

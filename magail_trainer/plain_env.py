@@ -8,6 +8,9 @@ from gymnasium.spaces.utils import flatten, flatten_space
 from pettingzoo import ParallelEnv
 from pettingzoo.utils import BaseParallelWrapper
 
+from magail_trainer.errors import InputError
+from magail_trainer.spaces import find_image
+
 MASK = "action_mask"
 _PARTS = (Box, Discrete, MultiDiscrete, MultiBinary)
 
@@ -61,7 +64,15 @@ class PlainEnv(BaseParallelWrapper):
 
 
 def plain(env: ParallelEnv) -> ParallelEnv:
-    """The env itself where its observations are plain already, else in a `PlainEnv`."""
+    """The env itself where its observations are plain already, else in a `PlainEnv`.
+
+    Raises:
+        InputError: an agent observes a mask of actions that are not Discrete.
+    """
+    for agent in env.possible_agents:
+        space, actions = env.observation_space(agent), env.action_space(agent)
+        if isinstance(space, Dict) and MASK in space.spaces and not isinstance(actions, Discrete):
+            raise refused_mask(agent, actions)
     changes = any(
         _PlainSpace(env.observation_space(agent), env.action_space(agent)).changes for agent in env.possible_agents
     )
@@ -94,6 +105,11 @@ class _PlainSpace:
         return flatten(self._seen, observation) if self._flattened else observation, mask
 
 
+def refused_mask(agent: str, actions: Space) -> InputError:
+    """What is said of a mask that no policy here could heed."""
+    return InputError(f"{agent} has an action mask for {actions}; masks are supported for Discrete actions alone.")
+
+
 def _is_masked(space: Space, action_space: Space) -> bool:
     if not isinstance(space, Dict) or not isinstance(action_space, Discrete) or MASK not in space.spaces:
         return False
@@ -105,5 +121,4 @@ def _is_flat_able(space: Space) -> bool:
         return all(_is_flat_able(part) for part in space.spaces.values())
     if isinstance(space, Tuple):
         return all(_is_flat_able(part) for part in space.spaces)
-    image = isinstance(space, Box) and len(space.shape) == 3 and space.dtype == np.uint8  # refused wherever it is
-    return isinstance(space, _PARTS) and not image
+    return isinstance(space, _PARTS) and find_image(space) is None  # images are refused wherever they are

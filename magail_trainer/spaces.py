@@ -54,6 +54,20 @@ def finite_space(description: Mapping[str, Any]) -> spaces.Space | None:
     return None
 
 
+def find_image(space: spaces.Space) -> spaces.Box | None:
+    """The first part of a space that is an image: bytes in three dimensions or more, or in two that are not small."""
+    match space:
+        case spaces.Box() if space.dtype == np.uint8 and (len(space.shape) > 2 or _is_large_grid(space.shape)):
+            return space
+        case spaces.Dict():
+            parts = [find_image(part) for part in space.spaces.values()]
+        case spaces.Tuple():
+            parts = [find_image(part) for part in space.spaces]
+        case _:
+            parts = []
+    return next((part for part in parts if part is not None), None)
+
+
 def check_values(values: Any, space: spaces.Space, count: int, what: str) -> None:
     """Check `[count, *space.shape]` values of a space that `describe_space` knows.
 
@@ -75,6 +89,10 @@ def check_values(values: Any, space: spaces.Space, count: int, what: str) -> Non
             inside = np.ones(shape, dtype=bool)
     if not inside.all():
         raise InputError(f"The {what} hold {array[~inside][0]}, which is not in {space}.")
+
+
+def _is_large_grid(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 and min(shape) >= 8  # a table or a board of bytes has fewer rows or columns
 
 
 def _bound(values: np.ndarray) -> Any:

@@ -24,6 +24,7 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array,
 from pettingzoo import ParallelEnv
 
 from magail_trainer.errors import InputError
+from magail_trainer.plain_env import refused_mask
 
 Seeds = int | Sequence[int] | np.ndarray | None
 StepResult = tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]
@@ -205,8 +206,10 @@ class ParallelEnvCopies:
             mask[copy] = 1
         for agent, info in infos.items():
             given = info.get("action_mask") if agent in self._spaces else None
-            if given is None or not isinstance(space := self.action_space(agent), Discrete):
+            if given is None:
                 continue
+            if not isinstance(space := self.action_space(agent), Discrete):
+                raise refused_mask(agent, space)
             shape = (int(space.n),)
             if np.shape(given) != shape:
                 raise InputError(f"The action mask of {agent} has shape {np.shape(given)}; expected {shape}.")

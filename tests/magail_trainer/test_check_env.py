@@ -130,7 +130,7 @@ def test_spaces_that_can_be_trained_with(observation: Space, action: Space, netw
             Text(3), Discrete(2),
             [
                 "The observation space of agent_0 is Text(1, 3, charset=",
-                "expected Box, Discrete, MultiDiscrete or MultiBinary.",
+                "expected Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of these.",
             ],
         ),
         (

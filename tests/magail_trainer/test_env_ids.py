@@ -14,6 +14,7 @@ from pettingzoo.utils import AgentSelector
 from coordination_env import matching_v0
 from coordination_env.matrix_game import MatrixGameEnv
 from coordination_env.vector_env import MatrixGameVectorEnv
+from magail_trainer.encoding import Codes
 from magail_trainer.env_ids import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.plain_env import PlainEnv
@@ -256,3 +257,31 @@ def test_a_native_vector_env_of_another_env_is_refused(other: dict[str, Any], re
     with pytest.raises(InputError, match=f"^The vector_env of mine {reason}") as error:
         entry.make_vector(2)
     one_sentence(error)
+
+
+class Named(toy_envs.RandomLengthEnv):
+    """Its agents have other names."""
+
+    def __init__(self, *names: Any) -> None:
+        super().__init__()
+        self.possible_agents = list(names)
+
+
+@pytest.mark.parametrize("name", ["left.wing", "keys", ""])
+def test_names_that_torch_cannot_keep_are_refused(name: str) -> None:
+    entry = EnvEntry("named", lambda: Named(name))
+    with pytest.raises(InputError, match=f"torch keeps no network under the name '{name}'") as error:
+        Codes.of(entry, network="mlp")
+    one_sentence(error)
+
+
+def test_names_that_are_no_text_are_refused() -> None:
+    with pytest.raises(InputError, match="named calls an agent 1; expected text for a name"):
+        EnvEntry("named", lambda: Named("left", 1)).make()
+
+
+def test_a_module_that_lacks_another_is_not_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "needy_env.py").write_text("import no_such_physics\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="'needy_env' needs no_such_physics, which is not installed"):
+        resolve("needy_env")

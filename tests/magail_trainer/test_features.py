@@ -63,15 +63,24 @@ def test_a_value_outside_is_no_features_of_another(space: spaces.Space, value: o
         FeatureSpace(space, "x").encode(np.array([value]))
 
 
-def test_refuses_an_image_naming_the_agent() -> None:
+@pytest.mark.parametrize("shape", [(8, 8, 3), (16, 16), (4, 16, 16, 3)])
+def test_refuses_an_image_naming_the_agent(shape: tuple[int, ...]) -> None:
+    image = spaces.Box(0, 255, shape, np.uint8)
     with pytest.raises(InputError) as refusal:
-        FeatureSpace(spaces.Box(0, 255, (8, 8, 3), np.uint8), "observation space of agent_7")
-    assert str(refusal.value).startswith("The observation space of agent_7 is Box(0, 255, (8, 8, 3), uint8), an image;")
+        FeatureSpace(image, "observation space of agent_7")
+    assert str(refusal.value).startswith(f"The observation space of agent_7 is {image}, an image; expected numbers")
+    with pytest.raises(InputError, match=r"is Dict.*Tuple.*, with an image; expected numbers"):
+        FeatureSpace(spaces.Dict({"eyes": spaces.Tuple([image])}), "x")
 
 
-@pytest.mark.parametrize("space", [spaces.Text(3), spaces.Dict({"x": spaces.Discrete(2)})], ids=["text", "dict"])
+def test_bytes_and_numbers_in_a_grid_are_no_images() -> None:
+    assert FeatureSpace(spaces.Box(0, 255, (8,), np.uint8), "x").size == 8
+    assert FeatureSpace(spaces.Box(0, 1, (7, 7, 3), np.float32), "x").size == 147
+
+
+@pytest.mark.parametrize("space", [spaces.Text(3), spaces.Dict({"x": spaces.Text(2)})], ids=["text", "dict"])
 def test_refuses_what_are_no_numbers(space: spaces.Space) -> None:
-    with pytest.raises(InputError, match=r"^The x is .*; expected Box, Discrete, MultiDiscrete or MultiBinary\.$"):
+    with pytest.raises(InputError, match=r"^The x is .*; expected Box, .* MultiBinary, or a Dict or Tuple of these\.$"):
         FeatureSpace(space, "x")
 
 

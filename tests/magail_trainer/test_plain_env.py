@@ -7,6 +7,8 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscrete, Space, Text, Tuple
 from pettingzoo import ParallelEnv
 
+from magail_trainer.env_ids import EnvEntry
+from magail_trainer.errors import InputError
 from magail_trainer.plain_env import PlainEnv, _PlainSpace, plain
 from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv, RandomLengthEnv, official_test
 
@@ -97,10 +99,33 @@ def test_what_stands_beside_a_mask_is_flattened() -> None:
 def test_a_mask_for_other_actions_is_part_of_the_observation() -> None:
     value = {"observation": np.int64(1), "action_mask": np.array([1, 0], np.int8)}
     space = Dict({"observation": Discrete(2), "action_mask": MultiBinary(2)})
-    for actions in (Discrete(3), MultiDiscrete([1, 1])):
-        observations, infos = PlainEnv(Observing(space, value, actions)).reset()
-        np.testing.assert_array_equal(observations["agent_0"], [1, 0, 0, 1])
-        assert infos == {"agent_0": {"kept": 1}}
+    observations, infos = PlainEnv(Observing(space, value, Discrete(3))).reset()
+    np.testing.assert_array_equal(observations["agent_0"], [1, 0, 0, 1])
+    assert infos == {"agent_0": {"kept": 1}}
+
+
+class MaskInInfos(Observing):
+    """Says in the infos that one of two numbers may not be played."""
+
+    def reset(self, seed: int | None = None, options: dict | None = None) -> Any:
+        observations, _ = super().reset(seed, options)
+        return observations, {"agent_0": {"action_mask": np.array([1, 0], np.int8)}}
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        Observing(Dict({"observation": Discrete(2), "action_mask": MultiBinary(2)}), {}, MultiDiscrete([2, 1])),
+        MaskInInfos(Discrete(2), 0, MultiDiscrete([2, 1])),
+    ],
+    ids=["observed", "in the infos"],
+)
+def test_a_mask_that_nobody_would_heed_is_refused(env: ParallelEnv) -> None:
+    sentence = (
+        r"agent_0 has an action mask for MultiDiscrete\(\[2 1\]\); masks are supported for Discrete actions alone"
+    )
+    with pytest.raises(InputError, match=sentence):
+        EnvEntry("masked", lambda: env).make_vector(1).reset()
 
 
 @pytest.mark.parametrize("space", [Text(3), Graph(Box(0, 1, (1,)), None), Dict({"words": Text(3), "n": Discrete(2)})])
@@ -127,6 +152,7 @@ def test_the_toy_with_deaths_passes_the_official_test() -> None:
 
 
 def test_an_image_is_no_flat_part_of_anything() -> None:
-    image = Box(0, 255, (4, 4, 3), np.uint8)
-    nested = Dict({"rgb": image, "x": Discrete(2)})
-    assert _PlainSpace(nested, Discrete(2)).space is nested  # which the trainer refuses, as it does images
+    for image in (Box(0, 255, (4, 4, 3), np.uint8), Box(0, 255, (16, 16), np.uint8)):
+        nested = Dict({"rgb": image, "x": Discrete(2)})
+        assert _PlainSpace(nested, Discrete(2)).space is nested  # which the trainer refuses, as it does images
+    assert _PlainSpace(Dict({"sonar": Box(0, 1, (7, 7, 3))}), Discrete(2)).space.shape == (147,)
