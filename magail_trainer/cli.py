@@ -186,9 +186,11 @@ def describe(trajectories: Trajectories) -> list[str]:
         returns = trajectories.returns[agent]
         lines.append(f"{agent:12}observes {spaces['observation']}, acts in {spaces['action']}")
         lines.append(f"{'':12}return: mean {returns.mean():.4f}, std {returns.std():.4f}")
-    joint, count = np.unique(_joint_actions(trajectories), axis=0, return_counts=True)
+    complete = np.logical_and.reduce(list(trajectories.active.values()))  # who has left does nothing
+    joint, count = np.unique(_joint_actions(trajectories)[complete], axis=0, return_counts=True)
     if len(joint) <= _MAX_JOINT_ACTIONS:
-        lines.append(f"{'actions':12}of ({', '.join(trajectories.agents)})")
+        until = "" if complete.all() else f", in the {counted(int(complete.sum()), 'step')} before anybody left"
+        lines.append(f"{'actions':12}of ({', '.join(trajectories.agents)}){until}")
         for values, share in zip(joint.tolist(), count / count.sum(), strict=True):
             lines.append(f"{'':12}({', '.join(f'{value:g}' for value in values)}): {share:.4f}")
     return lines

@@ -86,6 +86,20 @@ def test_inspect_leaves_out_the_actions_where_they_are_many(tmp_path: Path, caps
     assert "actions" not in out
 
 
+def test_inspect_counts_no_actions_of_agents_that_have_left(tmp_path: Path, capsys: Capture) -> None:
+    magail("record", "--env", f"{TOY}:DyingEnv", "--episodes", 40, "--output", tmp_path / "data")
+    recorded = Trajectories.load(tmp_path / "data")
+    first = {agent: actions.reshape(40, 4)[:, :2] for agent, actions in recorded.actions.items()}
+    ones = np.mean(np.logical_and.reduce([actions == 1 for actions in first.values()]))
+    capsys.readouterr()
+    assert magail("inspect", tmp_path / "data") == 0
+    out = re.sub(" +", " ", capsys.readouterr().out)
+    assert (
+        "actions of (agent_0, agent_1, agent_2), in the 80 steps before anybody left\n" in out
+    )  # agent_0, after 2 of 4
+    assert f"(1, 1, 1): {ones:.4f}\n" in out
+
+
 def test_a_run_folder_holds_the_settings_a_row_for_each_run_and_the_history(made: Path) -> None:
     config, table = read_config(made / "run"), read_table(made / "run" / "runs.csv")
     assert config["env"] == {"id": MATCHING, "kwargs": {}}
