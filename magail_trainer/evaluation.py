@@ -84,12 +84,19 @@ def _chunks(episodes: int, at_once: int) -> list[tuple[int, range]]:
 
 
 def joint_action_counts(rollout: Rollout, codes: Codes) -> Float[np.ndarray, "R J"]:
-    """How often each run played each of the J joint actions, in row-major order of the agents' actions."""
+    """How often each run played each of the J joint actions, in row-major order of the agents' actions.
+
+    Steps at which somebody has left are not counted: who has left does nothing.
+    """
     sizes = [code.size for code in codes.actions.values()]
     joint = joint_row([rollout.batch.actions[agent] for agent in codes.actions], sizes).cpu().numpy()
-    present = (rollout.batch.weight > 0).cpu().numpy()
+    complete = rollout.batch.weight > 0
+    for there in rollout.batch.active.values():
+        complete = complete & there
     num_joint = int(np.prod(sizes))
-    counts = [np.bincount(row[kept], minlength=num_joint) for row, kept in zip(joint, present, strict=True)]
+    counts = [
+        np.bincount(row[kept], minlength=num_joint) for row, kept in zip(joint, complete.cpu().numpy(), strict=True)
+    ]
     return np.asarray(counts, dtype=np.float64)
 
 

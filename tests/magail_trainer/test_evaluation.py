@@ -1,6 +1,7 @@
 """Playing trained policies: the counts are those of the policies, and nothing else decides them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,10 @@ def test_counts_by_hand() -> None:
     trainer = make_trainer()
     (rollout,) = evaluation_rollouts(trainer.entry, trainer.codes, trainer.policies, trainer.runs, episodes=7)
     counts = joint_action_counts(rollout, trainer.codes)
+    left = {"agent_1": torch.arange(rollout.batch.weight.shape[1]).expand_as(rollout.batch.weight) < 3}
+    first = joint_action_counts(replace(rollout, batch=replace(rollout.batch, active=left)), trainer.codes)
+    assert first.sum(axis=1).tolist() == [3] * len(first)  # agent_1 has left the other samples
+    assert (first <= counts).all()
     slow = np.zeros((3, 4))
     for run in range(3):
         for first, second in zip(*(rollout.batch.actions[agent][run].tolist() for agent in PROB_A), strict=True):
