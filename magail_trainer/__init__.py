@@ -1,5 +1,4 @@
 """Multi-agent generative adversarial imitation learning on PettingZoo environments.
 
-`magail_trainer.trajectories` and `magail_trainer.recording` need no torch; the learner does. Nothing is imported here,
-so that reading a dataset stays quick.
+`magail_trainer.data` needs no torch; the learner does. Nothing is imported here, so that reading a dataset stays quick.
 """

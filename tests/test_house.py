@@ -49,9 +49,8 @@ def test_arrows_run_one_way(package: str) -> None:
 
 
 def test_datasets_are_read_without_torch() -> None:
-    code = (
-        "import sys, coordination_env, magail_trainer.trajectories, magail_trainer.cli; print('torch' in sys.modules)"
-    )
+    modules = "coordination_env, magail_trainer.data.trajectories, magail_trainer.cli"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -16,8 +16,8 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
+from magail_trainer.envs.vector_env import ParallelEnvCopies, Seeds, StepResult, VectorEnv, seeds_of
 from magail_trainer.errors import InputError
-from magail_trainer.vector_env import ParallelEnvCopies, Seeds, StepResult, VectorEnv, seeds_of
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -97,7 +97,7 @@ class ParticleVectorEnv(ABC):
         return self._observe_all(), {agent: {} for agent in self.possible_agents}
 
     def step(self, actions: Mapping[str, IntArray]) -> StepResult:
-        """Step every copy with actions `[E]` by agent; see `magail_trainer.vector_env.VectorEnv.step`.
+        """Step every copy with actions `[E]` by agent; see `magail_trainer.envs.vector_env.VectorEnv.step`.
 
         Raises:
             ResetNeeded: `reset` has not been called.

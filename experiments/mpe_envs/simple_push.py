@@ -6,8 +6,8 @@ import numpy as np
 
 from experiments.mpe_envs import find_parallel_env
 from experiments.mpe_envs.particles import Body, FloatArray, ParticleVectorEnv, many_copies, norm
-from experiments.mpe_experts import NoOp, PushExpert
-from magail_trainer.vector_env import VectorEnv
+from experiments.particles.experts import NoOp, PushExpert
+from magail_trainer.envs.vector_env import VectorEnv
 
 parallel_env = find_parallel_env("simple_push_v3")
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from experiments.mpe_envs import find_parallel_env
 from experiments.mpe_envs.particles import Body, FloatArray, ParticleVectorEnv, many_copies
-from experiments.mpe_experts import ASSIGNMENTS, NoOp, SpreadExpert
+from experiments.particles.experts import ASSIGNMENTS, NoOp, SpreadExpert
+from magail_trainer.envs.vector_env import VectorEnv
 from magail_trainer.errors import InputError
-from magail_trainer.vector_env import VectorEnv
 
 parallel_env = find_parallel_env("simple_spread_v3")
 

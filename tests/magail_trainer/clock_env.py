@@ -7,11 +7,11 @@ import torch
 from gymnasium.spaces import Box, Discrete, Space
 from pettingzoo import ParallelEnv
 
-from magail_trainer.config import MagailConfig
-from magail_trainer.env_ids import EnvEntry
-from magail_trainer.recording import record
-from magail_trainer.runs import Runs
-from magail_trainer.trajectories import Trajectories
+from magail_trainer.data.recording import record
+from magail_trainer.data.trajectories import Trajectories
+from magail_trainer.envs.registry import EnvEntry
+from magail_trainer.learn.config import MagailConfig
+from magail_trainer.learn.runs import Runs
 
 AGENTS: tuple[str, ...] = ("a", "b")
 SMALL = MagailConfig(

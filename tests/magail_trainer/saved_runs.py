@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from magail_trainer.config import MagailConfig
-from magail_trainer.env_ids import EnvEntry
-from magail_trainer.policies import TabularPolicy
-from magail_trainer.runs import Runs
-from magail_trainer.store import write_checkpoint, write_config, write_table
-from magail_trainer.trainer import Trainer
+from magail_trainer.data.run_folder import write_checkpoint, write_config, write_table
+from magail_trainer.envs.registry import EnvEntry
+from magail_trainer.learn.config import MagailConfig
+from magail_trainer.learn.policies import TabularPolicy
+from magail_trainer.learn.runs import Runs
+from magail_trainer.learn.trainer import Trainer
 
 
 def saved(folder: Path, entry: EnvEntry, config: MagailConfig, change: Callable[[Trainer], None] | None = None) -> Path:

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from magail_trainer.batch import Batch, equal_weights
-from magail_trainer.config import MagailConfig
-from magail_trainer.losses import policy_objective
-from magail_trainer.networks import Normalizer, Perceptron
-from magail_trainer.policies import IndependentPolicies, NeuralPolicy, TabularPolicy
-from magail_trainer.policy_step import PolicyStep, ReturnScale, cloning_loss
-from magail_trainer.rollout import Rollout
+from magail_trainer.learn.batch import Batch, equal_weights
+from magail_trainer.learn.config import MagailConfig
+from magail_trainer.learn.losses import policy_objective
+from magail_trainer.learn.networks import Normalizer, Perceptron
+from magail_trainer.learn.policies import IndependentPolicies, NeuralPolicy, TabularPolicy
+from magail_trainer.learn.ppo import PolicyStep, ReturnScale, cloning_loss
+from magail_trainer.learn.rollout import Rollout
 from magail_trainer.seeding import stream
 from tests.magail_trainer.clock_env import generator
 
@@ -228,7 +228,7 @@ class Spy:
 
 
 def test_the_learning_rates_and_the_bonus_fall_in_a_line_and_cloning_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("magail_trainer.policy_step.RunAdam", Spy)
+    monkeypatch.setattr("magail_trainer.learn.ppo.RunAdam", Spy)
     policies, rollout = tables(), some_rollout()
     nothing = {agent: torch.zeros(1, 9) for agent in "ab"}
     linear = replace(REINFORCE, epochs=4, lr_schedule="linear", beta_schedule="linear", cloning=3.0, max_grad_norm=0.7)
@@ -256,7 +256,7 @@ def test_the_learning_rates_and_the_bonus_fall_in_a_line_and_cloning_stays(monke
 
 
 def test_the_cloning_term_is_in_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("magail_trainer.policy_step.RunAdam", Spy)
+    monkeypatch.setattr("magail_trainer.learn.ppo.RunAdam", Spy)
     policies, rollout, losses = tables(), some_rollout(), []
     for cloning in (0.0, 3.0):
         config = replace(REINFORCE, clip=0.2, policy_epochs=2, policy_minibatches=3, cloning=cloning)

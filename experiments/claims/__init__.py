@@ -1,0 +1,1 @@
+"""Claims with their evidence, and the report made of them."""

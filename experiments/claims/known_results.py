@@ -1,0 +1,128 @@
+"""What the phase diagram must reproduce: the table of collapse by learning rates, and the frozen case's critical β."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.claims.claim import Criterion
+from experiments.theory.frozen_discriminator import (
+    BOUNDED,
+    BRANCH,
+    SWEEP,
+    Frozen,
+    branch_interval,
+    frozen_critical_beta,
+    sweep_bracket,
+)
+from experiments.theory.phase_cells import RUNS, Effort, Part, Speed, read_cells
+from magail_trainer.cli.command_line import counted
+from magail_trainer.data.run_folder import read_table
+from magail_trainer.learn.config import RewardStyle
+
+KNOWN: Mapping[tuple[RewardStyle, Speed], tuple[float, float]] = {
+    ("gail", (0.01, 0.001)): (0.99, 0.99),
+    ("gail", (0.01, 0.01)): (1.00, 1.00),
+    ("gail", (0.01, 0.1)): (0.51, 0.51),
+    ("gail", (0.001, 0.01)): (0.50, 0.50),
+    ("non_saturating", (0.01, 0.001)): (0.99, 1.00),
+    ("non_saturating", (0.01, 0.01)): (0.99, 1.00),
+    ("non_saturating", (0.01, 0.1)): (0.99, 1.00),
+    ("non_saturating", (0.001, 0.01)): (0.99, 0.99),
+    ("non_saturating", (0.001, 0.1)): (0.99, 0.99),
+}
+"""Coordination at β = 0 after 4000 epochs from the uniform start, of the bimodal expert: the range of the means over 50
+seeds that were measured before, by reward and (lr_policy, lr_disc).
+
+The last two are 0.96 here, and no more in a program written apart from this one: the collapse is still under way at
+epoch 4000, and comes to 0.99 between 6000 and 7000."""
+TOLERANCE = 0.01
+"""Between a mean's interval and the known number, which has two digits and noise of its own."""
+COLLAPSED, MIXED = 0.95, 0.55
+"""Coordination above the one is a collapse to a convention, below the other none."""
+TABLE_SEEDS, SAMPLED_SEEDS, EXACT_SEEDS = 50, 30, 10
+QUICK_DIVIDES_SEEDS_BY = 5
+
+
+@dataclass(frozen=True)
+class KnownNumber(Criterion):
+    """An entry of `KNOWN` beside what was seen."""
+
+    cell: str
+    """Which: reward, learning rates and β."""
+    another: bool
+    """Whether the mean's interval is further than `TOLERANCE` from the known number; then the observation says so."""
+
+
+def verdict_jobs(*, quick: bool = False) -> list[Part | Frozen]:
+    """The runs behind the verdicts; `quick` has a fifth of the seeds, and one reward with a frozen discriminator."""
+    table, sampled, exact = (
+        number // (QUICK_DIVIDES_SEEDS_BY if quick else 1) for number in (TABLE_SEEDS, SAMPLED_SEEDS, EXACT_SEEDS)
+    )
+    jobs: list[Part | Frozen] = []
+    rewards: tuple[RewardStyle, ...] = ("gail", "non_saturating")
+    for reward in rewards:
+        speeds = tuple(speed for of, speed in KNOWN if of == reward)
+        jobs.append(Part("table", reward, speeds, Effort((0.0,), table)))
+    for reward in BOUNDED[:1] if quick else BOUNDED:
+        jobs.append(Frozen(reward, Effort(BRANCH, sampled, start="normal")))
+        jobs.append(Frozen(reward, Effort(SWEEP, exact, start="normal", exact=True)))
+    return jobs
+
+
+def table_criteria(cells: Mapping[str, Sequence[Any]]) -> list[KnownNumber]:
+    """Each entry of `KNOWN` beside what the cells of kind `table` say: does it hold that agents collapse, or do not?"""
+    found = {}
+    for row in range(len(cells["beta"])):
+        of = {name: column[row] for name, column in cells.items()}
+        found[of["reward"], (of["lr_policy"], of["lr_disc"])] = of
+    criteria = []
+    for (reward, speed), (least, most) in KNOWN.items():
+        cell = found[reward, speed]
+        low, high = cell["coordination_low"], cell["coordination_high"]
+        known = f"{least:.2f}" if least == most else f"{least:.2f}–{most:.2f}"
+        claim, holds = ("collapse", low > COLLAPSED) if least > COLLAPSED else ("no collapse", high < MIXED)
+        which = f"{reward}, lr_policy {speed[0]:g}, lr_disc {speed[1]:g}, β=0"
+        observed = f"{cell['coordination_mean']:.3f} [{low:.3f}, {high:.3f}], {counted(cell['seeds'], 'seed')}"
+        another = low - TOLERANCE > most or high + TOLERANCE < least
+        observed += f"; another number than {known}" if another else ""
+        criteria.append(KnownNumber(f"{which}: {claim}, coordination {known}", observed, holds, which, another))
+    return criteria
+
+
+def frozen_criteria(parts: Path) -> list[Criterion]:
+    """The critical β of the frozen discriminator, of each reward that has one, found in two ways."""
+    criteria = []
+    for reward in BOUNDED:
+        if not (parts / f"frozen-{reward}-exact").is_dir():
+            continue  # the quick look has one reward
+        theory = frozen_critical_beta(reward)
+        name = f"{reward}, D frozen at the mixed point: critical β {theory:.4f}"
+        low, high = sweep_bracket(read_table(parts / f"frozen-{reward}-exact" / RUNS))
+        criteria.append(Criterion(f"{name}, without noise", f"between {low:g} and {high:g}", low <= theory <= high))
+        of = branch_interval(read_table(parts / f"frozen-{reward}-sampled" / RUNS))
+        observed = f"{of.estimate:.4f} [{of.low:.4f}, {of.high:.4f}]"
+        criteria.append(Criterion(f"{name}, sampled", observed, of.low <= theory <= of.high))
+    return criteria
+
+
+def verdict_lines(parts: Path) -> tuple[list[str], bool]:
+    """Expected, observed and verdict of all of it, as Markdown, and whether everything holds.
+
+    Raises:
+        InputError: a part is missing or not as it was written.
+    """
+    lines, all_hold = [], True
+    checks: dict[str, Sequence[Criterion]] = {
+        "collapse by reward and learning rates": table_criteria(read_cells(parts, "table")),
+        "critical β of a frozen discriminator": frozen_criteria(parts),
+    }
+    lines += ["| expected | observed [95 % interval] | holds |", "| --- | --- | --- |"]
+    for name, criteria in checks.items():
+        lines += [f"| {item.expected} | {item.observed} | {'yes' if item.holds else 'NO'} |" for item in criteria]
+        holds = bool(criteria) and all(item.holds for item in criteria)
+        others = sum(isinstance(item, KnownNumber) and item.another for item in criteria)
+        note = f"{others} of {len(criteria)} with another number" if others else ""
+        lines.append(f"| **{name}** | {note} | **{'reproduced' if holds else 'NOT reproduced'}** |")
+        all_hold = all_hold and holds
+    return lines, all_hold

@@ -1,0 +1,292 @@
+"""A matrix game under MAGAIL: record an expert, train every (β, seed) run on its episodes, measure, draw.
+
+python -m experiments.coordination --help
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from coordination_env.games import MatrixGame
+from experiments.matching.exact_play import exact_joint
+from experiments.matching.figure_parts import REWARD_NAMES
+from experiments.matching.figures import coordination_figure, save_figure
+from experiments.matching.games import USUAL_EXPERT, ExpertType, GameName, env_arguments, experts_of, make_game, title
+from experiments.matching.results import (
+    Results,
+    exact_columns,
+    joint_frequencies,
+    prob_columns,
+    sampled_columns,
+    summary,
+)
+from magail_trainer.cli.command_line import counted, display_path, this_command
+from magail_trainer.data.joint_policies import JointPolicy, make_joint_policy
+from magail_trainer.data.recording import record
+from magail_trainer.data.run_folder import BESIDE_CONFIG, CONFIG, write_run
+from magail_trainer.data.trajectories import Trajectories, read_manifest
+from magail_trainer.envs.registry import EnvEntry, resolve
+from magail_trainer.errors import InputError
+from magail_trainer.folders import new_folder
+from magail_trainer.learn.config import Baseline, MagailConfig, PolicyStyle, RewardStyle, Schedule
+from magail_trainer.learn.runs import Runs
+from magail_trainer.learn.trainer import Trainer, train_with_history
+from magail_trainer.play.evaluation import evaluation_rollouts, joint_action_counts
+
+ENV_ID = "coordination_env:coordination/matching-v0"
+
+# With these an mlp's logits move about as fast, and the discriminator's as fast in relation, as those of tables: what
+# becomes of a run hangs on both. Found by trying; see the suggested runs with --network mlp.
+_MLP_LR_POLICY, _MLP_LR_DISC = 0.1, 0.03
+
+
+@dataclass(frozen=True)
+class CoordinationConfig:
+    """Show where multi-agent GAIL fails in the 2×2 matching game, for a row of entropy bonuses β, or in another."""
+
+    expert_type: ExpertType | None = None
+    """The scripted expert: mixed (independent and uniform); correlated_equilibrium (the best one, the flattest of
+    several); pure_equilibria (one convention in each episode, all equally often); and in the matching game bimodal
+    (half AA, half BB), asymmetric (70/30), noisy (10 % AB or BA), all_AA. By default bimodal; the correlated
+    equilibrium in chicken and in the prisoner's dilemma, pure equilibria in stag hunt and in the battle of the sexes,
+    mixed in the zero-sum games."""
+    game: GameName = "matching"
+    """What is played, once. Coordination is the probability of the game's strict pure equilibria."""
+    num_agents: int = 2
+    """Of the matching game, 2 to 5; the other games are for two."""
+    betas: tuple[float, ...] = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+    """Weights of the policies' entropy bonus."""
+    seeds: tuple[int, ...] = (42, 123, 456, 789, 999)
+    """One run for each, and each β."""
+    epochs: int = 4000
+    """Training epochs."""
+    rollout_episodes: int = 200
+    """Episodes that each run plays per epoch."""
+    eval_episodes: int = 5000
+    """Episodes that each run plays after training."""
+    lr_policy: float = 0.01
+    """Adam's learning rate for the policies."""
+    lr_disc: float = 0.01
+    """Adam's learning rate for the discriminator."""
+    reward_style: RewardStyle = "non_saturating"
+    """What the policies maximise: log D (non_saturating), -log(1 - D) (gail), log D - log(1 - D) (airl), or 2D - 1
+    (symmetric)."""
+    network: Literal["tabular", "mlp"] = "tabular"
+    """Tables, or perceptrons with a hidden layer of 128 in their place, trained in the same way. Their learning rates
+    are the given ones times 0.1 (policies) and 0.03 (discriminator), for an update moves an output by many weights."""
+    policy: PolicyStyle = "independent"
+    """What the agents share when they act: nothing (independent), a signal drawn for each episode and hidden from the
+    discriminator (shared_signal), or what the agents before them are about to do (autoregressive)."""
+    signals: int = MagailConfig.signals
+    """How many values a shared signal has."""
+    discriminator: Literal["joint", "per_agent"] = "joint"
+    """One discriminator of the joint action, or one for each agent that sees its own action alone."""
+    baseline: Baseline = "none"
+    """What REINFORCE subtracts from the reward: nothing, or its mean over the batch."""
+    lr_schedule: Schedule = "constant"
+    """What the policies' learning rate does: stay, or fall to 0 in a line."""
+    policy_init_uniform: bool = False
+    """Start all policies at exactly equal probabilities, not at logits of 0.1 times a standard normal."""
+    no_plots: bool = False
+    """Skip the figure."""
+    batch_size: int = 32
+    """Joint actions of the expert and of the learner in a discriminator step, and of the learner in a policy step."""
+    exact: bool = False
+    """Train with expectations over all joint actions in place of samples; then neither rollout_episodes nor
+    batch_size matters."""
+    expert_ratio: float | None = None
+    """Share of AA among the matching episodes of a bimodal, asymmetric or noisy expert, or of the first of several pure
+    equilibria; by default the expert's own."""
+    expert_noise: float | None = None
+    """Share of AB and BA episodes of a noisy expert; by default 0.1."""
+    expert_episodes: int = 1000
+    """Episodes to record."""
+    expert_seed: int = 0
+    """Decides the order of the expert's episodes, and what is random in them."""
+    dataset: Path | None = None
+    """Train on this recorded dataset of the same game; nothing is recorded then."""
+    device: str = "cpu"
+    """Where the tensors live: cpu, cuda, cuda:1, ..."""
+    output: Path | None = None
+    """The folder to make; by default a new one under results/coordination."""
+    overwrite: bool = False
+    """Replace the results that --output already holds."""
+
+    def __post_init__(self) -> None:
+        if self.expert_type is None:
+            object.__setattr__(self, "expert_type", USUAL_EXPERT[self.game])
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an experiment is made of, before anything is recorded, trained or written."""
+
+    game: MatrixGame
+    entry: EnvEntry
+    runs: Runs
+    training: MagailConfig
+    expert: JointPolicy | None
+    """Whom to record; none where there is a dataset."""
+
+
+def set_up(config: CoordinationConfig) -> Setup:
+    """Make of the settings what they stand for, and nothing else: so they can be checked long before they are needed.
+
+    Raises:
+        InputError: a setting is out of range, or the game has no such expert.
+    """
+    game = make_game(config.game, num_agents=config.num_agents)
+    entry, runs = resolve(*env_arguments(game)), Runs.grid(betas=config.betas, seeds=config.seeds)
+    if config.eval_episodes < 1:
+        raise InputError(f"--eval_episodes must be at least 1, not {config.eval_episodes}.")
+    _check_dataset_stands_alone(config)
+    expert = _expert_to_record(config, entry, experts_of(game)) if config.dataset is None else None
+    return Setup(game, entry, runs, _training(config), expert)
+
+
+def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
+    """Record or load the demonstrations, train, evaluate, and write the run folder.
+
+    Args:
+        config: the settings.
+        command: what `config.json` says repeats the run.
+
+    Raises:
+        InputError: a setting is out of range, or the output folder cannot be made. No folder is made before all
+            settings are known to be good.
+    """
+    setup = set_up(config)
+    game, runs, demonstrations = setup.game, setup.runs, _demonstrations(config, setup)
+    trainer = Trainer(setup.entry, demonstrations, runs, setup.training, device=config.device)
+    target = config.output or _fresh_name(config)
+    own = {"marker": CONFIG, "others": BESIDE_CONFIG, "overwrite": config.overwrite, "reads": config.dataset}
+    with new_folder(target, **own) as folder:
+        if config.dataset is None:
+            demonstrations.save(folder / "dataset")
+        expert_joint = joint_frequencies(demonstrations, game)
+        started = time.process_time()
+        history = train_with_history(trainer, log_every=10, measure=lambda: _probabilities(trainer, game))
+        training_cpu_seconds = time.process_time() - started
+        table = {"beta": runs.beta, "seed": runs.seed, **exact_columns(exact_joint(trainer), expert_joint, game)}
+        table |= sampled_columns(_play(trainer, game, config.eval_episodes), expert_joint, game)
+
+        manifest = read_manifest(config.dataset or folder / "dataset")
+        dataset = {"path": str(config.dataset or "dataset"), "sha256": manifest["sha256"]}
+        settings = {name: value for name, value in asdict(config).items() if name not in _left_out(config)}
+        description = trainer.describe()
+        description["dataset"] |= {**dataset, "joint": expert_joint.tolist()}
+        write_run(
+            folder,
+            config={"command": command, "experiment": settings, **description},
+            table=table,
+            history=history,
+            modules=trainer.modules,
+        )
+        measured = (table, history, expert_joint, config.eval_episodes, training_cpu_seconds)
+        results = Results(Path(target), *measured, game, config.policy)
+        if not config.no_plots:
+            save_figure(_figure(results, config), folder / "figure.png")
+    return results
+
+
+_EXPERT_FIELDS = ("expert_type", "expert_ratio", "expert_noise", "expert_episodes", "expert_seed")
+
+
+def _check_dataset_stands_alone(config: CoordinationConfig) -> None:
+    usual = CoordinationConfig(game=config.game)
+    for name in _EXPERT_FIELDS:
+        if config.dataset is not None and getattr(config, name) != getattr(usual, name):
+            raise InputError(f"--{name} changes what is recorded; leave it out with --dataset.")
+
+
+def _left_out(config: CoordinationConfig) -> set[str]:
+    """Settings that say where and not what, and those of an expert that was not recorded here."""
+    return {"output", "overwrite", "dataset", *(_EXPERT_FIELDS if config.dataset is not None else ())}
+
+
+def _fresh_name(config: CoordinationConfig) -> Path:
+    """A name that no other experiment picks, not even one started in the same second."""
+    game = "" if config.game == "matching" else f"{config.game}_"
+    return Path("results/coordination") / f"{game}{_expert(config)}_{datetime.now():%Y-%m-%d_%H%M%S_%f}_{os.getpid()}"
+
+
+def _expert(config: CoordinationConfig) -> str:
+    return str(config.expert_type) if config.dataset is None else "recorded"
+
+
+def _training(config: CoordinationConfig) -> MagailConfig:
+    tabular = config.network == "tabular"
+    return MagailConfig(
+        epochs=config.epochs,
+        rollout_episodes=config.rollout_episodes,
+        batch_size=config.batch_size,
+        lr_policy=config.lr_policy * (1.0 if tabular else _MLP_LR_POLICY),
+        lr_disc=config.lr_disc * (1.0 if tabular else _MLP_LR_DISC),
+        hidden=MagailConfig.hidden if tabular else (128,),
+        lr_schedule=config.lr_schedule,
+        reward_style=config.reward_style,
+        policy=config.policy,
+        signals=config.signals,
+        discriminator=config.discriminator,
+        baseline=config.baseline,
+        policy_init_uniform=config.policy_init_uniform,
+        exact=config.exact,
+        network=config.network,
+    )
+
+
+def _expert_to_record(config: CoordinationConfig, entry: EnvEntry, offered: Sequence[str]) -> JointPolicy:
+    expert = _expert(config)
+    if expert not in offered:
+        raise InputError(f"--expert_type must be one of {', '.join(offered)} for --game {config.game}, not {expert!r}.")
+    arguments: dict[str, Any] = {"ratio": config.expert_ratio, "noise": config.expert_noise}
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    takes = {"bimodal": {"ratio"}, "asymmetric": {"ratio"}, "noisy": {"ratio", "noise"}, "pure_equilibria": {"ratio"}}
+    for name in arguments.keys() - takes.get(expert, set()):
+        raise InputError(f"--expert_{name} does not apply to --expert_type {expert}; leave it out.")
+    return make_joint_policy(expert, entry, arguments)
+
+
+def _demonstrations(config: CoordinationConfig, setup: Setup) -> Trajectories:
+    if setup.expert is not None:
+        return record(setup.entry, setup.expert, episodes=config.expert_episodes, seed=config.expert_seed)
+    assert config.dataset is not None
+    return Trajectories.load(config.dataset)
+
+
+def _probabilities(trainer: Trainer, game: MatrixGame) -> dict[str, torch.Tensor]:
+    """What the history holds of the policies, `[R]` each."""
+    return {name: torch.from_numpy(probs) for name, probs in prob_columns(exact_joint(trainer), game).items()}
+
+
+def _play(trainer: Trainer, game: MatrixGame, episodes: int) -> np.ndarray:
+    """Joint frequencies of the evaluation episodes, `[R, A_1..A_N]`."""
+    rollouts = evaluation_rollouts(trainer.entry, trainer.codes, trainer.policies, trainer.runs, episodes=episodes)
+    counts = sum(joint_action_counts(rollout, trainer.codes) for rollout in rollouts)
+    return np.asarray(counts).reshape(-1, *game.num_actions) / episodes
+
+
+def _figure(results: Results, config: CoordinationConfig) -> Figure:
+    expert = _expert(config).replace("pure_equilibria", "pure equilibria").replace("correlated_e", "correlated e")
+    others = [config.policy.replace("_", " ") + " policies"] if config.policy != "independent" else []
+    others += [config.discriminator.replace("_", "-") + " discriminators"] if config.discriminator != "joint" else []
+    others += [f"reward {REWARD_NAMES[config.reward_style]}", f"{counted(len(config.seeds), 'seed')} for each β"]
+    heading = ", ".join([f"MAGAIL in {title(results.game)}: {expert} expert", *others])
+    drawn = (results.runs, results.history, results.expert_joint)
+    return coordination_figure(*drawn, title=heading, game=results.game, policy=config.policy)
+
+
+def main(config: CoordinationConfig) -> None:
+    torch.set_num_threads(1)  # the fastest for small tensors
+    results = run_experiment(config, command=this_command("python -m experiments.coordination"))
+    print("\n".join(summary(results)))
+    shown = "runs.csv" if config.no_plots else "runs.csv and figure.png"
+    print(f"Wrote {display_path(results.folder)}, with {shown}.")

@@ -1,0 +1,284 @@
+"""Which policies can imitate which expert: every expert, class of policies and discriminator.
+
+    python -m experiments.correlation --help
+    python -m experiments.correlation --quick
+
+Each cell, an expert with a class of policies and a discriminator, is a folder below OUTPUT/cells that appears when it
+is finished, with the run folder of `python -m experiments.coordination` inside; the command goes on where an earlier
+one was stopped. One configuration serves all cells: expectations over a batch of 200 episodes with the batch's mean as
+baseline, a discriminator five times as fast as the policies, and learning rates of the policies that fall to 0.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import numpy as np
+import torch
+import tyro
+
+from experiments.matching.best_product import best_product_js
+from experiments.matching.coordination import CoordinationConfig, run_experiment, set_up
+from experiments.matching.correlation_figure import correlation_figure
+from experiments.matching.figures import save_figure
+from experiments.matching.games import ExpertType, GameName, experts_of, make_game, title
+from experiments.matching.metrics import MATCH
+from experiments.studies.jobs import (
+    check_finished,
+    command_of,
+    finished,
+    read_settings,
+    run_jobs,
+    settings_of,
+    with_defaults,
+)
+from experiments.studies.statistics import mean_interval, share_interval
+from magail_trainer.cli.command_line import counted, display_path
+from magail_trainer.data.run_folder import read_config, read_table, write_table
+from magail_trainer.errors import InputError
+from magail_trainer.learn.config import PolicyStyle
+
+DiscriminatorName = Literal["joint", "per_agent"]
+Table = dict[str, np.ndarray]
+
+COLUMNS = (
+    "expert", "policy", "discriminator", "beta", "seed", "js_distance", "kl_irreducible", "kl_marginals",
+    "mutual_information", "coordination_rate",
+)  # fmt: skip
+MATCHING_EXPERTS: tuple[ExpertType, ...] = ("mixed", "bimodal", "asymmetric", "noisy", "all_AA")
+
+
+@dataclass(frozen=True)
+class CorrelationConfig:
+    """Train every class of policies on every expert under every discriminator, and say who matches whom."""
+
+    game: GameName = "matching"
+    """What is played, once."""
+    num_agents: int = 2
+    """Of the matching game."""
+    expert_types: tuple[ExpertType, ...] = ()
+    """Whom to imitate; by default all five of the matching game, and those that there are of another."""
+    policies: tuple[PolicyStyle, ...] = get_args(PolicyStyle)
+    """What the agents share when they act; see `python -m experiments.coordination`."""
+    discriminators: tuple[DiscriminatorName, ...] = ("joint", "per_agent")
+    """One discriminator of the joint action, or one for each agent that sees its own action alone."""
+    betas: tuple[float, ...] = (0.0,)
+    """Weights of the policies' entropy bonus."""
+    seeds: int = 100
+    """How many runs each cell has for each β; they have the seeds 0, 1, ..."""
+    epochs: int = 2000
+    """Training epochs. The fewer, the higher are the learning rates."""
+    signals: int = 8
+    """How many values the shared signal has."""
+    output: Path = Path("results/correlation")
+    """The folder for everything; what is in it already is not done again."""
+    jobs: int = 1
+    """How many cells to work on at the same time, each in a process of its own."""
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Ten seeds and a quarter of the epochs: other defaults for the flags above."""
+
+    def settle(self) -> "CorrelationConfig":
+        """What `quick` stands for, and the experts of the game, in the place of every flag that was not given."""
+        config = replace(self, expert_types=self.expert_types or _experts(self))
+        return with_defaults(config, QUICK) if self.quick else config
+
+
+QUICK: dict[str, Any] = {"seeds": 10, "epochs": 500, "output": Path("results/correlation_quick")}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All runs of one expert, class of policies and discriminator."""
+
+    training: CoordinationConfig
+
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        return f"{self.training.expert_type}-{self.training.policy}-{self.training.discriminator}"
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting of the experiment that makes a difference."""
+        return settings_of(self.training)
+
+    def fill(self, folder: Path) -> str:
+        """Train, measure, and write the run folder."""
+        command = command_of("coordination", self.training)
+        results = run_experiment(replace(self.training, output=folder / "run", no_plots=True), command=command)
+        distance = results.runs["js_distance"]
+        matching = f"{int((distance < MATCH).sum())} of {counted(len(distance), 'run')}"
+        return f"JS distance {distance.mean():.3f}, a match in {matching}"
+
+
+def cell_of(config: CorrelationConfig, expert: ExpertType, policy: PolicyStyle, discriminator: str) -> Cell:
+    """The cell with the settings that all of them have."""
+    assert discriminator in ("joint", "per_agent")
+    training = CoordinationConfig(
+        game=config.game,
+        num_agents=config.num_agents,
+        expert_type=expert,
+        betas=config.betas,
+        seeds=tuple(range(config.seeds)),
+        epochs=config.epochs,
+        batch_size=200,
+        lr_policy=40 / config.epochs,
+        lr_disc=200 / config.epochs,
+        lr_schedule="linear",
+        reward_style="gail",
+        baseline="batch",
+        policy=policy,
+        signals=config.signals if policy == "shared_signal" else CoordinationConfig.signals,
+        discriminator=discriminator,
+        no_plots=True,
+    )
+    return Cell(training)
+
+
+def jobs_of(config: CorrelationConfig) -> list[Cell]:
+    """All cells.
+
+    Raises:
+        InputError: a value is out of range, or given twice, or the game has no such expert.
+    """
+    for name in ("expert_types", "policies", "discriminators"):
+        values = getattr(config, name)
+        if not values or len(set(values)) < len(values):
+            raise InputError(f"--{name} must name each value once, and one at least, not {' '.join(values)!r}.")
+    if config.seeds < 1:
+        raise InputError(f"--seeds must be at least 1, not {config.seeds}.")
+    if config.epochs < 1:
+        raise InputError(f"--epochs must be at least 1, not {config.epochs}.")
+    offered = experts_of(make_game(config.game, num_agents=config.num_agents))
+    for expert in config.expert_types:
+        if expert not in offered:
+            raise InputError(
+                f"--expert_types must be of {', '.join(offered)} for --game {config.game}, not {expert!r}."
+            )
+    cells = [
+        cell_of(config, expert, policy, discriminator)
+        for expert in config.expert_types
+        for policy in config.policies
+        for discriminator in config.discriminators
+    ]
+    for cell in cells:
+        set_up(cell.training)  # says what is wrong with the rest
+    return cells
+
+
+def job_of(settings: Mapping[str, Any], config: CorrelationConfig) -> Cell:
+    """The cell that would make a folder of such settings now.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not {"expert_type", "policy", "discriminator"} <= settings.keys():
+        raise InputError("There is a folder that is no cell of this table; choose another --output.")
+    return cell_of(config, settings["expert_type"], settings["policy"], settings["discriminator"])
+
+
+def read_cells(cells: Path) -> tuple[Table, dict[str, np.ndarray]]:
+    """What the finished cells say.
+
+    Returns:
+        a table with a row for each run and the columns `COLUMNS`; and the joint distribution of each expert as it was
+        recorded, `[A_1..A_N]` by name.
+
+    Raises:
+        InputError: a folder below `cells` is not as it was written.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    experts: dict[str, np.ndarray] = {}
+    for folder in finished(cells):
+        settings, runs = read_settings(folder), read_table(folder / "run" / "runs.csv")
+        labels = {"expert": settings["expert_type"], **{key: settings[key] for key in ("policy", "discriminator")}}
+        experts[settings["expert_type"]] = np.asarray(read_config(folder / "run")["dataset"]["joint"])
+        for name in COLUMNS:
+            columns[name] += [labels[name]] * len(runs["seed"]) if name in labels else runs[name].tolist()
+    return {name: np.asarray(values) for name, values in columns.items()}, experts
+
+
+def summary(table: Mapping[str, np.ndarray], experts: Mapping[str, np.ndarray]) -> list[str]:
+    """What the terminal shows: for each cell and β the distance, who matches, and where the divergence comes from."""
+    lines = []
+    for expert in sorted(set(table["expert"]), key=_expert_place):
+        limit = best_product_js(experts[expert]).distance
+        information = table["kl_irreducible"][table["expert"] == expert][0]
+        lines.append(
+            f"{expert}: {information:.3f} bits of mutual information; independent policies cannot come closer than a "
+            f"JS distance of {limit:.3f}"
+        )
+        for key, runs in cells_of(table, expert).items():
+            distance = mean_interval(runs["js_distance"])
+            matching = share_interval(int((runs["js_distance"] < MATCH).sum()), len(runs["seed"]))
+            lines.append(
+                f"    {key[0]:15}{key[1]:11}β={key[2]:<5g}JS {distance.estimate:.3f} [{distance.low:.3f}, "
+                f"{distance.high:.3f}]   match {matching.estimate:4.0%} [{matching.low:.0%}, {matching.high:.0%}]   "
+                f"mutual information {runs['mutual_information'].mean():.3f}   "
+                f"marginals off by {np.median(runs['kl_marginals']):.3f} bits"
+            )
+    return lines
+
+
+def cells_of(table: Mapping[str, np.ndarray], expert: str) -> dict[tuple[str, str, float], Table]:
+    """The runs of each (policy, discriminator, β) with an expert, in the order of the table."""
+    cells: dict[tuple[str, str, float], Table] = {}
+    keys = list(zip(table["expert"], table["policy"], table["discriminator"], table["beta"].tolist(), strict=True))
+    for key in sorted(dict.fromkeys(keys), key=_place):
+        if key[0] == expert:
+            rows = [row for row, other in enumerate(keys) if other == key]
+            cells[key[1:]] = {name: values[rows] for name, values in table.items()}
+    return cells
+
+
+def write_report(output: Path) -> list[str]:
+    """Write `correlation.csv` and `correlation.png` from the finished cells.
+
+    Returns:
+        the lines of `summary`.
+
+    Raises:
+        InputError: a cell is not as it was written.
+    """
+    table, experts = read_cells(output / "cells")
+    with tempfile.TemporaryDirectory(dir=output, prefix=".report-") as temporary:
+        folder = Path(temporary)
+        write_table(folder / "correlation.csv", table)
+        cells = {expert: cells_of(table, expert) for expert in sorted(experts, key=_expert_place)}
+        save_figure(
+            correlation_figure(cells, experts, match=MATCH, game=_game_of(output / "cells")), folder / "correlation.png"
+        )
+        for file in folder.iterdir():
+            file.replace(output / file.name)
+    return summary(table, experts)
+
+
+def _game_of(cells: Path) -> str:
+    """What all cells are about, in words."""
+    settings = read_settings(finished(cells)[0])
+    game = make_game(settings["game"], num_agents=settings["num_agents"])
+    return f"{title(game)}, {counted(settings['epochs'], 'epoch')}"
+
+
+def _expert_place(expert: str) -> int:
+    return get_args(ExpertType).index(expert)
+
+
+def _place(key: tuple[str, str, str, float]) -> tuple[int, int, str, float]:
+    return _expert_place(key[0]), get_args(PolicyStyle).index(key[1]), key[2], key[3]
+
+
+def _experts(config: CorrelationConfig) -> tuple[ExpertType, ...]:
+    game = make_game(config.game, num_agents=config.num_agents)
+    return MATCHING_EXPERTS if config.game == "matching" else experts_of(game)
+
+
+def main(config: CorrelationConfig) -> None:
+    torch.set_num_threads(1)  # the fastest for small tensors
+    config = config.settle()
+    jobs, cells = jobs_of(config), config.output / "cells"
+    check_finished(cells, lambda made: job_of(made, config))
+    run_jobs(jobs, cells, processes=config.jobs)
+    print("\n".join(["", *write_report(config.output), ""]))
+    print(f"Wrote {display_path(config.output)}, with correlation.csv and correlation.png.")

@@ -1,0 +1,1 @@
+"""Particle environments: scripted experts, benchmark, conventions."""

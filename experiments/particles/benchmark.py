@@ -1,0 +1,107 @@
+"""The particle benchmark: cloning and MAGAIL on few and many demonstrations of scripted experts.
+
+    python -m experiments.mpe --help
+    python -m experiments.mpe --quick
+
+Each cell, one method on one task with one number of demonstrations, is a folder below OUTPUT/cells that appears when it
+is finished; the command goes on where an earlier one was stopped. Tables and figures are made from these folders, and
+show all cells that there are.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+
+from experiments.particles.cells import Cell, Effort, Method, References, job_of
+from experiments.particles.report import write_report
+from experiments.studies.jobs import Job, check_finished, run_jobs, with_defaults
+from magail_trainer.cli.command_line import display_path
+from magail_trainer.errors import InputError
+
+TaskName = Literal["speaker_listener", "spread_fixed", "spread_cheapest", "push", "tag"]
+
+
+@dataclass(frozen=True)
+class MpeConfig:
+    """Compare cloning and MAGAIL on particle envs, by what the learners earn for how many demonstrations."""
+
+    tasks: tuple[TaskName, ...] = ("speaker_listener", "spread_fixed", "spread_cheapest", "push", "tag")
+    """What is learnt. In push and tag the learner plays each side against the scripted expert."""
+    methods: tuple[Method, ...] = ("cloning", "magail_joint", "magail_per_agent")
+    """How. MAGAIL is as in `magail train --network mlp`, with one discriminator for all agents or one for each. The
+    methods that end in _symmetric are given the demonstrations and their images under symmetries of the env; those in
+    _scratch clone nothing, and train three times as long; those in _signal share a signal that is inferred."""
+    demonstrations: tuple[int, ...] = (5, 10, 50, 200)
+    """How many episodes of the expert there are."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """One run for each."""
+    eval_episodes: int = 1000
+    """Episodes that each run plays after training: so many with drawn actions, as many with the likeliest ones."""
+    epochs: int | None = None
+    """Of MAGAIL; by default as many as `magail train` takes."""
+    cloning_updates: int | None = None
+    """Of cloning, and the most that MAGAIL's warm start has; by default as many as in `magail clone` and `train`."""
+    output: Path = Path("results/mpe")
+    """The folder for everything; what is in it already is not done again."""
+    jobs: int = 1
+    """How many cells to work on at the same time, each in a process of its own."""
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """A few small cells, in two or three minutes, to see that it works: other defaults for the flags above."""
+
+    def settle(self) -> "MpeConfig":
+        """What `quick` stands for, in the place of every flag that was not given."""
+        return with_defaults(self, QUICK) if self.quick else self
+
+    @property
+    def effort(self) -> Effort:
+        """What is the same for all cells."""
+        return Effort(self.seeds, self.eval_episodes, self.epochs, self.cloning_updates)
+
+
+QUICK: dict[str, Any] = {
+    "tasks": ("speaker_listener", "push"),
+    "demonstrations": (5, 50),
+    "seeds": (0, 1, 2),
+    "eval_episodes": 200,
+    "epochs": 20,
+    "cloning_updates": 200,
+    "output": Path("results/mpe_quick"),
+}
+
+
+def jobs_of(config: MpeConfig) -> list[Job]:
+    """The references of every task, then its cells.
+
+    Raises:
+        InputError: a value is out of range, or given twice.
+    """
+    for name in ("tasks", "methods", "demonstrations"):
+        values = getattr(config, name)
+        if not values or len(set(values)) < len(values):
+            raise InputError(
+                f"--{name} must name each value once, and one at least, not {' '.join(map(str, values))!r}."
+            )
+    if min(config.demonstrations) < 1:
+        raise InputError(f"--demonstrations must be at least 1, not {min(config.demonstrations)}.")
+    effort = config.effort
+    references: list[Job] = [References(task, effort) for task in config.tasks]
+    return references + [
+        Cell(task, method, number, effort)
+        for task in config.tasks
+        for number in config.demonstrations
+        for method in config.methods
+    ]
+
+
+def main(config: MpeConfig) -> None:
+    torch.set_num_threads(1)  # the fastest for small tensors
+    config = config.settle()
+    jobs, cells, effort = jobs_of(config), config.output / "cells", config.effort
+    check_finished(cells, lambda settings: job_of(settings, effort))
+    run_jobs(jobs, cells, processes=config.jobs)
+    lines = write_report(config.output)
+    print("\n".join(["", *lines, ""]))
+    print(f"Wrote {display_path(config.output)}, with table.csv, floors.csv, curves.npz, table.md and two figures.")

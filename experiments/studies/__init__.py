@@ -1,0 +1,1 @@
+"""What every study needs: resumable jobs, intervals over seeds, speed."""

@@ -1,0 +1,236 @@
+"""Work that is done folder by folder: each appears whole or not at all, and what is done is not done again."""
+
+import contextlib
+import io
+import multiprocessing
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from tqdm import tqdm
+
+from magail_trainer.cli.command_line import counted, exit_by_signal
+from magail_trainer.envs.processes import no_interrupts
+from magail_trainer.errors import InputError
+from magail_trainer.files import plain_json, read_json, write_json
+from magail_trainer.folders import new_folder, no_empty_folders
+
+SETTINGS = "settings.json"
+FORMAT, VERSION = "magail-benchmark-cell", 1
+NOT_SETTINGS = ("output", "overwrite", "jobs", "no_plots", "device", "dataset")
+"""Flags that say where and how something is done, and not what."""
+
+
+def with_defaults(config: Any, others: Mapping[str, Any]) -> Any:
+    """`config` with other defaults: values in the place of those flags that were not given.
+
+    A flag that was given just its own default cannot be told from one that was not given.
+
+    Args:
+        config: a dataclass.
+        others: name -> value.
+    """
+    given = {setting.name for setting in fields(config) if getattr(config, setting.name) != setting.default}
+    return replace(config, **{name: value for name, value in others.items() if name not in given})
+
+
+def command_of(module: str, config: Any) -> str:
+    """The command whose flags make a dataclass of settings: those that differ from the defaults.
+
+    Where it is saved and how many processes there are does not matter, and is left out.
+
+    Args:
+        module: of `experiments`.
+        config: not settled yet, where that fills in defaults.
+    """
+    words = ["python", "-m", f"experiments.{module}"]
+    for setting in fields(config):
+        value = getattr(config, setting.name)
+        if setting.name in NOT_SETTINGS or value == setting.default:
+            continue
+        words.append(f"--{setting.name}")
+        if value is not True:
+            words += [str(item) for item in (value if isinstance(value, tuple) else (value,))]
+    return shlex.join(words)
+
+
+def settings_of(config: Any) -> dict[str, Any]:
+    """All settings of a dataclass that make a difference, as plain JSON; `quick` makes none once it is settled."""
+    return plain_json({name: value for name, value in asdict(config).items() if name not in (*NOT_SETTINGS, "quick")})
+
+
+class Job(Protocol):
+    """A folder that is to be made. It goes to another process as it is."""
+
+    @property
+    def name(self) -> str:
+        """Of the folder."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the content of the folder; plain JSON."""
+        ...
+
+    def fill(self, folder: Path) -> str:
+        """Write everything but the settings; return what a line on the terminal says of it."""
+        ...
+
+
+def run_job(job: Job, root: Path) -> str:
+    """Make the folder of a job below `root`; return what there is to say of it.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    with new_folder(root / job.name, marker=SETTINGS) as folder:
+        said = job.fill(folder)
+        write_json(folder / SETTINGS, {"format": FORMAT, "version": VERSION, **job.settings()})
+    return said
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings that made a folder, as they were written.
+
+    Raises:
+        InputError: it is no folder of a job.
+    """
+    settings = read_json(folder / SETTINGS, what="cell of a benchmark", kind=FORMAT, version=VERSION)
+    return {name: value for name, value in settings.items() if name not in ("format", "version")}
+
+
+def finished(root: Path) -> list[Path]:
+    """The folders of jobs that are done, by name; none if there is no `root`."""
+    if not root.is_dir():
+        return []
+    return sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+
+
+def check_finished(root: Path, job_of: Callable[[dict[str, Any]], Job]) -> None:
+    """Refuse folders that were made with other settings than would be used now: no table should mix them.
+
+    Args:
+        root: holds the folders.
+        job_of: from the settings of a folder to the job that would make it now.
+
+    Raises:
+        InputError: there is one; the message names the first setting that differs.
+    """
+    for folder in finished(root):
+        made = read_settings(folder)
+        difference = _difference(made, job_of(made).settings())
+        if difference:
+            raise InputError(f"{str(folder)!r} was made with {difference}; choose another --output or delete the old.")
+
+
+def run_jobs(jobs: Sequence[Job], root: Path, *, processes: int, unit: str = "cell") -> None:
+    """Do what is not done yet, behind a progress bar, with a line for each folder that is finished.
+
+    Args:
+        jobs: in the order in which they are begun.
+        root: holds the folders.
+        processes: how many jobs are done at the same time, each in a process of its own; with 1, in this process.
+        unit: what a message calls a job.
+
+    Raises:
+        InputError: `processes` is below 1, or a job cannot be done. No other job is begun then, and a `root` that
+            would be empty is not left behind.
+    """
+    if processes < 1:
+        raise InputError(f"--jobs must be at least 1, not {processes}.")
+    with no_empty_folders(root):
+        _check_writable(root)
+        missing = [job for job in jobs if not (root / job.name).is_dir()]
+        if len(missing) < len(jobs):
+            done = len(jobs) - len(missing)
+            were = "was" if done == 1 else "were"
+            print(f"{done} of {counted(len(jobs), unit)} {were} finished before.", flush=True)
+        with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=f"{unit}s", unit=unit, disable=None) as bar:
+            run = _one_by_one if processes == 1 or len(missing) < 2 else _side_by_side
+            for name, said, seconds in run(missing, root, bar, processes):
+                bar.update()
+                tqdm.write(f"{name}: {said} ({seconds:.0f} s)")
+                sys.stdout.flush()
+
+
+def _check_writable(root: Path) -> None:
+    """Refuse a place that cannot be written to before other processes stumble over it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        raise InputError(f"Cannot write to {str(root)!r}: {error.strerror}.") from error
+
+
+Done = Iterator[tuple[str, str, float]]  # name, what there is to say, seconds
+
+
+def _one_by_one(jobs: Sequence[Job], root: Path, bar: tqdm, _: int) -> Done:
+    for job in jobs:
+        bar.set_postfix_str(job.name)
+        yield _timed(job, root)
+
+
+def _side_by_side(jobs: Sequence[Job], root: Path, bar: tqdm, processes: int) -> Done:
+    """The same in other processes, which end with this one. They are spawned: torch does not like to be forked."""
+    context = multiprocessing.get_context("spawn")
+    running: list[str] = []
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_prepare_worker, max_tasks_per_child=1) as pool:
+        waiting, futures = list(jobs), set[Future[tuple[str, str, float]]]()
+        try:
+            while waiting or futures:
+                while waiting and len(futures) < processes:
+                    running.append(waiting[0].name)
+                    with no_interrupts():
+                        futures.add(pool.submit(_quiet, waiting.pop(0), root))
+                bar.set_postfix_str(", ".join(running))
+                future = next(as_completed(futures))
+                futures.remove(future)
+                name, said, seconds = future.result()
+                running.remove(name)
+                yield name, said, seconds
+        except BrokenProcessPool as error:
+            raise InputError(f"A process that worked on {', '.join(running)} was ended from outside.") from error
+        except BaseException:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
+def _timed(job: Job, root: Path) -> tuple[str, str, float]:
+    started = time.monotonic()
+    return job.name, run_job(job, root), time.monotonic() - started
+
+
+def _quiet(job: Job, root: Path) -> tuple[str, str, float]:
+    """The same without progress bars, which would write over those of other processes."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        return _timed(job, root)
+
+
+def _prepare_worker() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, exit_by_signal)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends us
+
+
+def _difference(made: Mapping[str, Any], present: Mapping[str, Any], prefix: str = "") -> str:
+    """`name=old, not new` for the first setting that differs; nothing if none does."""
+    for name in [*present, *(name for name in made if name not in present)]:
+        old, new = made.get(name), present.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            inner = _difference(old, new, f"{prefix}{name}.")
+            if inner:
+                return inner
+        elif old != new:
+            return f"{prefix}{name}={old}, not {new}"
+    return ""

@@ -1,0 +1,1 @@
+"""Why agents collapse: gradient flow, stability, phase diagram."""

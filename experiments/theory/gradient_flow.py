@@ -1,0 +1,156 @@
+"""What two independent policies do in a 2×2 game if they follow the gradient of adversarial imitation without noise.
+
+Agent i plays A with probability p_i = sigmoid(θ_i), so that the joint is q = (p_0, 1 − p_0) × (p_1, 1 − p_1). A
+discriminator gives each joint action c the logit l(c), and with it the reward r(l). The payoffs of the game do not
+matter: nobody sees them. Agent i's advantage of A over B, with the entropy bonus β H(p_i), is
+
+    A_i = Σ_c ∂q(c)/∂p_i r(l(c)) − β θ_i,
+
+and REINFORCE (Williams 1992) on a softmax of two logits moves it by dp_i/dt = 2 p_i² (1 − p_i)² A_i: one p_i (1 − p_i)
+from each of d(log π)/dθ and dp/dθ, and a 2 since one logit rises as the other falls. Such positive factors decide how
+long a way takes, but neither where the flow rests nor whether it is stable there: ∂A_i/∂p_j is symmetric, for every
+reward here is ∂/∂q of some Σ_c F(q(c)) or, with a frozen discriminator, a constant, and by Sylvester's law of inertia
+scaling a symmetric matrix leaves the signs of its eigenvalues. Adam, which divides each gradient by its size, is such
+a factor too as far as the policies alone are concerned.
+
+The discriminator is either frozen or, at every instant, optimal: l = log P_E / q (Goodfellow et al. 2014, proposition
+1). A joint action that the expert never plays has l = −∞ then, which a discriminator in training approaches but never
+reaches: all logits are held within ±`logit_bound`. For the rewards gail and symmetric, which are finite at −∞, the
+bound may be infinite and then gives the closed forms; for log D and the logit itself the results depend on it.
+Shapes: `...` any leading axes, 2 agents, [2, 2] joint actions AA, AB, BA, BB.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import expit, log_expit
+
+from experiments.matching.metrics import Array
+from magail_trainer.learn.config import RewardStyle
+
+LOGIT_BOUND = 10.0
+"""A discriminator this sure is wrong in one of 22 000 cases; Adam at 0.01 takes some thousand epochs to get there."""
+
+_SIGNS = np.array([1.0, -1.0])  # of A and B in the derivative of (p, 1 − p)
+_CROSS = np.multiply.outer(_SIGNS, _SIGNS)  # ∂²q/∂p_0∂p_1
+
+
+class RewardOfLogit(NamedTuple):
+    """A reward as a function of the discriminator's logit, and its slope."""
+
+    value: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
+
+
+REWARDS: Mapping[RewardStyle, RewardOfLogit] = {
+    "non_saturating": RewardOfLogit(log_expit, lambda logit: expit(-logit)),
+    "gail": RewardOfLogit(lambda logit: -log_expit(-logit), expit),
+    "airl": RewardOfLogit(lambda logit: logit, np.ones_like),
+    "symmetric": RewardOfLogit(lambda logit: np.tanh(logit / 2), lambda logit: 2 * expit(logit) * expit(-logit)),
+}
+"""The trainer's rewards (`magail_trainer.learn.losses`), without torch and with slopes."""
+
+
+@dataclass(frozen=True, eq=False)
+class GradientFlow:
+    """The flow of one reward, one β and one kind of discriminator towards one expert.
+
+    Raises:
+        ValueError: the expert is no distribution over 2×2 joint actions.
+    """
+
+    expert_joint: Array
+    """`[2, 2]`"""
+    reward_style: RewardStyle
+    beta: float = 0.0
+    """Weight of the entropy bonus, in nats."""
+    frozen_logits: Array | None = None
+    """`[2, 2]`: the logits of a frozen discriminator; without them it is optimal at every instant."""
+    logit_bound: float = LOGIT_BOUND
+    """No logit is larger than this, whatever its sign."""
+
+    def __post_init__(self) -> None:
+        expert = np.asarray(self.expert_joint, dtype=np.float64)
+        if expert.shape != (2, 2) or not np.isclose(expert.sum(), 1) or (expert < 0).any():
+            raise ValueError(f"expected a distribution over 2×2 joint actions, got {self.expert_joint}")
+
+    @property
+    def reward(self) -> RewardOfLogit:
+        """The reward, a function of the logit."""
+        return REWARDS[self.reward_style]
+
+    def logits(self, theta: Array) -> Array:
+        """The discriminator's logits while the policies are at θ, `[..., 2]` -> `[..., 2, 2]`."""
+        if self.frozen_logits is not None:
+            bounded = np.clip(self.frozen_logits, -self.logit_bound, self.logit_bound)
+            return np.broadcast_to(bounded, (*np.shape(theta)[:-1], 2, 2))
+        return np.clip(optimal_logits(self.expert_joint, theta), -self.logit_bound, self.logit_bound)
+
+    def advantages(self, theta: Array) -> Array:
+        """A_i, what A earns an agent more than B, entropy bonus included: `[..., 2]` -> `[..., 2]`.
+
+        The pure corners are θ = ±∞; there the entropy bonus is infinite, and points inwards, unless β = 0.
+        """
+        of_reward = np.einsum("...iab,...ab->...i", joint_slopes(theta), self.reward.value(self.logits(theta)))
+        return of_reward - self.beta * theta if self.beta else of_reward
+
+    def velocity(self, prob_a: Array) -> Array:
+        """dp/dt of REINFORCE at P(A) inside (0, 1), `[..., 2]` -> `[..., 2]`, in units of the learning rate."""
+        return 2 * (prob_a * (1 - prob_a)) ** 2 * self.advantages(theta_of(prob_a))
+
+    def advantage_slopes(self, theta: Array) -> Array:
+        """∂A_i/∂θ_j, `[..., 2]` -> `[..., 2, 2]`: β is taken off its diagonal, and so off its eigenvalues, as it is.
+
+        It is the Jacobian of dθ/dt = A, the same flow up to positive factors (the replicator's, dp/dt = p (1 − p) A).
+        """
+        logits, slopes = self.logits(theta), joint_slopes(theta)
+        cross = np.einsum("ab,...ab->...", _CROSS, self.reward.value(logits))
+        slope_p = cross[..., None, None] * (1 - np.eye(2))
+        if self.frozen_logits is None:
+            moving = np.abs(logits) < self.logit_bound  # a logit that is held at the bound does not answer
+            answer = np.zeros_like(logits)  # dr/dq
+            np.divide(-self.reward.slope(logits), joint_of(theta), out=answer, where=moving)
+            slope_p = slope_p + np.einsum("...iab,...jab,...ab->...ij", slopes, slopes, answer)
+        return slope_p * (expit(theta) * expit(-theta))[..., None, :] - self.beta * np.eye(2)
+
+
+def theta_of(prob_a: Array) -> Array:
+    """The logit of P(A): ±∞ at the ends."""
+    with np.errstate(divide="ignore"):
+        return np.log(prob_a) - np.log1p(-np.asarray(prob_a))
+
+
+def joint_of(theta: Array) -> Array:
+    """The joint of two independent policies, `[..., 2]` -> `[..., 2, 2]`."""
+    return np.exp(_log_joint(theta))
+
+
+def joint_slopes(theta: Array) -> Array:
+    """∂q/∂p_i, `[..., 2]` -> `[..., 2 agents, 2, 2]`: how the joint changes as agent i plays A more often."""
+    policies = np.stack([expit(theta), expit(-theta)], axis=-1)
+    of_first = _SIGNS[:, None] * policies[..., 1, None, :]
+    of_second = policies[..., 0, :, None] * _SIGNS
+    return np.stack([of_first, of_second], axis=-3)
+
+
+def optimal_logits(expert_joint: Array, theta: Array) -> Array:
+    """log P_E / q, `[..., 2]` -> `[..., 2, 2]`; −∞ for what the expert never does, whether or not the learner does."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logits = np.log(expert_joint) - _log_joint(theta)
+    return np.where(np.asarray(expert_joint) > 0, logits, -np.inf)
+
+
+def frozen_at_uniform(
+    expert_joint: Array, reward_style: RewardStyle, beta: float = 0.0, *, logit_bound: float = LOGIT_BOUND
+) -> GradientFlow:
+    """The flow whose discriminator stays as it would be, at its optimum, against uniform policies."""
+    logits = optimal_logits(expert_joint, np.zeros(2))
+    return GradientFlow(expert_joint, reward_style, beta, logits, logit_bound)
+
+
+def _log_joint(theta: Array) -> Array:
+    """log q, exact where a probability would round to 0 or 1."""
+    log_policies = np.stack([log_expit(theta), log_expit(-theta)], axis=-1)
+    return log_policies[..., 0, :, None] + log_policies[..., 1, None, :]

@@ -1,0 +1,190 @@
+"""The phase diagram of the matching game: coordination over β and the discriminator's speed, for each reward.
+
+    python -m experiments.phase_diagram --help
+    python -m experiments.phase_diagram --quick
+
+Each part, some cells of one reward for all seeds, is a folder below OUTPUT/parts that appears when it is finished; the
+command goes on where an earlier one was stopped. cells.csv and the figure are made from these folders, and show all
+cells that there are. Beside them two things that are known are repeated, each with a verdict: at which learning rates
+agents collapse without an entropy bonus, and at which β a frozen discriminator lets go of them. The exit status is 0
+only if both are reproduced.
+"""
+
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import tyro
+
+from experiments.claims.known_results import verdict_jobs, verdict_lines
+from experiments.matching.coordination import ExpertType
+from experiments.matching.figures import save_figure
+from experiments.studies.jobs import check_finished, run_jobs, with_defaults
+from experiments.theory.discriminator_speed import critical_beta_at_speed
+from experiments.theory.frozen_discriminator import Frozen, frozen_critical_beta
+from experiments.theory.phase_cells import Effort, Part, Start, parts_of, read_cells
+from experiments.theory.phase_figure import Boundary, phase_figure
+from magail_trainer.cli.command_line import counted, display_path
+from magail_trainer.data.run_folder import write_table
+from magail_trainer.errors import InputError
+from magail_trainer.learn.config import RewardStyle
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """Map where agents collapse to a convention: over β, the learning rates and the reward."""
+
+    rewards: tuple[RewardStyle, ...] = ("non_saturating", "gail", "airl", "symmetric")
+    """What the policies maximise, as in `python -m experiments.coordination`; a panel for each."""
+    betas: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)
+    """Weights of the policies' entropy bonus."""
+    lr_policies: tuple[float, ...] = (0.01,)
+    """Adam's learning rates for the policies; a row of panels for each."""
+    speed_ratios: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+    """The discriminator's learning rates, as multiples of the policies'."""
+    seeds: int = 20
+    """How many runs each cell has."""
+    epochs: int = 4000
+    """Training epochs."""
+    start: Start = "uniform"
+    """Policies start at exactly 0.5/0.5, or at logits of 0.1 times a standard normal."""
+    exact: bool = False
+    """Train with expectations over the four joint actions in place of samples."""
+    expert_type: ExpertType = "bimodal"
+    """The scripted expert."""
+    output: Path = Path("results/phase_diagram")
+    """The folder for everything; what is in it already is not done again."""
+    jobs: int = 2
+    """How many parts to work on at the same time, each in a process of its own."""
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """A coarse map with few seeds, to see that it works: other defaults for the flags above."""
+
+    def settle(self) -> "PhaseConfig":
+        """What `quick` stands for, in the place of every flag that was not given."""
+        return with_defaults(self, QUICK) if self.quick else self
+
+    @property
+    def effort(self) -> Effort:
+        """What is the same for all cells of the map."""
+        return Effort(self.betas, self.seeds, self.epochs, self.start, self.expert_type, self.exact)
+
+
+QUICK: dict[str, Any] = {
+    "rewards": ("non_saturating", "gail"),
+    "betas": (0.0, 0.2, 0.5, 1.0),
+    "speed_ratios": (0.03, 0.3, 3.0, 30.0),
+    "seeds": 5,
+    "epochs": 2000,
+    "output": Path("results/phase_diagram_quick"),
+}
+
+
+def jobs_of(config: PhaseConfig) -> list[Part | Frozen]:
+    """The parts of the map, then the runs behind the verdicts.
+
+    Raises:
+        InputError: a value is out of range, or given twice.
+    """
+    for name in ("rewards", "lr_policies", "speed_ratios"):
+        values = getattr(config, name)
+        if not values or len(set(values)) < len(values):
+            given = " ".join(map(str, values))
+            raise InputError(f"--{name} must name each value once, and one at least, not {given!r}.")
+    for name in ("lr_policies", "speed_ratios"):
+        for value in getattr(config, name):
+            if not 0 < value < math.inf:
+                raise InputError(f"--{name} must be positive numbers, not {value:g}.")
+    jobs: list[Part | Frozen] = []
+    for reward in config.rewards:
+        for lr_policy in config.lr_policies:
+            # Ten digits, so that 0.01 times 3 is the 0.03 that one would write.
+            speeds = [(lr_policy, float(f"{lr_policy * ratio:.10g}")) for ratio in config.speed_ratios]
+            jobs += parts_of("map", reward, speeds, config.effort)
+    return jobs + verdict_jobs(quick=config.quick)
+
+
+def job_of(settings: Mapping[str, Any], config: PhaseConfig) -> Part | Frozen:
+    """The job that would make a folder of such settings now.
+
+    Raises:
+        InputError: there is none.
+    """
+    jobs = {job.name: job for job in jobs_of(config)}
+    made = str(settings.get("name"))
+    if made in jobs:
+        return jobs[made]
+    if settings.get("kind") != "map":
+        raise InputError(f"There is a part {made!r}, which is not this program's; choose another --output.")
+    # A part of other rewards or learning rates stays in the map, if everything else is the same.
+    speeds = tuple((policy, disc) for policy, disc in settings["speeds"])
+    return Part("map", settings["reward"], speeds, config.effort)
+
+
+def write_report(output: Path, *, title: str, boundary: Boundary, boundary_label: str) -> tuple[list[str], bool]:
+    """Write `cells.csv`, `table.csv`, `verdicts.md` and `phase_diagram.png` from the finished parts.
+
+    Args:
+        output: the folder that holds `parts`.
+        title: of the figure.
+        boundary: drawn over the map.
+        boundary_label: what it is.
+
+    Returns:
+        the verdicts as lines, and whether everything is reproduced.
+
+    Raises:
+        InputError: a part is missing or not as it was written.
+    """
+    parts = output / "parts"
+    cells, (lines, reproduced) = read_cells(parts, "map"), verdict_lines(parts)
+    with tempfile.TemporaryDirectory(dir=output, prefix=".report-") as temporary:
+        folder = Path(temporary)
+        write_table(folder / "cells.csv", cells)
+        write_table(folder / "table.csv", read_cells(parts, "table"))
+        (folder / "verdicts.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        figure = phase_figure(cells, title=title, boundary=boundary, boundary_label=boundary_label)
+        save_figure(figure, folder / "phase_diagram.png")
+        for file in folder.iterdir():
+            file.replace(output / file.name)
+    return lines, reproduced
+
+
+def stability_boundary(reward: RewardStyle, ratio: float) -> float:
+    """The β above which 50/50 is stable, by the linear theory of `discriminator_speed`.
+
+    Infinite for rewards without a lower bound, NaN where 50/50 is stable without any entropy bonus.
+    """
+    if math.isinf(frozen_critical_beta(reward)):
+        return math.inf
+    beta = critical_beta_at_speed(reward, ratio, logit_bound=math.inf)
+    return beta if beta > 0 else math.nan
+
+
+def run_phase_diagram(config: PhaseConfig) -> tuple[list[str], bool]:
+    """Do what is not done yet, then `write_report`."""
+    jobs, parts = jobs_of(config), config.output / "parts"
+    check_finished(parts, lambda settings: job_of(settings, config))
+    run_jobs(jobs, parts, processes=config.jobs, unit="part")
+    start = "0.5/0.5" if config.start == "uniform" else "random logits"
+    title = (
+        f"Coordination after {counted(config.epochs, 'epoch')}: {config.expert_type} expert, start at {start}, "
+        f"{counted(config.seeds, 'seed')} per cell{', without sampling noise' if config.exact else ''}"
+    )
+    # The boundary is that of the bimodal expert.
+    boundary = stability_boundary if config.expert_type == "bimodal" else (lambda reward, ratio: np.nan)
+    label = "theory: above it 50/50 is stable (D near its optimum, gradient flow; here D starts at no opinion)"
+    return write_report(config.output, title=title, boundary=boundary, boundary_label=label)
+
+
+def main(config: PhaseConfig) -> int:
+    torch.set_num_threads(1)  # the fastest for small tensors
+    config = config.settle()
+    lines, reproduced = run_phase_diagram(config)
+    print("\n".join(["", *lines, ""]))
+    print(f"Wrote {display_path(config.output)}, with cells.csv, table.csv, verdicts.md and phase_diagram.png.")
+    return 0 if reproduced else 1

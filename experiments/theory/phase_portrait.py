@@ -1,0 +1,229 @@
+"""Theory beside experiment: the gradient flow over both agents' P(A), its fixed points, and runs trained from samples.
+
+    python -m experiments.phase_portrait --help
+    python -m experiments.phase_portrait --quick
+
+Two discriminators bound what a discriminator in training does. A frozen one, as it would be against uniform policies,
+stands beside runs whose discriminator learns ten times more slowly than the policies; an optimal one beside runs whose
+discriminator learns ten times as fast. The runs are those of `experiments.coordination`. A slow discriminator is not a
+frozen one: at β = 0.25 under −log(1 − D) the runs go to one convention as its flow says, until the discriminator has
+learnt to expect that, then to the other, and on. Each panel says how many runs visited both.
+
+The folder: figure.png, fixed_points.csv, config.json, and for each discriminator a folder of its name with the runs,
+as `experiments.coordination` writes them: `history.npz` holds the trajectories.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import tyro
+
+from experiments.matching.best_product import best_product_js
+from experiments.matching.coordination import CoordinationConfig, ExpertType, run_experiment, set_up
+from experiments.matching.figure_parts import REWARD_NAMES
+from experiments.matching.figures import save_figure
+from experiments.matching.metrics import Array, mutual_information
+from experiments.matching.results import AGENTS, Results
+from experiments.studies.jobs import command_of, settings_of, with_defaults
+from experiments.theory.fixed_points import critical_beta, fixed_points
+from experiments.theory.gradient_flow import LOGIT_BOUND, GradientFlow, frozen_at_uniform
+from experiments.theory.phase_portrait_figure import Panel, Row, phase_portrait_figure
+from magail_trainer.cli.command_line import counted, display_path, this_command
+from magail_trainer.data.run_folder import CONFIG, write_table
+from magail_trainer.errors import InputError
+from magail_trainer.files import write_json
+from magail_trainer.folders import new_folder
+from magail_trainer.learn.config import RewardStyle
+
+Kind = Literal["frozen", "optimal"]
+
+_SPEED = {"frozen": 0.1, "optimal": 10.0}  # of the discriminator in the runs, in learning rates of the policies
+
+
+@dataclass(frozen=True)
+class PhasePortraitConfig:
+    """Draw where imitation by independent policies leads, and where sampled runs went."""
+
+    expert_type: ExpertType = "bimodal"
+    """The scripted expert, as in `python -m experiments.coordination`."""
+    betas: tuple[float, ...] = (0.0, 0.25, 0.55, 1.0)
+    """Weights of the policies' entropy bonus: a column for each."""
+    reward_style: RewardStyle = "gail"
+    """What the policies maximise: log D (non_saturating), -log(1 - D) (gail), log D - log(1 - D) (airl), or 2D - 1
+    (symmetric)."""
+    discriminator: tuple[Kind, ...] = ("frozen", "optimal")
+    """The flow's discriminator, a row for each: frozen at its optimum against uniform policies, or always optimal."""
+    seeds: int = 10
+    """How many runs each panel shows: those of the seeds 0, 1, 2, ..."""
+    epochs: int = 4000
+    """Training epochs of a run."""
+    lr_policy: float = 0.01
+    """Adam's learning rate for the policies."""
+    lr_disc: float | None = None
+    """Adam's learning rate for the discriminator; by default a tenth of lr_policy beside the frozen one, and ten times
+    lr_policy beside the optimal one."""
+    logit_bound: float = LOGIT_BOUND
+    """The most that the flow's discriminator is sure of, as a logit. It decides where the reward has no bound of its
+    own: log D and the logit."""
+    output: Path | None = None
+    """The folder to make; by default a new one under results/phase_portrait."""
+    overwrite: bool = False
+    """Replace the results that --output already holds."""
+    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Half the runs and a quarter of the epochs: other defaults for the flags above."""
+
+    def settle(self) -> "PhasePortraitConfig":
+        """What `quick` stands for, in the place of every flag that was not given."""
+        return with_defaults(self, QUICK) if self.quick else self
+
+
+QUICK: dict[str, Any] = {"seeds": 5, "epochs": 1000}
+
+
+def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Path:
+    """Train the runs, find the fixed points, draw both, and write the folder.
+
+    Args:
+        config: the settings.
+        command: what `config.json` says repeats it.
+
+    Returns:
+        the folder.
+
+    Raises:
+        InputError: a setting is out of range, or the folder cannot be made.
+    """
+    config = config.settle()
+    _check(config)
+    target = config.output or Path("results/phase_portrait") / _fresh_name(config)
+    others = ("figure.png", "fixed_points.csv", *_SPEED)
+    with new_folder(target, marker=CONFIG, others=others, overwrite=config.overwrite) as folder:
+        trained = {}
+        for kind in config.discriminator:
+            runs = _runs_of(config, kind, folder)
+            trained[kind] = run_experiment(runs, command=command_of("coordination", runs))
+        expert_joint = trained[config.discriminator[0]].expert_joint
+        rows, table = [], _PointTable()
+        for kind in config.discriminator:
+            results = trained[kind]
+            panels = [_panel(config, kind, beta, results) for beta in config.betas]
+            for panel in panels:
+                table.add(kind, panel)
+            rows.append(Row(_label(config, kind, expert_joint), panels))
+        write_table(folder / "fixed_points.csv", table.columns)
+        settings = settings_of(config)
+        about = {"format": "phase-portrait", "version": 1, "command": command}
+        write_json(folder / CONFIG, {**about, "settings": settings, "expert_joint": expert_joint.tolist()})
+        figure = phase_portrait_figure(rows, title=_title(config), note=_note(expert_joint))
+        save_figure(figure, folder / "figure.png")
+    return target
+
+
+class _PointTable:
+    """The columns of `fixed_points.csv`."""
+
+    def __init__(self) -> None:
+        names = ("discriminator", "beta", "prob_a_agent_0", "prob_a_agent_1", "stability", "eigenvalue_1")
+        self.columns: dict[str, list[Any]] = {name: [] for name in (*names, "eigenvalue_2")}
+
+    def add(self, kind: Kind, panel: Panel) -> None:
+        for point in panel.points:
+            row = (kind, panel.flow.beta, *point.prob_a, point.stability, *point.eigenvalues)
+            for column, value in zip(self.columns.values(), row, strict=True):
+                column.append(value)
+
+
+def _check(config: PhasePortraitConfig) -> None:
+    if not config.discriminator or len(set(config.discriminator)) < len(config.discriminator):
+        given = " ".join(config.discriminator)
+        raise InputError(f"--discriminator must name frozen, optimal, or each once, not {given!r}.")
+    if config.seeds < 1:
+        raise InputError(f"--seeds must be at least 1, not {config.seeds}.")
+    if not config.logit_bound > 0:
+        raise InputError(f"--logit_bound must be a positive number, not {config.logit_bound}.")
+    if np.isinf(config.logit_bound) and config.reward_style in ("non_saturating", "airl"):
+        reward = REWARD_NAMES[config.reward_style]
+        raise InputError(
+            f"--logit_bound must be finite, not inf: the reward {reward} is infinite at an infinite logit."
+        )
+    for kind in config.discriminator:
+        set_up(_runs_of(config, kind, Path()))  # says what is wrong with the rest
+
+
+def _runs_of(config: PhasePortraitConfig, kind: Kind, folder: Path) -> CoordinationConfig:
+    return CoordinationConfig(
+        expert_type=config.expert_type,
+        betas=config.betas,
+        seeds=tuple(range(config.seeds)),
+        epochs=config.epochs,
+        lr_policy=config.lr_policy,
+        lr_disc=_lr_disc(config, kind),
+        reward_style=config.reward_style,
+        no_plots=True,
+        output=folder / kind,
+    )
+
+
+def _lr_disc(config: PhasePortraitConfig, kind: Kind) -> float:
+    return _SPEED[kind] * config.lr_policy if config.lr_disc is None else config.lr_disc
+
+
+def _flow(config: PhasePortraitConfig, kind: Kind, beta: float, expert_joint: Array) -> GradientFlow:
+    if kind == "frozen":
+        return frozen_at_uniform(expert_joint, config.reward_style, beta, logit_bound=config.logit_bound)
+    return GradientFlow(expert_joint, config.reward_style, beta, logit_bound=config.logit_bound)
+
+
+def _panel(config: PhasePortraitConfig, kind: Kind, beta: float, results: Results) -> Panel:
+    flow, runs = _flow(config, kind, beta, results.expert_joint), results.runs["beta"] == beta
+    trajectories = np.stack([results.history[f"prob_a_{agent}"][:, runs] for agent in AGENTS], axis=-1)
+    return Panel(flow, fixed_points(flow), trajectories, results.runs["convention"][runs])
+
+
+def _label(config: PhasePortraitConfig, kind: Kind, expert_joint: Array) -> str:
+    lines = [
+        {"frozen": "Flow: discriminator frozen", "optimal": "Flow: discriminator always optimal"}[kind],
+        f"Runs: lr_disc {_lr_disc(config, kind):g}, lr_policy {config.lr_policy:g}",
+    ]
+    try:
+        critical = critical_beta(_flow(config, kind, 0.0, expert_joint))
+        lines.append(f"mixing is stable above β = {critical:.3f}" if critical > 0 else "mixing is stable at any β")
+    except ValueError:  # the uniform point is nothing special
+        pass
+    return "\n".join(lines)
+
+
+def _title(config: PhasePortraitConfig) -> str:
+    return (
+        f"Where independent policies go: {config.expert_type} expert, reward {REWARD_NAMES[config.reward_style]}, "
+        f"{counted(config.seeds, 'run')} of {counted(config.epochs, 'epoch')} in each panel"
+    )
+
+
+def _note(expert_joint: Array) -> str:
+    limit, bits = best_product_js(expert_joint).distance, float(mutual_information(expert_joint))
+    cells = zip(("AA", "AB", "BA", "BB"), expert_joint.flat, strict=True)
+    expert = f"The expert ({', '.join(f'{name} {share:g}' for name, share in cells)})"
+    failures = "Corners AA and BB: one convention, a collapse. Centre: both choose at random."
+    if limit < 1e-6:
+        return f"{failures}\n{expert} acts independently, and is a point of the square."
+    return (
+        f"{failures} {expert} is no point of the square:\nits correlation, {bits:.2f} bit, needs more than two "
+        f"independent policies, and no point is nearer to it than a JS distance of {limit:.3f}."
+    )
+
+
+def _fresh_name(config: PhasePortraitConfig) -> str:
+    """A name that no other experiment picks, not even one started in the same second."""
+    return f"{config.expert_type}_{config.reward_style}_{datetime.now():%Y-%m-%d_%H%M%S_%f}_{os.getpid()}"
+
+
+def main(config: PhasePortraitConfig) -> None:
+    torch.set_num_threads(1)  # the fastest for small tensors
+    folder = draw_phase_portrait(config, command=this_command("python -m experiments.phase_portrait"))
+    print(f"Wrote {display_path(folder)}, with figure.png and fixed_points.csv.")

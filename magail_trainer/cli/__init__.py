@@ -1,0 +1,5 @@
+"""The command `magail`."""
+
+from magail_trainer.cli.magail import main
+
+__all__ = ["main"]

@@ -1,0 +1,223 @@
+"""The command `magail`: check an env, record, augment and inspect demonstrations, train on them, evaluate.
+
+The commands are the dataclasses below; their fields are the flags. Torch is imported by those that need it.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from magail_trainer.cli.check_env import examine
+from magail_trainer.cli.command_line import counted, display_path, key_values, parse, run_command, suspected
+from magail_trainer.cli.evaluate import Evaluate
+from magail_trainer.cli.train import Clone, Switch, Train
+from magail_trainer.data.augmentation import augment, find_symmetries
+from magail_trainer.data.joint_policies import make_joint_policy
+from magail_trainer.data.recording import record
+from magail_trainer.data.trajectories import MANIFEST, SHARDS, Trajectories, read_manifest
+from magail_trainer.envs.registry import EnvEntry, resolve
+from magail_trainer.errors import InputError
+from magail_trainer.folders import new_folder
+from magail_trainer.learn.config import MagailConfig
+
+_MAX_JOINT_ACTIONS = 64
+
+
+@dataclass(frozen=True)
+class Record:
+    """Play a joint policy in an environment and save the episodes as a dataset."""
+
+    env: str
+    """The environment: a PettingZoo id, with its module in front (coordination_env:coordination/matching-v0); a
+    module with parallel_env (mpe2.simple_spread_v3); or module:callable."""
+    output: Path
+    """The folder to make."""
+    expert: str = "random"
+    """The joint policy: random; a name that the env's package offers; a run folder that train or clone made; or
+    module:callable, a factory of your own that is called with the env."""
+    episodes: int = 1000
+    """How many episodes to play."""
+    seed: int = 0
+    """Decides all chance."""
+    env_args: tuple[str, ...] = ()
+    """NAME=VALUE pairs to make the env with."""
+    expert_args: tuple[str, ...] = ()
+    """NAME=VALUE pairs to make the joint policy with: ratio=0.7, for instance; run=2 and greedy=true of a run folder,
+    whose first run plays by default, with drawn actions."""
+    overwrite: Switch = False
+    """Replace a dataset that is already there."""
+
+    def __call__(self) -> None:
+        """Record, save, and say what was saved."""
+        entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
+        policy = make_joint_policy(self.expert, entry, key_values(self.expert_args, flag="--expert-args"))
+        with new_folder(self.output, marker=MANIFEST, others=SHARDS, overwrite=self.overwrite) as folder:
+            with suspected(self.env_args, flag="--env-args"):
+                trajectories = record(entry, policy, episodes=self.episodes, seed=self.seed)
+            trajectories.write(folder)
+        returns = ", ".join(f"{agent} {values.mean():.3f}" for agent, values in trajectories.returns.items())
+        print(f"Recorded {counted(len(trajectories), 'episode')} of {entry.id} in {display_path(self.output)}.")
+        print(f"Mean return: {returns}.")
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Put beside each episode of a dataset what it becomes under symmetries of its environment.
+
+    These are no new demonstrations, and the new dataset says so. Whether the expert would have acted so, nobody checks.
+    """
+
+    dataset: tyro.conf.Positional[Path]
+    """The dataset's folder."""
+    symmetries: str
+    """module:callable, which is called with the environment and makes a list of Symmetry (see
+    magail_trainer.data.augmentation) without the one that changes nothing."""
+    output: Path
+    """The folder to make."""
+    copies: int | None = None
+    """Images of each episode, under symmetries drawn without repetition; by default under all that there are."""
+    seed: int = 0
+    """Decides which."""
+    overwrite: Switch = False
+    """Replace a dataset that is already there."""
+
+    def __call__(self) -> None:
+        """Augment, save, and say what was saved."""
+        own = {"marker": MANIFEST, "others": SHARDS, "overwrite": self.overwrite, "reads": self.dataset}
+        with new_folder(self.output, **own) as folder:
+            recorded = Trajectories.load(self.dataset)
+            entry = resolve(recorded.origin.env_id, recorded.origin.env_kwargs)
+            symmetries = find_symmetries(self.symmetries, entry)
+            augmented = augment(recorded, symmetries, copies=self.copies, seed=self.seed, name=self.symmetries)
+            augmented.write(folder)
+        copies = augmented.origin.augmentation["copies"]
+        print(
+            f"Made {counted(len(augmented), 'episode')} in {display_path(self.output)} of "
+            f"{counted(len(recorded), 'demonstration')}: each as it is, and under {copies} of "
+            f"{counted(len(symmetries), 'symmetry', 'symmetries')}."
+        )
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Say what a dataset is, after checking its hashes."""
+
+    dataset: tyro.conf.Positional[Path]
+    """The dataset's folder."""
+
+    def __call__(self) -> None:
+        """Print a summary."""
+        manifest = read_manifest(self.dataset)
+        print("\n".join(describe(Trajectories.load(self.dataset))))
+        for shard in manifest["shards"]:
+            print(f"{'shard':12}{shard['file']}  {counted(shard['episodes'], 'episode')}  sha256 {shard['sha256']}  ok")
+
+
+@dataclass(frozen=True)
+class CheckEnv:
+    """Say what an environment is like, and whether it can be trained in: exit status 0, or 1 if it cannot."""
+
+    env: tyro.conf.Positional[str]
+    """The environment, as for record."""
+    env_args: tuple[str, ...] = ()
+    """NAME=VALUE pairs to make the env with."""
+
+    def __call__(self) -> int:
+        """Print a line for each fact; 0 if the env can be trained in, else 1."""
+        entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
+        try:
+            entry.make().close()
+        except InputError as error:
+            if error.__cause__ is not None:  # it refuses its arguments, which says nothing of the env
+                raise
+            return _verdict(str(error))
+        try:
+            facts, refusals = examine(entry)
+        except InputError as error:
+            return _verdict(str(error))
+        except Exception as error:  # whatever the env's own code raises
+            return _verdict(f"playing it raised {type(error).__name__}: {error}")
+        print("\n".join(facts + refusals))
+        return _verdict("see above" if refusals else _without_network(entry))
+
+
+def _verdict(reason: str) -> int:
+    """Say that an env can be trained in, or why not; the exit status."""
+    print(f"can be trained: no ({reason.rstrip('.')})" if reason else "can be trained: yes")
+    return 1 if reason else 0
+
+
+def _without_network(entry: EnvEntry) -> str:
+    """Why there is no network for an env whose spaces are of the right kinds; nothing if there is one."""
+    from magail_trainer.learn.encoders import Codes
+    from magail_trainer.learn.trainer import choose_network
+
+    try:
+        Codes.of(entry, network=choose_network(entry, MagailConfig(network="auto")).network)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def describe(trajectories: Trajectories) -> list[str]:
+    """What a dataset is, a line for each fact."""
+    origin = trajectories.origin
+    shortest, longest = int(trajectories.lengths.min()), int(trajectories.lengths.max())
+    steps = f"{counted(longest, 'step')} each" if shortest == longest else f"{shortest} to {longest} steps"
+    lines = [
+        f"{'env':12}{origin.env_id} {origin.env_kwargs or ''}".rstrip(),
+        f"{'policy':12}{origin.policy['name']} {origin.policy['parameters'] or ''}".rstrip(),
+        f"{'seed':12}{origin.seed}",
+        f"{'episodes':12}{len(trajectories)}, of {steps}",
+    ]
+    if origin.augmentation:
+        done = origin.augmentation
+        number, of = trajectories.num_demonstrations, counted(done["of"], "symmetry", "symmetries")
+        lines.append(
+            f"{'augmented':12}of {counted(number, 'demonstration')}, each as it is and under {done['copies']} of {of} "
+            f"({done['symmetries']}, seed {done['seed']})"
+        )
+    for agent, spaces in origin.spaces.items():
+        returns = trajectories.returns[agent]
+        lines.append(f"{agent:12}observes {spaces['observation']}, acts in {spaces['action']}")
+        lines.append(f"{'':12}return: mean {returns.mean():.4f}, std {returns.std():.4f}")
+    complete = np.logical_and.reduce(list(trajectories.active.values()))  # who has left does nothing
+    joint, count = np.unique(_joint_actions(trajectories)[complete], axis=0, return_counts=True)
+    if len(joint) <= _MAX_JOINT_ACTIONS:
+        until = "" if complete.all() else f", in the {counted(int(complete.sum()), 'step')} before anybody left"
+        lines.append(f"{'actions':12}of ({', '.join(trajectories.agents)}){until}")
+        for values, share in zip(joint.tolist(), count / count.sum(), strict=True):
+            lines.append(f"{'':12}({', '.join(f'{value:g}' for value in values)}): {share:.4f}")
+    return lines
+
+
+def _joint_actions(trajectories: Trajectories) -> np.ndarray:
+    steps = trajectories.num_transitions
+    return np.concatenate([actions.reshape(steps, -1) for actions in trajectories.actions.values()], axis=1)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The entry point of `magail`; exits with 0, with 2 for a mistake in the input, with 130 for Ctrl-C."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m` has it, so that module:callable finds a module in the working directory
+    commands: dict[str, type] = {
+        "check-env": CheckEnv,
+        "record": Record,
+        "augment": Augment,
+        "inspect": Inspect,
+        "train": Train,
+        "clone": Clone,
+        "evaluate": Evaluate,
+    }
+
+    def execute(command: Any) -> int | None:
+        if isinstance(command, Train | Clone):  # now that the network is known, read the flags over its own defaults
+            command = parse(commands, prog="magail", args=args, default=command.with_preset(), flag_pairs=True)
+        return command()
+
+    run_command(commands, execute, prog="magail", args=args, flag_pairs=True)

@@ -1,0 +1,1 @@
+"""What is on disk: trajectories, run folders; and what records them."""

@@ -1,0 +1,131 @@
+"""Play a joint policy in an environment and keep what happens."""
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from magail_trainer.data.joint_policies import JointPolicy, ask
+from magail_trainer.data.provenance import Origin
+from magail_trainer.data.trajectories import FIELDS, Trajectories
+from magail_trainer.envs.registry import EnvEntry, resolve
+from magail_trainer.envs.spaces import check_values, describe_spaces
+from magail_trainer.envs.vector_env import VectorEnv, episode_over
+from magail_trainer.errors import InputError
+from magail_trainer.seeding import stream
+
+_NATIVE_COPIES = 1024
+_MAX_EPISODE_STEPS = 100_000
+_PACKAGES = ("gymnasium", "numpy", "pettingzoo")
+
+
+def record(
+    env: EnvEntry | str,
+    joint_policy: JointPolicy,
+    *,
+    episodes: int,
+    seed: int,
+    num_envs: int | None = None,
+    processes: int = 1,
+) -> Trajectories:
+    """Play whole episodes and return them in order.
+
+    Args:
+        env: the environment, or its name as in `env_ids.resolve`.
+        joint_policy: chooses the actions of all agents. If it has `takes_action_masks = True`, `act` is called with
+            `action_masks=...`, int8 `[E, n]` by agent, wherever the env allows some actions only.
+        episodes: how many episodes.
+        seed: decides the resets of the env and all that the policy draws.
+        num_envs: copies played side by side; by default 1024 of a native vector env and one of any other. Copy e
+            plays episodes e, e + num_envs, …, so that long episodes are not crowded out by short ones.
+        processes: how many step the copies of an env that has no vectorised form of its own; they change nothing else.
+
+    Agents that leave before the others stay in the arrays, see `Trajectories.active`.
+
+    Raises:
+        InputError: a number out of range, a space that cannot be recorded, an agent that joins late.
+    """
+    entry = resolve(env) if isinstance(env, str) else env
+    if episodes < 1:
+        raise InputError(f"The number of episodes must be at least 1, not {episodes}.")
+    if seed < 0:
+        raise InputError(f"A seed must be at least 0, not {seed}.")
+    single = entry.make()
+    origin = Origin(
+        env_id=entry.id,
+        env_kwargs=entry.kwargs,
+        spaces=describe_spaces(single),
+        policy={"name": joint_policy.name, "parameters": joint_policy.parameters},
+        seed=seed,
+        versions={package: version(package) for package in _PACKAGES},
+    )
+    single.close()
+    default_copies = _NATIVE_COPIES if entry.has_native_vector_env else 1
+    vector_env = entry.make_vector(min(episodes, num_envs or default_copies), processes=processes)
+    try:
+        joint_policy.begin(episodes, stream(seed, "joint policy"))
+        return _assemble(origin, *_play(vector_env, joint_policy, episodes, seed))
+    finally:
+        vector_env.close()
+
+
+def _play(vector_env: VectorEnv, policy: JointPolicy, episodes: int, seed: int) -> tuple[list, list]:
+    """Rows of all copies, step by step, and the last observations of the episodes.
+
+    A row is (episode of each copy, the arrays of `FIELDS`); rows of copies that have played their share are left out.
+    """
+    copies = vector_env.num_envs
+    env_seeds = stream(seed, "env").integers(2**31, size=copies)
+    episode, step = np.arange(copies), np.zeros(copies, dtype=np.int64)
+    observations, infos = vector_env.reset(seed=env_seeds.tolist())
+    rows, last_observations = [], []
+    with tqdm(total=episodes, desc="recording", unit="episode", delay=2, disable=None) as progress:
+        while (episode < episodes).any():
+            # A copy with nothing left to play steps on, as the last episode would; it is not kept.
+            masks = {agent: info["action_mask"] for agent, info in infos.items() if "action_mask" in info}
+            actions = ask(policy, observations, masks, episode=np.minimum(episode, episodes - 1), step=step)
+            _check_actions(actions, vector_env, policy.name)
+            if step.max() >= _MAX_EPISODE_STEPS:
+                raise InputError(f"An episode goes on after {_MAX_EPISODE_STEPS} steps; expected an env with an end.")
+            following, rewards, terminations, truncations, infos = vector_env.step(actions)
+            kept = np.flatnonzero(episode < episodes)
+            values = (observations, actions, rewards, terminations, truncations)
+            rows.append((episode[kept], [_take(value, kept) for value in values]))
+            ended = episode_over(terminations, truncations) & (episode < episodes)
+            final = {name: infos[name]["final_obs"] for name in vector_env.possible_agents}
+            last_observations.append((episode[ended], _take(final, np.flatnonzero(ended))))
+            episode, step = np.where(ended, episode + copies, episode), np.where(ended, 0, step + 1)
+            observations = following
+            progress.update(int(ended.sum()))
+    return rows, last_observations
+
+
+def _check_actions(actions: dict[str, Any], vector_env: VectorEnv, policy: str) -> None:
+    if set(actions) != set(vector_env.possible_agents):
+        agents = vector_env.possible_agents
+        raise InputError(f"The policy {policy!r} acts for {sorted(actions)}; expected the agents {agents}.")
+    for agent in vector_env.possible_agents:
+        check_values(actions[agent], vector_env.action_space(agent), vector_env.num_envs, f"actions of {agent}")
+
+
+def _take(values: dict[str, np.ndarray], copies: np.ndarray) -> dict[str, np.ndarray]:
+    return {agent: np.asarray(array)[copies] for agent, array in values.items()}
+
+
+def _assemble(origin: Origin, rows: list, last_observations: list) -> Trajectories:
+    """Sort the rows by episode. The sort is stable: within an episode they stay in the order of the steps."""
+    row_episode = np.concatenate([episode for episode, _ in rows])
+    order = np.argsort(row_episode, kind="stable")
+    columns: dict[str, Any] = {}
+    for index, name in enumerate(FIELDS):
+        columns[name] = {agent: np.concatenate([row[1][index][agent] for row in rows]) for agent in origin.spaces}
+    last_episode = np.concatenate([episode for episode, _ in last_observations])
+    observation_order = np.argsort(np.concatenate([row_episode, last_episode]), kind="stable")
+    for agent, array in columns["observations"].items():
+        last = np.concatenate([observations[agent] for _, observations in last_observations])
+        columns["observations"][agent] = np.concatenate([array, last])[observation_order]
+    for name in FIELDS[1:]:
+        columns[name] = {agent: array[order] for agent, array in columns[name].items()}
+    starts = np.flatnonzero(np.diff(row_episode[order], prepend=-1))
+    return Trajectories(origin, **columns, episode_starts=starts)

@@ -1,0 +1,221 @@
+"""From the name of an environment to the environment: `module:namespace/name-v0`, `module.with.parallel_env`, …
+
+`vmas:simple_spread` and the like name the scenarios of VMAS; see `vmas_env`.
+"""
+
+import importlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import pettingzoo
+from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo.env_registry.exceptions import PettingZooRegistryError
+from pettingzoo.utils import aec_to_parallel
+
+from magail_trainer.envs.flatten_observations import plain
+from magail_trainer.envs.processes import ProcessVectorEnv
+from magail_trainer.envs.vector_env import ParallelEnvCopies, VectorEnv
+from magail_trainer.errors import InputError, with_arguments
+from magail_trainer.files import plain_json
+
+EXPECTED = (
+    "expected an id registered with PettingZoo, with its module in front where it must be imported first "
+    "(coordination_env:coordination/matching-v0), a module with parallel_env (mpe2.simple_spread_v3), "
+    "module:callable, or vmas:scenario"
+)
+
+
+@dataclass(frozen=True)
+class EnvEntry:
+    """An environment that can be made any number of times, one copy or many."""
+
+    id: str
+    """The name under which datasets and runs remember it."""
+    make_parallel: Callable[..., Any]
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    module: ModuleType | None = None
+    """The module of `make_parallel`; `vector_env` and `EXPERTS` are looked up there."""
+    make_native: Callable[..., VectorEnv] | None = None
+    """Called with the number of copies and `kwargs`, in place of the module's `vector_env`."""
+
+    def make(self) -> ParallelEnv:
+        """One copy, with plain observations (`plain_env`). An AEC env that can be is made parallel.
+
+        Raises:
+            InputError: the environment refuses the arguments, is turn-based, or is no PettingZoo env.
+        """
+        env = self._call(self.make_parallel)
+        if isinstance(env, AECEnv):
+            if not env.metadata.get("is_parallelizable"):
+                raise InputError(
+                    f"{self.id} is turn-based (its metadata does not say is_parallelizable); "
+                    "expected an env whose agents act at the same time."
+                )
+            env = aec_to_parallel(env)
+        if not isinstance(env, ParallelEnv):
+            raise InputError(f"{self.id} makes a {type(env).__name__}; expected a PettingZoo ParallelEnv.")
+        for agent in env.possible_agents:
+            if not isinstance(agent, str):
+                raise InputError(f"{self.id} calls an agent {agent!r}; expected text for a name.")
+        return plain(env)
+
+    @property
+    def has_native_vector_env(self) -> bool:
+        """Whether there is a `make_native`, or the module has `vector_env(num_envs, ...)` beside `parallel_env`."""
+        return self._native is not None
+
+    @property
+    def _native(self) -> Callable[..., VectorEnv] | None:
+        beside = self.module is not None and self.make_parallel is getattr(self.module, "parallel_env", None)
+        return self.make_native or (getattr(self.module, "vector_env", None) if beside else None)
+
+    def make_vector(self, num_envs: int, *, processes: int = 1) -> VectorEnv:
+        """Many copies at once: the module's own vector env where it has one, else copies stepped one by one.
+
+        Args:
+            num_envs: how many copies.
+            processes: over how many worker processes to spread them, unless there is a native vector env. What is
+                played does not depend on it.
+
+        Raises:
+            InputError: the environment refuses the arguments, `processes` is below 1, or the native vector env has
+                other agents or spaces than a single copy.
+        """
+        if processes < 1:
+            raise InputError(f"The number of processes must be at least 1, not {processes}.")
+        if self._native is not None:
+            vector_env = self._call(self._native, num_envs)
+            self._check_native(vector_env)
+            return vector_env
+        if processes > 1 and num_envs > 1:
+            return ProcessVectorEnv(partial(ParallelEnvCopies, self.make), num_envs, processes)
+        return ParallelEnvCopies(self.make, num_envs)
+
+    def _check_native(self, vector_env: VectorEnv) -> None:
+        """Refuse a native vector env that is not of this env: what is learnt in the one is played in the other."""
+        single = self.make()
+        agents, of_vector = list(single.possible_agents), list(vector_env.possible_agents)
+        if of_vector != agents:
+            raise InputError(f"The vector_env of {self.id} has the agents {of_vector}, its parallel_env {agents}.")
+        for agent in agents:
+            for what in ("observation_space", "action_space"):
+                ours, theirs = getattr(single, what)(agent), getattr(vector_env, what)(agent)
+                if ours != theirs:
+                    name = what.replace("_", " ")
+                    raise InputError(
+                        f"The vector_env of {self.id} has the {name} {theirs} for {agent}, its parallel_env {ours}."
+                    )
+        single.close()
+
+    def _call(self, factory: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return factory(*args, **self.kwargs)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise InputError(f"{self.id} cannot be made{with_arguments(self.kwargs)}: {error}") from error
+
+    def told_from(self, env_id: str | None, kwargs: Any) -> tuple[str, str] | None:
+        """The names of another env and of this one; None if both are the same, made with the same arguments.
+
+        Args:
+            env_id: what a dataset or a run says its env is.
+            kwargs: what it was made with, as plain JSON.
+        """
+        if (env_id, kwargs) == (self.id, plain_json(self.kwargs)):
+            return None
+        return f"{env_id} {kwargs or ''}".strip(), f"{self.id} {self.kwargs or ''}".strip()
+
+    @property
+    def experts(self) -> dict[str, Callable[..., Any]]:
+        """The joint policies that the env's module offers: name -> factory(env, **arguments)."""
+        return dict(getattr(self.module, "EXPERTS", {}))
+
+
+def resolve(env_id: str, kwargs: dict[str, Any] | None = None) -> EnvEntry:
+    """Find an environment by its name.
+
+    Args:
+        env_id: a PettingZoo registry id, with `module:` in front to import that first; a module that has
+            `parallel_env` or else `env`; `module:callable`; or `vmas:scenario`.
+        kwargs: the arguments to make it with.
+
+    Raises:
+        InputError: there is no such module, id or callable.
+    """
+    kwargs = kwargs or {}
+    module_name, colon, name = env_id.rpartition(":")
+    if module_name == "vmas":
+        return _vmas(env_id, name, kwargs)
+    if colon:
+        module = _import(module_name, env_id)
+        if callable(getattr(module, name, None)):
+            return EnvEntry(env_id, getattr(module, name), kwargs, module)
+        return _registered(env_id, module_name, name, kwargs)
+    try:
+        return _registered(env_id, "", env_id, kwargs)
+    except InputError:
+        if "/" in env_id:
+            raise
+    module = _import(env_id, env_id)
+    make = getattr(module, "parallel_env", getattr(module, "env", None))
+    if not callable(make):
+        raise InputError(f"The module {env_id!r} has no parallel_env or env: {EXPECTED}.")
+    return EnvEntry(env_id, make, kwargs, module)
+
+
+def _vmas(env_id: str, scenario: str, kwargs: dict[str, Any]) -> EnvEntry:
+    vmas_env = importlib.import_module("magail_trainer.envs.vmas")  # needs torch: 2 seconds that nobody else should pay
+    vmas_env.check_scenario(scenario)
+    return EnvEntry(
+        env_id,
+        partial(vmas_env.VmasParallelEnv, scenario),
+        {**vmas_env.DEFAULTS, **kwargs},
+        make_native=partial(vmas_env.VmasVectorEnv, scenario),
+    )
+
+
+def _import(module_name: str, env_id: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except InputError:  # the module itself says what it lacks
+        raise
+    except (ImportError, ValueError, TypeError) as error:
+        if isinstance(error, ModuleNotFoundError) and not module_name.startswith(error.name or module_name):
+            raise InputError(f"{env_id!r} needs {error.name}, which is not installed.") from error
+        raise InputError(f"{env_id!r} names no environment ({error}): {EXPECTED}.") from error
+
+
+def _registered(env_id: str, module_name: str, registry_id: str, kwargs: dict[str, Any]) -> EnvEntry:
+    try:
+        spec = _spec(registry_id)
+    except PettingZooRegistryError as error:
+        hint = str(error).partition(" Available environments")[0].strip().rstrip(".")  # there are dozens
+        raise InputError(f"{env_id!r} names no environment ({hint}): {EXPECTED}.") from error
+    entry_point = spec.entry_point
+    if isinstance(entry_point, str):
+        entry_module, _, attribute = entry_point.partition(":")
+        module = _import(entry_module, env_id)
+        make = getattr(module, attribute)
+    else:
+        assert callable(entry_point)
+        make, module = entry_point, importlib.import_module(entry_point.__module__)
+    cycles = {} if spec.max_cycles is None else {"max_cycles": spec.max_cycles}
+    canonical = f"{module_name}:{spec.id}" if module_name else spec.id
+    return EnvEntry(canonical, make, {**cycles, **spec.kwargs, **kwargs}, module)
+
+
+def _spec(registry_id: str) -> Any:
+    """The registry's entry for a parallel env, or else for an AEC env.
+
+    Raises:
+        PettingZooRegistryError: it has neither; what is said is about parallel envs.
+    """
+    try:
+        return pettingzoo.spec("parallel", registry_id)
+    except PettingZooRegistryError:
+        with suppress(PettingZooRegistryError):
+            return pettingzoo.spec("aec", registry_id)
+        raise

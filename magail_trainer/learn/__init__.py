@@ -1,0 +1,1 @@
+"""The algorithm: MAGAIL, its parts, and the trainer that puts them together."""

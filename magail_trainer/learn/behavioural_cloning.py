@@ -1,0 +1,84 @@
+"""Behavioural cloning: make the expert's actions likely in the expert's observations (Pomerleau 1991)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from magail_trainer.learn.batch import Batch, ExpertBatches
+from magail_trainer.learn.config import MagailConfig
+from magail_trainer.learn.optimizers import RunAdam
+from magail_trainer.learn.policies import Policies
+
+
+def cloning_loss(policies: Policies, expert: Batch) -> Float[Tensor, " R"]:
+    """−Σ_agents E_expert[log π(a|o)]: behavioural cloning (Pomerleau 1991).
+
+    Where the agents share a signal z that no demonstration tells, the loss is that of expectation maximisation
+    (Dempster, Laird and Rubin 1977): of each value of z, weighted with its probability given the whole episode. Its
+    gradient is that of the likelihood of the episodes, in which z is summed out. Where the batch says what z was, as
+    `signal_inference` found it, the loss is that of actions and signal together.
+    """
+    if policies.num_signals == 1:
+        return losses_of_episodes(policies, expert)[0].sum(-1)
+    if expert.signal is not None:
+        return _losses_with_signal(policies, expert, expert.signal)[0].sum(-1)
+    losses, log_joint = [], []
+    for value in range(policies.num_signals):
+        signal = torch.full_like(expert.weight, value, dtype=torch.int64)
+        loss, log_prob = _losses_with_signal(policies, expert, signal)
+        losses.append(loss)
+        log_joint.append(log_prob)
+    responsibility = torch.stack(log_joint).detach().softmax(0)
+    return (responsibility * torch.stack(losses)).sum(0).sum(-1)
+
+
+def _losses_with_signal(
+    policies: Policies, expert: Batch, signal: Int[Tensor, "R B"]
+) -> tuple[Float[Tensor, "R E"], Float[Tensor, "R E"]]:
+    """`losses_of_episodes` under a signal, whose own probability is part of both."""
+    loss, log_prob = losses_of_episodes(policies, replace(expert, signal=signal))
+    weights = policies.signal(expert.num_episodes)
+    assert weights is not None
+    log_weight = weights.log_prob(expert.of_episode(signal))
+    return loss - expert.of_episode(expert.weight) * log_weight, log_prob + log_weight
+
+
+def losses_of_episodes(policies: Policies, expert: Batch) -> tuple[Float[Tensor, "R E"], Float[Tensor, "R E"]]:
+    """The part of the loss that each episode makes up, and the log-probability of all its actions."""
+    loss, total = torch.zeros_like(expert.of_episode(expert.weight)), torch.zeros_like(expert.of_episode(expert.weight))
+    for agent, policy in policies.of(expert).items():
+        log_prob, weight = policy.log_prob(expert.actions[agent]), expert.weight_of(agent)
+        loss = loss - expert.by_episode(weight * log_prob).sum(-1)
+        total = total + expert.by_episode((weight > 0) * log_prob).sum(-1)
+    return loss, total
+
+
+def behavioural_cloning(
+    policies: Policies,
+    demonstrations: ExpertBatches,
+    config: MagailConfig,
+    *,
+    updates: int,
+    num_runs: int,
+) -> Iterator[Float[Tensor, " R"]]:
+    """Train `policies` in place by maximum likelihood; one update per item, its loss before the update.
+
+    The learning rate falls to 0 in a line. Nothing stops early: on the particle envs, a policy cloned for long on
+    few demonstrations returns more than one that was stopped when the likelihood of others began to fall.
+
+    Args:
+        policies: π_i for each agent.
+        demonstrations: the expert's steps.
+        config: `lr_cloning`.
+        updates: how many.
+        num_runs: R
+    """
+    lr = torch.full((num_runs,), config.lr_cloning, device=next(policies.parameters()).device)
+    optimizer = RunAdam(policies.parameters(), lr=lr)
+    for update in range(updates):
+        loss = cloning_loss(policies, demonstrations.minibatch())
+        optimizer.descend(loss, lr_scale=1 - update / updates)
+        yield loss.detach()

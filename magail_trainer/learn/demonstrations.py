@@ -1,0 +1,130 @@
+"""The expert's side of the discriminator: minibatches of recorded episodes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int, Shaped
+from torch import Tensor
+
+from magail_trainer.data.trajectories import Trajectories
+from magail_trainer.errors import InputError
+from magail_trainer.learn.batch import Batch, equal_weights
+from magail_trainer.learn.encoders import ActionCode, Codes, FiniteSpace, ObservationCode
+from magail_trainer.seeding import RunNoise
+
+Rows = dict[str, np.ndarray]
+
+
+class Demonstrations:
+    """Recorded episodes, in shuffled passes: each is seen once before any is seen again.
+
+    A run's order of episodes depends on its seed alone.
+
+    Args:
+        trajectories: D episodes.
+        codes: of the env's spaces.
+        batch_size: episodes of each run in a minibatch; all of them if there are fewer.
+    """
+
+    def __init__(
+        self, trajectories: Trajectories, codes: Codes, *, seeds: Sequence[int], batch_size: int, device: torch.device
+    ) -> None:
+        self._all = _padded(trajectories, codes, len(seeds), device)
+        self._size, self.num_demonstrations = min(batch_size, len(trajectories)), trajectories.num_demonstrations
+        self._noise = RunNoise(seeds, "demonstrations")
+        self._order = np.empty((len(seeds), 0), dtype=np.int64)
+
+    @property
+    def all(self) -> Batch:
+        """Every episode."""
+        return self._all
+
+    def reveal(self, signal: Int[Tensor, "R E"]) -> None:
+        """Say which value of a shared signal each run takes each episode to have been played under."""
+        self._all = self._all.with_signal(signal)
+
+    def minibatch(self) -> Batch:
+        """The next episodes of each run's pass."""
+        if self._order.shape[1] < self._size:
+            following = np.argsort(self._noise.uniform(self._all.num_episodes), axis=1, kind="stable")
+            self._order = np.concatenate([self._order, following], axis=1)
+        episodes, self._order = self._order[:, : self._size], self._order[:, self._size :]
+        return self._all.select(torch.from_numpy(episodes).to(self._all.weight.device))
+
+
+class ExactDemonstrations:
+    """The recorded joint distribution itself: each different transition once, weighted with its frequency."""
+
+    def __init__(self, trajectories: Trajectories, codes: Codes, *, num_runs: int, device: torch.device) -> None:
+        self.num_demonstrations = trajectories.num_demonstrations
+        observations, actions = _encode(trajectories, codes)
+        columns = [column.reshape(len(column), -1) for column in (*observations.values(), *actions.values())]
+        _, first, count = np.unique(np.concatenate(columns, axis=1), axis=0, return_index=True, return_counts=True)
+        observations, actions = (
+            {agent: _for_runs(column[first], num_runs, device) for agent, column in encoded.items()}
+            for encoded in (observations, actions)
+        )
+        share = torch.tensor(count / count.sum(), dtype=torch.float32, device=device)
+        self._batch = Batch(observations, actions, share.expand(num_runs, -1))
+
+    @property
+    def all(self) -> Batch:
+        """The distribution."""
+        return self._batch
+
+    def reveal(self, signal: Int[Tensor, "R E"]) -> None:
+        """Say which value of a shared signal each run takes each transition to have been played under."""
+        self._batch = self._batch.with_signal(signal)
+
+    def minibatch(self) -> Batch:
+        """All of the distribution, each time."""
+        return self._batch
+
+
+def _padded(trajectories: Trajectories, codes: Codes, num_runs: int, device: torch.device) -> Batch:
+    """All episodes, each padded to the length of the longest."""
+    lengths = trajectories.lengths
+    within = np.arange(lengths.max())
+    present = within < lengths[:, np.newaxis]
+    steps = np.where(present, trajectories.episode_starts[:, np.newaxis] + within, 0).ravel()
+    columns = [*_encode(trajectories, codes), _active(trajectories)]
+    observations, actions, active = (
+        {agent: _for_runs(values[steps], num_runs, device) for agent, values in column.items()} for column in columns
+    )
+    weight = equal_weights(_for_runs(present.ravel(), num_runs, device))
+    return Batch(observations, actions, weight, num_steps=len(within), active=active)
+
+
+def _active(trajectories: Trajectories) -> Rows:
+    """Whether each agent was there to act, `[S]` by agent; nothing if none left before the others."""
+    active = trajectories.active
+    return {} if all(there.all() for there in active.values()) else active
+
+
+def _encode(trajectories: Trajectories, codes: Codes) -> tuple[Rows, Rows]:
+    """The observations acted on and the actions, encoded, `[S, ...]` by agent."""
+    observations, actions = (
+        {agent: _encoded(code, values[agent], agent) for agent, code in codes_of.items()}
+        for codes_of, values in ((codes.observations, trajectories.acted_on), (codes.actions, trajectories.actions))
+    )
+    return observations, actions
+
+
+def _encoded(code: ObservationCode | ActionCode, values: np.ndarray, agent: str) -> Shaped[np.ndarray, "S *rest"]:
+    try:
+        encoded = code.encode(values)
+    except (ValueError, IndexError):  # one of several numbers is outside
+        encoded = np.array([-1])
+    inside = np.isfinite(encoded).all()
+    if isinstance(code, FiniteSpace):
+        inside = encoded.min() >= 0 and encoded.max() < code.size
+    if not inside:
+        raise InputError(f"The dataset has a value of {agent} outside its space.")
+    return encoded
+
+
+def _for_runs(
+    values: Shaped[np.ndarray, "D *rest"], num_runs: int, device: torch.device
+) -> Shaped[Tensor, "R D *rest"]:
+    return torch.from_numpy(values.copy()).to(device).expand(num_runs, *values.shape)

@@ -1,0 +1,303 @@
+"""Values of spaces as what networks take: row numbers of a table, features of a perceptron, continuous actions."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from magail_trainer.envs.registry import EnvEntry
+from magail_trainer.envs.spaces import find_image
+from magail_trainer.errors import InputError
+
+MAX_ACTIONS = 4096
+"""Of one agent, where a perceptron has one output for each; if they are several numbers, it has one for each value of
+each number beyond that."""
+
+
+class FiniteSpace:
+    """Numbers the values of a finite space from 0 to size - 1.
+
+    Args:
+        space: Discrete, MultiDiscrete, MultiBinary, or a Box whose bounds leave one value (a constant).
+        where: what to call the space in messages, `observation space of agent_0` for example.
+
+    Raises:
+        InputError: the space is not finite.
+    """
+
+    def __init__(self, space: spaces.Space, where: str) -> None:
+        match space:
+            case spaces.Discrete():
+                self._sizes, self._start = np.array([space.n]), np.array([space.start])
+            case spaces.MultiDiscrete():
+                self._sizes, self._start = space.nvec.ravel(), space.start.ravel()
+            case spaces.MultiBinary():
+                self._sizes = np.full(space.shape, 2).ravel()
+                self._start = np.zeros_like(self._sizes)
+            case spaces.Box() if np.array_equal(space.low, space.high):
+                self._sizes, self._start = np.ones(space.low.size, dtype=np.int64), space.low.ravel()
+            case _:
+                raise InputError(f"The {where} is {space}; a table needs a finite one, such as Discrete.")
+        self._shape = space.shape or ()
+        self.size = math.prod(int(size) for size in self._sizes)
+        self.is_constant = self.size == 1
+        """Whether the space has one value."""
+
+    def encode(self, values: np.ndarray) -> Int[np.ndarray, "*batch"]:
+        """Number the values `[*batch, *space.shape]`."""
+        values = np.asarray(values)
+        batch = values.shape[: values.ndim - len(self._shape)]
+        if self.is_constant:
+            return np.zeros(batch, dtype=np.int64)
+        if self._shape == ():
+            return np.asarray(values - self._start.item(), dtype=np.int64)
+        digits = values.reshape(*batch, -1) - self._start
+        return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(digits, -1, 0)), tuple(self._sizes)), dtype=np.int64)
+
+    def decode(self, rows: Int[np.ndarray, "*batch"]) -> np.ndarray:
+        """The values `[*batch, *space.shape]` behind the numbers; the inverse of `encode`."""
+        if self._shape == ():
+            return np.asarray(rows + self._start.item())
+        digits = np.stack(np.unravel_index(rows, tuple(self._sizes)), axis=-1)
+        return (digits + self._start).reshape(*rows.shape, *self._shape)
+
+    def features(self, rows: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch size"]:
+        """The numbers one-hot, for a network that takes features."""
+        return torch.nn.functional.one_hot(rows, self.size).float()
+
+
+class FeatureSpace:
+    """Observations as `size` numbers: a Box flattened, a Discrete one-hot, and so on (Gymnasium's `flatten`).
+
+    Args:
+        space: Box, Discrete, MultiDiscrete or MultiBinary.
+        where: what to call the space in messages.
+
+    Raises:
+        InputError: the space is another, or holds images.
+    """
+
+    def __init__(self, space: spaces.Space, where: str) -> None:
+        if (image := find_image(space)) is not None:
+            what = "an image" if image is space else "with an image"
+            raise InputError(
+                f"The {where} is {space}, {what}; expected numbers: wrap the env so that it observes them."
+            )
+        match space:
+            case spaces.Discrete():
+                self._sizes, self._start = np.array([space.n]), np.array([space.start])
+            case spaces.MultiDiscrete():
+                self._sizes, self._start = space.nvec.ravel(), space.start.ravel()
+            case spaces.Box() | spaces.MultiBinary():
+                self._sizes = self._start = None
+            case _:
+                expected = "expected Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of these"
+                raise InputError(f"The {where} is {space}; {expected}.")
+        self._dims = len(space.shape or ())
+        self.size = math.prod(space.shape or ()) if self._sizes is None else int(self._sizes.sum())
+        fixed = np.array_equal(space.low, space.high) if isinstance(space, spaces.Box) else self.size == 0
+        self.is_constant = fixed if self._sizes is None else bool((self._sizes == 1).all())
+        """Whether the space has one value."""
+
+    def encode(self, values: np.ndarray) -> Float[np.ndarray, "*batch size"]:
+        """The features of the values `[*batch, *space.shape]`.
+
+        Raises:
+            ValueError: one of several numbers lies outside the space.
+        """
+        values = np.asarray(values)
+        batch = values.shape[: values.ndim - self._dims]
+        flat = values.reshape(*batch, -1)
+        if self._sizes is None or self._start is None:
+            return flat.astype(np.float32)
+        digits = (flat - self._start).astype(np.int64)
+        if (digits < 0).any() or (digits >= self._sizes).any():
+            raise ValueError("A value lies outside the space.")
+        first = np.concatenate([[0], np.cumsum(self._sizes)[:-1]])
+        features = np.zeros((*batch, self.size), dtype=np.float32)
+        np.put_along_axis(features, digits + first, 1, axis=-1)
+        return features
+
+
+class ContinuousSpace:
+    """Actions in a Box, scaled so that its bounds are -1 and 1; what lies outside them is clipped when played.
+
+    Args:
+        space: a Box with finite bounds.
+        where: what to call the space in messages.
+
+    Raises:
+        InputError: it has no such bounds.
+    """
+
+    def __init__(self, space: spaces.Box, where: str) -> None:
+        if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+            raise InputError(f"The {where} is {space}; expected finite bounds.")
+        # In double precision: the spread of small integers, or of large numbers, overflows in their own.
+        self._low, self._high = space.low.astype(np.float64), space.high.astype(np.float64)
+        self._dims, self._dtype = len(space.shape), space.dtype
+        self.size = int(np.prod(space.shape))
+
+    def encode(self, values: np.ndarray) -> Float[np.ndarray, "*batch size"]:
+        """The values `[*batch, *space.shape]`, scaled and flat."""
+        values = np.asarray(values, dtype=np.float32)
+        spread = np.where(self._high > self._low, self._high - self._low, 1)
+        scaled = 2 * (values - self._low) / spread - 1
+        return scaled.reshape(*values.shape[: values.ndim - self._dims], -1).astype(np.float32)
+
+    def decode(self, scaled: Float[np.ndarray, "*batch size"]) -> np.ndarray:
+        """The values `[*batch, *space.shape]` to play; the inverse of `encode` within the bounds."""
+        share = (np.clip(scaled, -1, 1) + 1) / 2
+        values = self._low + share.reshape(*scaled.shape[:-1], *self._low.shape) * (self._high - self._low)
+        if np.issubdtype(self._dtype, np.integer):
+            values = np.rint(values)
+        return np.clip(values, self._low, self._high).astype(self._dtype)
+
+    def features(self, scaled: Float[Tensor, "*batch size"]) -> Float[Tensor, "*batch size"]:
+        """What was played: the same, clipped, and rounded where the Box holds integers.
+
+        A number whose bounds are the same is -1, as `encode` has it: nothing else can be played.
+        """
+        clipped = scaled.clamp(-1, 1)
+        if (self._high == self._low).any():
+            fixed = torch.from_numpy(self._high == self._low).flatten().to(scaled.device)
+            clipped = clipped.masked_fill(fixed, -1)
+        if not np.issubdtype(self._dtype, np.integer):
+            return clipped
+        steps = torch.from_numpy(self._high - self._low).float().flatten().clamp(min=1).to(scaled.device) / 2
+        return ((clipped + 1) * steps).round() / steps - 1
+
+
+class FactoredSpace:
+    """Actions of several numbers, each from a few values, where there are too many joint values to number them.
+
+    Args:
+        space: MultiDiscrete or MultiBinary.
+    """
+
+    def __init__(self, space: spaces.MultiDiscrete | spaces.MultiBinary) -> None:
+        if isinstance(space, spaces.MultiDiscrete):
+            sizes, self._start = space.nvec.ravel(), space.start.ravel()
+        else:
+            sizes = np.full(space.shape, 2).ravel()
+            self._start = np.zeros_like(sizes)
+        self._shape = space.shape
+        self.sizes = tuple(int(size) for size in sizes)
+        """How many values each of the K numbers has."""
+        self.size = sum(self.sizes)
+
+    def encode(self, values: np.ndarray) -> Int[np.ndarray, "*batch K"]:
+        """The values `[*batch, *space.shape]`, flat and counted from 0.
+
+        Raises:
+            ValueError: one lies outside the space.
+        """
+        values = np.asarray(values)
+        digits = values.reshape(*values.shape[: values.ndim - len(self._shape)], -1) - self._start
+        if (digits < 0).any() or (digits >= self.sizes).any():
+            raise ValueError("A value lies outside the space.")
+        return digits.astype(np.int64)
+
+    def decode(self, digits: Int[np.ndarray, "*batch K"]) -> np.ndarray:
+        """The values `[*batch, *space.shape]`; the inverse of `encode`."""
+        return (digits + self._start).reshape(*digits.shape[:-1], *self._shape)
+
+    def features(self, digits: Int[Tensor, "*batch K"]) -> Float[Tensor, "*batch size"]:
+        """Each number one-hot, one after another."""
+        parts = zip(digits.unbind(-1), self.sizes, strict=True)
+        return torch.cat([torch.nn.functional.one_hot(digit, size) for digit, size in parts], dim=-1).float()
+
+
+ObservationCode = FiniteSpace | FeatureSpace
+ActionCode = FiniteSpace | FactoredSpace | ContinuousSpace
+
+
+@dataclass(frozen=True)
+class Codes:
+    """How the values of an env's spaces are encoded, by agent."""
+
+    observations: Mapping[str, ObservationCode]
+    actions: Mapping[str, ActionCode]
+
+    @classmethod
+    def of(cls, entry: EnvEntry, *, network: str = "tabular") -> "Codes":
+        """Encode the spaces of every agent for tables, or for an `mlp`.
+
+        Raises:
+            InputError: a space does not suit the network; the message names the agent and the space. Or torch can keep
+                no module under an agent's name.
+        """
+        env = entry.make()
+        for agent in env.possible_agents:
+            check_name(agent)
+        observe, act = (FiniteSpace, FiniteSpace) if network == "tabular" else (FeatureSpace, action_code)
+        agents = env.possible_agents
+        codes = cls(
+            {agent: observe(env.observation_space(agent), f"observation space of {agent}") for agent in agents},
+            {agent: act(env.action_space(agent), f"action space of {agent}") for agent in agents},
+        )
+        env.close()
+        return codes
+
+    @property
+    def finite_actions(self) -> dict[str, FiniteSpace]:
+        """The agents' actions, if all are finite; else nothing."""
+        finite = {agent: code for agent, code in self.actions.items() if isinstance(code, FiniteSpace)}
+        return finite if len(finite) == len(self.actions) else {}
+
+
+def check_name(agent: str) -> None:
+    """Refuse a name that no module in a `torch.nn.ModuleDict` can have.
+
+    Raises:
+        InputError: it is one.
+    """
+    if not agent or "." in agent or hasattr(torch.nn.ModuleDict(), agent):
+        expected = "expected one without dots, which torch.nn.ModuleDict does not use itself"
+        raise InputError(f"torch keeps no network under the name {agent!r}; {expected}.")
+
+
+def suits_tables(entry: EnvEntry, *, max_rows: int = 10_000) -> bool:
+    """Whether all spaces are finite, and so small that a table of every joint value is no burden."""
+    try:
+        codes = Codes.of(entry)
+    except InputError:
+        return False
+    rows = (code.size for code in (*codes.observations.values(), *codes.actions.values()))
+    return math.prod(rows) <= max_rows
+
+
+def joint_row(rows: Sequence[Int[Tensor, "*batch"]], sizes: Sequence[int]) -> Int[Tensor, "*batch"]:
+    """The row-major number of a tuple of numbers: one row for each joint value, as in `np.ravel_multi_index`.
+
+    A linear map of concatenated one-hots would be additive in its parts and could not see a correlation between them.
+    """
+    joint = None
+    for row, size in zip(rows, sizes, strict=True):
+        if size > 1:  # a constant adds nothing
+            joint = row if joint is None else torch.add(row, joint, alpha=size)
+    return torch.zeros_like(rows[0]) if joint is None else joint
+
+
+def action_code(space: spaces.Space, where: str) -> ActionCode:
+    """How a perceptron's actions are encoded: by the number of the joint value, number by number, or scaled.
+
+    Raises:
+        InputError: it cannot act in such a space.
+    """
+    if isinstance(space, spaces.Box):
+        return ContinuousSpace(space, where)
+    try:
+        code = FiniteSpace(space, where)
+    except InputError as error:
+        raise InputError(f"The {where} is {space}; expected Discrete, MultiDiscrete, MultiBinary or Box.") from error
+    if code.size > MAX_ACTIONS and isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
+        return FactoredSpace(space)
+    if code.size > MAX_ACTIONS:
+        raise InputError(f"The {where} has {code.size:,} values; expected at most {MAX_ACTIONS:,}.")
+    return code

@@ -1,0 +1,170 @@
+"""Multi-agent generative adversarial imitation learning (MAGAIL).
+
+Song, Ren, Sadigh & Ermon, "Multi-Agent Generative Adversarial Imitation Learning", NeurIPS 2018 (arXiv 1807.09936).
+
+A discriminator D learns to tell the expert's observations and actions from the learner's; the policies learn to be
+taken for the expert. Here the expert is 1: D = sigmoid(logit) is the probability that an expert did it, so a high
+logit is a high reward. (The paper's D is high for the learner, and its policies descend; the game is the same.)
+
+All R runs of a sweep train at once, along the leading axis of every tensor; they share nothing but the clock.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from magail_trainer.learn.batch import Batch, ExpertBatches
+from magail_trainer.learn.config import MagailConfig
+from magail_trainer.learn.discriminators import Discriminator
+from magail_trainer.learn.losses import REWARDS, discriminator_loss, expected
+from magail_trainer.learn.optimizers import RunAdam
+from magail_trainer.learn.policies import Policies
+from magail_trainer.learn.ppo import PolicyStep
+from magail_trainer.learn.rollout import Rollout
+from magail_trainer.learn.zero_sum import Contrast, expert_against_learner
+
+
+@runtime_checkable
+class Rollouts(Protocol):
+    """Where the learner's batches come from: sampled through the env, or enumerated."""
+
+    def collect(self, policies: Policies) -> Rollout:
+        """Whole episodes of the present policies."""
+        ...
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch measured, on the device, not yet read back."""
+
+    epoch: int
+    """From 1; the parameters have had this many epochs of updates."""
+    rollout: Rollout
+    """What was played before the updates of this epoch."""
+    losses: Mapping[str, Float[Tensor, " R"]]
+    """Of the discriminator's last update and of the policies' first, by name."""
+    entropy: Mapping[str, Float[Tensor, "R B"]]
+    """Of the policy in each sample of that update, in nats, by agent."""
+    weight: Mapping[str, Float[Tensor, "R B"]]
+    """Of these samples."""
+
+    @property
+    def metrics(self) -> dict[str, Float[Tensor, " R"]]:
+        """One number per run under each name. Worked out when asked for, since few epochs are logged."""
+        return {
+            **self.losses,
+            **{f"entropy/{agent}": expected(values, self.weight[agent]) for agent, values in self.entropy.items()},
+            **{f"return/{agent}": value for agent, value in self.rollout.mean_return.items()},
+        }
+
+
+def magail(
+    policies: Policies,
+    discriminator: Discriminator,
+    critic: nn.Module | None,
+    rollouts: Rollouts,
+    demonstrations: ExpertBatches,
+    beta: Float[Tensor, " R"],
+    config: MagailConfig,
+    *,
+    contrast: Contrast = expert_against_learner,
+    lr_policy: Float[Tensor, " R"] | None = None,
+    lr_disc: Float[Tensor, " R"] | None = None,
+) -> Iterator[EpochRecord]:
+    """Train `policies` and `discriminator` in place (algorithm 1 of the paper), one epoch per item.
+
+    Args:
+        policies: π_i for each agent.
+        discriminator: its judges.
+        critic: what the advantages are measured against, where they are.
+        rollouts: plays the policies.
+        demonstrations: the expert's steps.
+        beta: weight of the policies' entropy, one per run.
+        config: everything else.
+        contrast: what the discriminator is to tell apart.
+        lr_policy: the policies' learning rates, where runs differ in them; by default the config's.
+        lr_disc: the discriminator's, likewise.
+    """
+    lr_disc = torch.full_like(beta, config.lr_disc) if lr_disc is None else lr_disc
+    decay = config.disc_weight_decay
+    discriminator_optimizer = RunAdam(discriminator.parameters(), lr=lr_disc, weight_decay=decay)
+    policy_step = PolicyStep(policies, critic, beta, config, lr_policy=lr_policy)
+    penalised = config.gradient_penalty > 0
+    cloning = demonstrations if config.cloning > 0 else None
+
+    loss_d = torch.zeros_like(beta)
+    for epoch in range(1, config.epochs + 1):
+        # Play the policies.
+        rollout = rollouts.collect(policies)
+
+        # Discriminator: up on the expert, down on the learner.
+        for learner in _minibatches(rollout.batch, config):
+            high, low = contrast(policies, demonstrations.minibatch(), learner)
+            high_logit, low_logit = discriminator(high), discriminator(low)
+            loss_d = torch.zeros_like(beta)
+            for judge, logit in high_logit.items():
+                weights = high.weight_of(judge), low.weight_of(judge)  # an agent's judge is named after it
+                loss_d = loss_d + discriminator_loss(
+                    logit, weights[0], low_logit[judge], weights[1], label_smoothing=config.label_smoothing
+                )
+            penalty = config.gradient_penalty * discriminator.gradient_penalty(high, low) if penalised else 0
+            discriminator_optimizer.descend(loss_d + penalty)
+
+        # Reward: what the new discriminator says of each (observation, action) that was played.
+        learnt_from = rollout.part(policy_step.episodes)
+        rewards = discriminator_rewards(discriminator, learnt_from.batch, config)
+
+        # Policies: REINFORCE or PPO on that reward, plus β times the entropy.
+        statistics = policy_step.update(learnt_from, rewards, epoch=epoch, demonstrations=cloning)
+
+        losses = {"discriminator_loss": loss_d.detach(), "policy_loss": statistics.loss}
+        yield EpochRecord(epoch, rollout, losses, statistics.entropy, statistics.weight)
+
+
+@torch.no_grad()
+def discriminator_rewards(
+    discriminator: Discriminator, batch: Batch, config: MagailConfig
+) -> dict[str, Float[Tensor, "R B"]]:
+    """The reward of each step, by agent: a function of its judge's logit, or the negative of it."""
+    reward_of = REWARDS[config.reward_style]
+    rewards = {judge: reward_of(logit) for judge, logit in discriminator(batch).items()}
+    return {
+        agent: -rewards[judge] if agent in discriminator.opposed else rewards[judge]
+        for agent, judge in discriminator.judge_of.items()
+    }
+
+
+def _minibatches(batch: Batch, config: MagailConfig) -> Iterator[Batch]:
+    """The learner's side of each discriminator update: consecutive episodes, which are alike, from the first on.
+
+    The policies learn from the last ones: where there are enough, D and the policies learn from different ones. An
+    exact batch is used whole.
+    """
+    size = batch.num_episodes if config.exact else min(config.batch_size, batch.num_episodes)
+    fit = batch.num_episodes // size
+    for update in range(config.disc_updates):
+        first = update % fit * size
+        yield batch.part(slice(first, first + size))
+
+
+def reinforcement_learning(
+    policies: Policies,
+    critic: nn.Module | None,
+    rollouts: Rollouts,
+    beta: Float[Tensor, " R"],
+    config: MagailConfig,
+    *,
+    lr_policy: Float[Tensor, " R"] | None = None,
+) -> Iterator[EpochRecord]:
+    """The same policy step on the env's own rewards: what makes an expert where nobody has scripted one."""
+    policy_step = PolicyStep(policies, critic, beta, config, lr_policy=lr_policy)
+    for epoch in range(1, config.epochs + 1):
+        rollout = rollouts.collect(policies)
+        learnt_from = rollout.part(policy_step.episodes)
+        statistics = policy_step.update(learnt_from, learnt_from.env_rewards, epoch=epoch)
+        losses = {"policy_loss": statistics.loss}
+        yield EpochRecord(epoch, rollout, losses, statistics.entropy, statistics.weight)

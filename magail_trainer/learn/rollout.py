@@ -1,0 +1,266 @@
+"""The learner's side: policies and a vector env make a batch, sampled or enumerated."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from magail_trainer.envs.vector_env import VectorEnv
+from magail_trainer.errors import InputError
+from magail_trainer.learn.batch import Batch, equal_weights
+from magail_trainer.learn.encoders import Codes
+from magail_trainer.learn.policies import Policies
+from magail_trainer.seeding import RunNoise, StepNoise
+
+_MAX_EPISODE_STEPS = 100_000
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Whole episodes of every run."""
+
+    batch: Batch
+    env_rewards: Mapping[str, Float[Tensor, "R B"]]
+    """What the env itself pays, by agent."""
+    ends: Mapping[str, Bool[Tensor, "R B"]] = field(default_factory=dict)
+    """Whether an agent's episode ended with the step, in either way. This and the following are for a critic, and
+    empty without one."""
+    terminated: Mapping[str, Bool[Tensor, "R B"]] = field(default_factory=dict)
+    """Whether it ended by the rules of the env, and so is worth nothing more."""
+    final_observations: Mapping[str, Shaped[Tensor, "R E ..."]] = field(default_factory=dict)
+    """What each agent observed last, after its last action."""
+
+    @property
+    def mean_return(self) -> dict[str, Float[Tensor, " R"]]:
+        """The mean over a run's episodes of the env's own return, undiscounted, by agent."""
+        weight, mean_length = self.batch.weight, 1
+        if self.batch.num_steps > 1:  # in enumerated episodes, all of one step, a weight of 0 is no padding
+            mean_length = (weight > 0).sum(-1) / self.batch.num_episodes
+        return {agent: (weight * rewards).sum(-1) * mean_length for agent, rewards in self.env_rewards.items()}
+
+    def part(self, episodes: slice) -> "Rollout":
+        """Consecutive episodes, the same of every run, as views."""
+        first, last, _ = episodes.indices(self.batch.num_episodes)
+        steps = slice(first * self.batch.num_steps, last * self.batch.num_steps)
+        env_rewards, ends, terminated = (
+            {agent: values[:, steps] for agent, values in columns.items()}
+            for columns in (self.env_rewards, self.ends, self.terminated)
+        )
+        final = {agent: values[:, first:last] for agent, values in self.final_observations.items()}
+        return Rollout(self.batch.part(episodes), env_rewards, ends, terminated, final)
+
+
+class SampledRollouts:
+    """Plays E episodes of every run side by side, R·E copies of the env in all.
+
+    The episodes of a run are played independently and alike: some of them are as good a sample as any others. Every
+    collection starts from `reset` with seeds of the run's own stream: what a run sees depends neither on the
+    other runs nor on how long their episodes are (except in VMAS, whose copies share one random state).
+
+    Args:
+        for_critic: keep how episodes end, and what was observed last.
+        greedy: play the likeliest action of each agent in place of a drawn one; a signal is drawn all the same.
+    """
+
+    def __init__(
+        self,
+        vector_env: VectorEnv,
+        codes: Codes,
+        *,
+        seeds: Sequence[int],
+        episodes: int,
+        device: torch.device,
+        purpose: str = "rollouts",
+        for_critic: bool = False,
+        greedy: bool = False,
+    ) -> None:
+        self._env, self._codes = vector_env, codes
+        self._episodes, self._device = episodes, device
+        self._for_critic, self._greedy = for_critic, greedy
+        self._env_noise = RunNoise(seeds, purpose, "env")
+        self._action_noise = StepNoise(seeds, purpose, "actions")
+        self._signal_noise = RunNoise(seeds, purpose, "signal")
+
+    @torch.no_grad()
+    def collect(self, policies: Policies) -> Rollout:
+        """Play each copy's episode to its end.
+
+        Raises:
+            InputError: an episode does not end.
+        """
+        # Seeds below 2^31, in blocks of one for each episode, so that no two rollouts share some of them.
+        block = (self._env_noise.uniform(1) * (2**31 // self._episodes)).astype(np.int64)
+        observations, infos = self._env.reset(seed=(block * self._episodes + np.arange(self._episodes)).ravel())
+        left = {agent: np.zeros(self._env.num_envs, dtype=bool) for agent in policies.agents}
+        playing, steps, final = np.ones(self._env.num_envs, dtype=bool), [], {}
+        signal = policies.draw_signal(self._signal_noise, self._episodes)
+        while playing.any():
+            if len(steps) == _MAX_EPISODE_STEPS:
+                raise InputError(f"An episode goes on after {_MAX_EPISODE_STEPS} steps; expected an env with an end.")
+            step = {"observations": self._encode(observations), "masks": self._masks(infos), "left": left}
+            uniform = self._uniform(policies, step=len(steps))
+            step["actions"] = policies.act(step["observations"], step["masks"], signal=signal, uniform=uniform)
+            observations, rewards, terminations, truncations, infos = self._env.step(self._decode(step["actions"]))
+            left = {agent: left[agent] | terminations[agent] | truncations[agent] for agent in policies.agents}
+            leaving = {agent: playing & left[agent] & ~step["left"][agent] for agent in policies.agents}
+            step |= {"rewards": {agent: self._for_runs(paid) for agent, paid in rewards.items()}, "playing": playing}
+            if self._for_critic:
+                step |= {"ends": leaving, "terminated": terminations}
+                self._keep_final(final, infos, leaving)
+            steps.append(step)
+            playing = playing & ~np.logical_and.reduce(list(left.values()))
+        return self._assemble(steps, final, signal)
+
+    def _encode(self, observations: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        codes = self._codes.observations.items()
+        return {agent: self._for_runs(code.encode(observations[agent])) for agent, code in codes}
+
+    def _masks(self, infos: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Tensor]:
+        given = {agent: infos[agent]["action_mask"] for agent in self._codes.actions if "action_mask" in infos[agent]}
+        return {agent: self._for_runs(mask.astype(bool)) for agent, mask in given.items()}
+
+    def _uniform(self, policies: Policies, *, step: int) -> Sequence[Float[Tensor, "R E _"]] | None:
+        """The noise of each agent's action, or none for the likeliest actions."""
+        if self._greedy:
+            return None
+        noise = self._action_noise.uniform(step, sum(policies.noise_sizes), self._episodes)
+        return torch.from_numpy(noise).to(self._device).movedim(1, -1).split(policies.noise_sizes, dim=-1)
+
+    def _decode(self, actions: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        flat = {agent: values.flatten(0, 1).cpu().numpy() for agent, values in actions.items()}
+        return {agent: self._codes.actions[agent].decode(values) for agent, values in flat.items()}
+
+    def _keep_final(
+        self, final: dict[str, np.ndarray], infos: Mapping[str, Mapping[str, Any]], leaving: Mapping[str, np.ndarray]
+    ) -> None:
+        """Remember the last observation of the agents that are leaving."""
+        for agent, gone in leaving.items():
+            if gone.any():
+                encoded = self._codes.observations[agent].encode(infos[agent]["final_obs"])
+                shape = gone.shape + (1,) * (encoded.ndim - 1)
+                final[agent] = np.where(gone.reshape(shape), encoded, final.get(agent, np.zeros_like(encoded)))
+
+    def _assemble(
+        self,
+        steps: Sequence[Mapping[str, Any]],
+        final: Mapping[str, np.ndarray],
+        signal: Int[Tensor, "R E"] | None,
+    ) -> Rollout:
+        """Put the steps of each episode next to each other."""
+        observations, actions, rewards = (
+            {agent: _by_step([step[name][agent] for step in steps]) for agent in steps[0][name]}
+            for name in ("observations", "actions", "rewards")
+        )
+        masks = {}
+        for agent, mask in steps[-1]["masks"].items():  # once there is one, there is one at every step
+            everything = torch.ones_like(mask)
+            masks[agent] = _by_step([step["masks"].get(agent, everything) for step in steps])
+        present = _by_step([self._for_runs(step["playing"]) for step in steps])
+        signal = None if signal is None else _by_step([signal] * len(steps))
+        batch = Batch(observations, actions, equal_weights(present), len(steps), self._active(steps), masks, signal)
+        if not self._for_critic:
+            return Rollout(batch, rewards)
+        ends, terminated = (
+            {agent: _by_step([self._for_runs(step[name][agent]) for step in steps]) for agent in actions}
+            for name in ("ends", "terminated")
+        )
+        return Rollout(
+            batch, rewards, ends, terminated, {agent: self._for_runs(values) for agent, values in final.items()}
+        )
+
+    def _active(self, steps: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Whether each agent was there, by agent; nothing if none left before the others."""
+        if not any((step["playing"] & gone).any() for step in steps[1:] for gone in step["left"].values()):
+            return {}
+        return {
+            agent: _by_step([self._for_runs(step["playing"] & ~step["left"][agent]) for step in steps])
+            for agent in steps[0]["left"]
+        }
+
+    def _for_runs(self, values: Shaped[np.ndarray, "copies *rest"]) -> Shaped[Tensor, "R E *rest"]:
+        return torch.from_numpy(values.reshape(-1, self._episodes, *values.shape[1:])).to(self._device)
+
+
+def _by_step(steps: Sequence[Shaped[Tensor, "R E *rest"]]) -> Shaped[Tensor, "R B *rest"]:
+    """T times `[R, E, ...]` to `[R, E·T, ...]`: the steps of each episode next to each other."""
+    return steps[0] if len(steps) == 1 else torch.stack(list(steps), dim=2).flatten(1, 2)
+
+
+class EnumeratedRollouts:
+    """Every joint action of a one-step env with its exact probability: training without sampling noise.
+
+    Raises:
+        InputError: the env has more than one observation or step.
+    """
+
+    def __init__(
+        self,
+        vector_env: VectorEnv,
+        codes: Codes,
+        *,
+        num_runs: int,
+        device: torch.device,
+    ) -> None:
+        for agent, code in codes.observations.items():
+            if not code.is_constant:
+                space = vector_env.observation_space(agent)
+                raise InputError(f"--exact needs an env with one observation; that of {agent} is {space}.")
+        if not codes.finite_actions:
+            raise InputError("--exact needs finite action spaces.")
+        sizes = [code.size for code in codes.finite_actions.values()]
+        joint_actions = np.indices(sizes).reshape(len(sizes), -1)  # [N, joint actions], row-major
+        observations, infos = vector_env.reset(seed=0)
+        if any("action_mask" in info for info in infos.values()):
+            raise InputError("--exact needs an env that allows every action; this one has action masks.")
+        codes_and_rows = zip(codes.finite_actions.items(), joint_actions, strict=True)
+        values = {agent: code.decode(row) for (agent, code), row in codes_and_rows}
+        _, rewards, terminations, truncations, infos = vector_env.step(values)
+        if not all((terminations[agent] | truncations[agent]).all() for agent in codes.actions):
+            raise InputError("--exact needs an env whose episodes have one step.")
+        encode = {agent: code.encode for agent, code in codes.observations.items()}
+        self._rewards, self._actions, self._terminated, self._observations, self._final = (
+            {
+                agent: torch.from_numpy(values).to(device).expand(num_runs, *values.shape)
+                for agent, values in columns.items()
+            }
+            for columns in (
+                rewards,
+                dict(zip(codes.actions, joint_actions, strict=True)),
+                {agent: terminations[agent] for agent in codes.actions},
+                {agent: encode[agent](observations[agent]) for agent in encode},
+                {agent: encode[agent](infos[agent]["final_obs"]) for agent in encode},
+            )
+        )
+        self._num_runs, self._device = num_runs, device
+        self._ends = {agent: torch.ones_like(flags) for agent, flags in self._terminated.items()}
+
+    @torch.no_grad()
+    def collect(self, policies: Policies) -> Rollout:
+        """Weight every joint action, with every value of the signal, with its probability."""
+        num_joint = next(iter(self._ends.values())).shape[1]
+        signal = torch.arange(policies.num_signals, device=self._device).repeat_interleave(num_joint)
+        columns = (self._observations, self._actions, self._rewards, self._ends, self._terminated, self._final)
+        observations, actions, rewards, ends, terminated, final = (
+            {agent: _tiled(values, policies.num_signals) for agent, values in column.items()} for column in columns
+        )
+        weights = policies.signal(len(signal))
+        signal = None if weights is None else signal.expand(self._num_runs, -1)
+        distributions = policies(observations, signal=signal, actions=actions)
+        log_probs = [distributions[agent].log_prob(actions[agent]) for agent in policies.agents]
+        if weights is not None and signal is not None:
+            log_probs.append(weights.log_prob(signal))
+        batch = Batch(observations, actions, torch.stack(log_probs).sum(0).exp(), signal=signal)
+        return Rollout(batch, rewards, ends, terminated, final)
+
+    def joint(self, policies: Policies) -> Float[Tensor, "R J"]:
+        """The probability of every joint action, in row-major order of the agents' actions."""
+        return self.collect(policies).batch.weight.unflatten(1, (policies.num_signals, -1)).sum(1)
+
+
+def _tiled(values: Shaped[Tensor, "R J *rest"], times: int) -> Shaped[Tensor, "R K *rest"]:
+    """All joint actions, `times` times over."""
+    return values if times == 1 else values.repeat(1, times, *[1] * (values.ndim - 2))

@@ -1,0 +1,114 @@
+"""What the discriminator is to tell apart: the expert's play from the learner's, or the two halves of mixed play."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from magail_trainer.errors import InputError
+from magail_trainer.learn.batch import Batch
+from magail_trainer.learn.policies import Policies
+from magail_trainer.seeding import RunNoise
+
+Sides = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+@runtime_checkable
+class Contrast(Protocol):
+    """Makes the two batches of a discriminator update."""
+
+    def __call__(self, policies: Policies, expert: Batch, learner: Batch) -> tuple[Batch, Batch]:
+        """What is to get a high logit, and what a low one."""
+        ...
+
+
+def expert_against_learner(policies: Policies, expert: Batch, learner: Batch) -> tuple[Batch, Batch]:
+    """The expert's minibatch against the learner's (Song et al. 2018, equation 8)."""
+    return expert, learner
+
+
+class MixedPlay:
+    """The zero-sum discriminator's contrast: expert with learner as opponent, against learner with expert as opponent.
+
+    Song et al. 2018, section 4, take the prior r₁ = −r₂ for two sides in a zero-sum game. There an expert, being an
+    equilibrium, obeys v(E₁, π₂) ≥ v(E₁, E₂) ≥ v(π₁, E₂) for any π, v being what side one earns. So a high logit is to
+    mean that side one is better off: D goes up where the expert plays side one and the learner side two, and down
+    where they have changed places. Side one is paid for the logit of what it really played against the other
+    learner, side two the negative of it.
+
+    Such games would have to be played by the expert, of whom we have recordings alone. As in the authors' program
+    (ermongroup/multiagent-gail, `irl/mack/com_gail.py`, discriminator `competitive_single`), both mixtures are
+    therefore taken in the *expert's* observations, and the actions of one side replaced by the learner's there. The
+    same program differs from this in three ways: it has two agents and no more; it trains D on the expert's own play
+    too, with the label ½; and it pays 2D − 1 alone. Ours are sides of several agents, every reward style (`airl`
+    and `symmetric` are odd functions of the logit, and so alone treat both sides alike), and one minibatch for both
+    mixtures, with the same draws.
+
+    What follows, with E for the expert's probabilities of a side's actions in an observation: the optimal logit is
+    log E₁/π₁ − log E₂/π₂. With the `airl` reward either side so descends KL(π‖E) of its own actions, in the learner's
+    observations as far as D generalises to them from the expert's. How the actions of the two sides are correlated is
+    not seen at all, and how well the expert fared neither. When D is as slow as the policies, the odd rewards go round
+    in circles about the expert's mixture; with ten times its speed they stay near it.
+
+    Args:
+        sides: who plays against whom.
+        seeds: of the runs.
+    """
+
+    def __init__(self, sides: Sides, *, seeds: Sequence[int]) -> None:
+        self._first, _ = sides
+        self._noise, self._signal_noise = RunNoise(seeds, "mixed play"), RunNoise(seeds, "mixed play", "signal")
+
+    @torch.no_grad()
+    def __call__(self, policies: Policies, expert: Batch, learner: Batch) -> tuple[Batch, Batch]:
+        """(E₁, π₂), which is to get a high logit, and (π₁, E₂).
+
+        Raises:
+            InputError: the env has action masks: a recording does not say what was allowed.
+        """
+        if learner.masks:
+            raise InputError(
+                f"--discriminator zero_sum lets the learner act in the expert's observations, but which actions "
+                f"{next(iter(learner.masks))} was allowed there is not recorded; expected an env without action masks."
+            )
+        sizes = policies.noise_sizes
+        noise = torch.from_numpy(self._noise.uniform(expert.weight.shape[1], sum(sizes)))
+        uniform = noise.to(expert.weight.device).split(sizes, dim=-1)
+        signal = policies.draw_signal(self._signal_noise, expert.num_episodes)
+        signal = None if signal is None else signal.repeat_interleave(expert.num_steps, dim=1)
+        drawn = policies.act(expert.observations, {}, signal=signal, uniform=uniform)
+        recorded = expert.actions
+        high = {agent: (recorded if agent in self._first else drawn)[agent] for agent in policies.agents}
+        low = {agent: (drawn if agent in self._first else recorded)[agent] for agent in policies.agents}
+        return replace(expert, actions=high), replace(expert, actions=low)
+
+
+def two_sides(agents: Sequence[str], sides: str) -> Sides:
+    """Who plays against whom.
+
+    Args:
+        agents: of the env.
+        sides: such as `adversary_0,adversary_1:agent_0`; or empty, for two agents, or for agents whose names, less
+            a number at their end, are two different ones.
+
+    Raises:
+        InputError: `sides` does not name every agent once in two groups; or is empty where that leaves a choice.
+    """
+    if sides:
+        groups = [tuple(part.split(",")) for part in sides.split(":")]
+        if len(groups) != 2 or sorted(agent for group in groups for agent in group) != sorted(agents):
+            raise InputError(f"--sides is {sides!r}; expected two groups that name each of {_example(agents)}.")
+        return groups[0], groups[1]
+    kinds = {agent: agent.rstrip("0123456789") for agent in agents} if len(agents) > 2 else {one: one for one in agents}
+    groups = [tuple(agent for agent in agents if kinds[agent] == kind) for kind in dict.fromkeys(kinds.values())]
+    if len(groups) != 2:
+        raise InputError(
+            f"--discriminator zero_sum needs two sides, which the names {', '.join(agents)} do not tell; "
+            + (f"name with --sides each of {_example(agents)}." if len(agents) > 1 else "there is one agent.")
+        )
+    return groups[0], groups[1]
+
+
+def _example(agents: Sequence[str]) -> str:
+    return f"{', '.join(agents)} once, such as {agents[0]}:{','.join(agents[1:])}"

@@ -1,0 +1,142 @@
+"""Trained policies against others: what each agent earns when a joint policy of another origin plays the rest.
+
+A side is a list of agents, which the learner plays; the opponents play all others.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from magail_trainer.data.joint_policies import JointPolicy, Sides, make_joint_policy
+from magail_trainer.envs.registry import EnvEntry
+from magail_trainer.errors import InputError
+from magail_trainer.play.evaluation import TEAM
+from magail_trainer.play.load_runs import TrainedRuns
+from magail_trainer.play.scores import LEARNER, POLICIES, Reference, play, played_returns, standard_error
+from magail_trainer.play.trained_policy import TrainedJointPolicy
+
+
+def choose_sides(agents: Sequence[str], side: Sequence[str]) -> list[tuple[str, ...]]:
+    """The sides that the learner takes one after another: the one that was asked for, or each agent by itself.
+
+    Raises:
+        InputError: `side` names an agent that there is not, one twice, or all of them.
+    """
+    for agent in side:
+        if agent not in agents or list(side).count(agent) > 1:
+            raise InputError(f"--side names {agent!r}; expected some of {', '.join(agents)}, each at most once.")
+    if len(side) == len(agents):
+        raise InputError("--side names every agent, which leaves none for the opponents to play.")
+    return [tuple(side)] if side else [(agent,) for agent in agents]
+
+
+def side_mean(returns: Mapping[str, Any], side: Sequence[str]) -> Any:
+    """What a side earns: the mean over its agents of numbers, or arrays of one shape, by agent."""
+    return sum(returns[agent] for agent in side) / len(side)
+
+
+def cross_play(
+    trained: TrainedRuns,
+    opponents: JointPolicy,
+    *,
+    sides: Sequence[Sequence[str]],
+    episodes: int,
+    seed: int,
+    processes: int = 1,
+) -> dict[str, list]:
+    """Each run plays each side against the opponents, with drawn actions and with the likeliest ones.
+
+    Args:
+        trained: the runs.
+        opponents: play all agents that are not on the side.
+        sides: lists of agents.
+        episodes: of each run on each side, twice.
+        seed: decides all chance; every pairing starts in the same episodes.
+        processes: how many step the copies of an env that has no vectorised form of its own.
+
+    Returns:
+        a table, a row for each side and run: side (its agents, with a plus between them), beta, seed, and the mean
+        return of each agent and of the side (`return_<agent>`, `return_learner`; `greedy_return_...`).
+
+    Raises:
+        InputError: a number is out of range.
+    """
+    table: dict[str, list] = {}
+    players = [
+        [TrainedJointPolicy(trained.entry, trained, run=run, greedy=greedy) for greedy in (False, True)]
+        for run in range(len(trained.runs))
+    ]
+    for side in sides:
+        for run, pair in enumerate(players):
+            row = {"side": _label(side), "beta": float(trained.runs.beta[run]), "seed": int(trained.runs.seed[run])}
+            for prefix, player in zip(POLICIES.values(), pair, strict=True):
+                together = Sides(player, opponents, side)
+                earned = played_returns(trained.entry, together, episodes=episodes, seed=seed, processes=processes)
+                earned[LEARNER] = side_mean(earned, side)
+                row |= {f"{prefix}return_{name}": value for name, value in earned.items() if name != TEAM}
+            for name, value in row.items():
+                table.setdefault(name, []).append(value)
+    return table
+
+
+def make_side_reference(
+    entry: EnvEntry,
+    expert: JointPolicy,
+    opponents: JointPolicy,
+    *,
+    sides: Sequence[Sequence[str]],
+    episodes: int,
+    seed: int,
+    processes: int = 1,
+) -> Reference:
+    """Play the random joint policy and the expert on each side against the opponents.
+
+    Args:
+        entry: the env.
+        expert: scores 1.
+        opponents: play all agents that are not on the side. If they are the expert too, they are another one, made
+            anew: each of the two has a stream of its own, and they can agree on nothing.
+        sides: lists of agents.
+        episodes: of each pairing.
+        seed: decides all chance; every pairing starts in the same episodes.
+        processes: how many step the copies of an env that has no vectorised form of its own.
+
+    Returns:
+        by side, as in the column `side` of `cross_play`, the mean over its agents.
+
+    Raises:
+        InputError: a number is out of range.
+    """
+    ends: list[dict[str, float]] = [{}, {}]
+    errors: list[dict[str, float]] = [{}, {}]
+    for side in sides:
+        for end, player in enumerate((make_joint_policy("random", entry, {}), expert)):
+            together = Sides(player, opponents, side)
+            played = play(entry, together, episodes=episodes, seed=seed, processes=processes)
+            returns = side_mean(played.returns, side)
+            ends[end][_label(side)] = float(returns.mean())
+            errors[end][_label(side)] = standard_error(returns)
+    span_error = {side: float(np.hypot(error, errors[1][side])) for side, error in errors[0].items()}
+    return Reference(ends[0], ends[1], span_error)
+
+
+def add_side_scores(columns: Mapping[str, list], reference: Reference) -> dict[str, list]:
+    """`columns` of `cross_play` with `score_learner` and `greedy_score_learner` behind them.
+
+    NaN where a side has no score; the columns as they are where none has any.
+    """
+    if not any(reference.has_span(side) for side in reference.random):
+        return dict(columns)
+    scored = {
+        f"{prefix}score_{LEARNER}": [
+            float(reference.scores([value], side)[0])
+            for side, value in zip(columns["side"], columns[f"{prefix}return_{LEARNER}"], strict=True)
+        ]
+        for prefix in POLICIES.values()
+    }
+    return {**columns, **scored}
+
+
+def _label(side: Sequence[str]) -> str:
+    return "+".join(side)

@@ -1,0 +1,56 @@
+"""Run folders, read back: the policies with the parameters that they were saved with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from magail_trainer.data.run_folder import read_checkpoint, read_config, read_table
+from magail_trainer.envs.registry import EnvEntry, resolve
+from magail_trainer.errors import InputError
+from magail_trainer.learn.config import MagailConfig
+from magail_trainer.learn.encoders import Codes
+from magail_trainer.learn.models import make_policies
+from magail_trainer.learn.policies import Policies
+from magail_trainer.learn.runs import Runs
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRuns:
+    """What a run folder holds, ready to play."""
+
+    path: Path
+    entry: EnvEntry
+    runs: Runs
+    codes: Codes
+    policies: Policies
+    training: MagailConfig
+    config: dict[str, Any]
+    """All of `config.json`."""
+
+    def alone(self, run: int) -> Policies:
+        """The policies of run number `run`, from 0, by themselves: R = 1."""
+        policies = make_policies(self.codes, self.runs.select(slice(run, run + 1)), self.training)
+        policies.load_state_dict({name: values[run : run + 1] for name, values in self.policies.state_dict().items()})
+        return policies
+
+
+def load_runs(path: str | Path) -> TrainedRuns:
+    """Read a run folder and make its env and policies, on the CPU.
+
+    Raises:
+        InputError: there is no such folder, it is not as it was written, or it does not fit its env.
+    """
+    config, table = read_config(path), read_table(Path(path) / "runs.csv")
+    try:
+        env_id, env_kwargs = config["env"]["id"], config["env"]["kwargs"]
+        training = MagailConfig.read(config["training"])
+        runs = Runs.of_columns(table)
+    except KeyError as missing:
+        raise InputError(f"{str(path)!r} is not as it was written: it does not say {missing}.") from missing
+    except (TypeError, AttributeError) as error:
+        raise InputError(f"{str(path)!r} is not as it was written: {error}.") from error
+    entry = resolve(env_id, env_kwargs)
+    codes = Codes.of(entry, network=training.network)
+    policies = make_policies(codes, runs, training)
+    read_checkpoint(path, "policies", policies)
+    return TrainedRuns(Path(path), entry, runs, codes, policies, training, config)

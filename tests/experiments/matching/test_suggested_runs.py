@@ -1,0 +1,299 @@
+"""Runs A to D: each judge says no to a wrong result, and the real ones come out as the seed says."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest
+
+from coordination_env.games import matching
+from experiments.matching import suggested_runs
+from experiments.matching.coordination import CoordinationConfig
+from experiments.matching.metrics import product_joint
+from experiments.matching.results import Results, exact_columns
+from experiments.matching.suggested_runs import (
+    SUGGESTED_RUNS,
+    Criterion,
+    Name,
+    Outcome,
+    SuggestedRunsConfig,
+    is_sound,
+    run_suggested,
+)
+from magail_trainer.cli.command_line import run_command
+
+torch.set_num_threads(1)
+
+BIMODAL, MIXED = np.array([[0.5, 0.0], [0.0, 0.5]]), np.full((2, 2), 0.25)
+Probs = Sequence[tuple[float, float]]
+AA, BB, HALF = (0.995, 0.995), (0.005, 0.005), (0.5, 0.5)
+ALTERNATING = [AA, BB] * 5
+FIVE = [AA, BB, BB, AA, AA]
+
+# shared/reference/suggested_runs.json: coordination of the single-script program, mean and standard deviation across
+# seeds, by run and β.
+REFERENCE = {
+    ("A", 0.0): (0.990, 0.001),
+    ("B", 5.0): (0.500, 0.000),
+    ("C", 0.0): (0.991, 0.001),
+    ("C", 5.0): (0.500, 0.000),
+    ("D", 0.0): (0.509, 0.018),
+    ("D", 5.0): (0.500, 0.000),
+}
+
+
+def fabricated(by_beta: dict[float, Probs], expert: np.ndarray) -> Results:
+    """Runs with these (P(A) of agent_0, P(A) of agent_1)."""
+    probs = np.array([pair for pairs in by_beta.values() for pair in pairs])
+    joint = product_joint([np.stack([probs[:, i], 1 - probs[:, i]], axis=-1) for i in range(2)])
+    beta = np.array([beta for beta, pairs in by_beta.items() for _ in pairs])
+    seed = np.array([seed for pairs in by_beta.values() for seed in range(len(pairs))])
+    runs = {"beta": beta, "seed": seed, **exact_columns(joint, expert, matching())}
+    runs["sampled_coordination_rate"] = runs["coordination_rate"].copy()
+    history = {f"prob_a_agent_{i}": np.linspace(0.52, probs[:, i], 3) for i in range(2)}
+    return Results(Path(), runs, history, expert, eval_episodes=5000, training_cpu_seconds=0.0)
+
+
+def judged(name: Name, by_beta: dict[float, Probs]) -> bool:
+    results = fabricated(by_beta, MIXED if name == "D" else BIMODAL)
+    return Outcome(name, results, SUGGESTED_RUNS[name].judge(results)).reproduced
+
+
+def test_a_needs_coordination_near_1_and_both_conventions() -> None:
+    assert judged("A", {0.0: ALTERNATING})
+    assert judged("A", {0.0: [AA] * 2 + [BB] * 8})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param([AA] * 10, id="every seed in AA"),
+        pytest.param([BB] * 5, id="every one of five seeds in BB, which a coin might do"),
+        pytest.param([BB] * 10, id="every seed in BB"),
+        pytest.param([HALF] * 10, id="no collapse"),
+        pytest.param([*ALTERNATING[:9], (0.6, 0.6)], id="one seed undecided"),
+        pytest.param([(0.95, 0.95), (0.05, 0.05)] * 5, id="in the conventions but not near 1"),
+        pytest.param([(0.995, 0.005)] * 10, id="the agents miss each other"),
+        pytest.param([AA] * 19 + [BB], id="an unfair coin"),
+    ],
+)
+def test_a_is_not_reproduced_by(wrong: Probs) -> None:
+    assert not judged("A", {0.0: wrong})
+
+
+def test_b_needs_both_agents_at_a_half() -> None:
+    assert judged("B", {5.0: [(0.51, 0.49), HALF, (0.5, 0.52), (0.49, 0.49), HALF]})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(FIVE, id="collapsed"),
+        pytest.param([(1.0, 0.5)] * 5, id="coordination is a half, but one agent always plays A"),
+        pytest.param([HALF] * 4 + [(0.6, 0.5)], id="one agent away from a half"),
+        pytest.param([(0.45, 0.55), (0.55, 0.45)] * 3, id="all a little away"),
+        pytest.param([(0.62, 0.62)] * 5, id="halfway to a convention"),
+    ],
+)
+def test_b_is_not_reproduced_by(wrong: Probs) -> None:
+    assert not judged("B", {5.0: wrong})
+
+
+def test_c_needs_collapse_without_the_bonus_and_the_mix_with_it() -> None:
+    assert judged("C", {0.0: FIVE, 5.0: [HALF] * 5})
+
+
+@pytest.mark.parametrize(
+    ("without_bonus", "with_bonus"),
+    [
+        pytest.param([HALF] * 5, [HALF] * 5, id="no collapse at β=0"),
+        pytest.param(FIVE, FIVE, id="not mixed at β=5"),
+        pytest.param([HALF] * 5, FIVE, id="the wrong way round"),
+        pytest.param([(0.9, 0.1)] * 5, [HALF] * 5, id="the agents miss each other"),
+    ],
+)
+def test_c_is_not_reproduced_by(without_bonus: Probs, with_bonus: Probs) -> None:
+    assert not judged("C", {0.0: without_bonus, 5.0: with_bonus})
+
+
+@pytest.mark.parametrize("beta", [0.0, 5.0])
+def test_c_is_not_reproduced_by_policies_that_match_the_correlated_expert(beta: float) -> None:
+    results = fabricated({0.0: FIVE, 5.0: [HALF] * 5}, BIMODAL)
+    results.runs["js_distance"][results.runs["beta"] == beta] = 0.01
+    criteria = SUGGESTED_RUNS["C"].judge(results)
+    assert [criterion.holds for criterion in criteria].count(False) == 1
+    assert not Outcome("C", results, criteria).reproduced
+
+
+def test_d_needs_a_small_distance_to_the_mixed_expert_at_either_beta() -> None:
+    near = [(0.55, 0.45), (0.5, 0.56), HALF, (0.47, 0.53), HALF]
+    assert judged("D", {0.0: near, 5.0: [HALF] * 5})
+
+
+@pytest.mark.parametrize(
+    ("without_bonus", "with_bonus"),
+    [
+        pytest.param(FIVE, [HALF] * 5, id="collapsed at β=0"),
+        pytest.param([HALF] * 5, FIVE, id="collapsed at β=5"),
+        pytest.param([(1.0, 0.5)] * 5, [HALF] * 5, id="coordination is a half, but the expert is not matched"),
+        pytest.param([HALF] * 5, [(0.9, 0.5)] * 5, id="the same at β=5"),
+    ],
+)
+def test_d_is_not_reproduced_by(without_bonus: Probs, with_bonus: Probs) -> None:
+    assert not judged("D", {0.0: without_bonus, 5.0: with_bonus})
+
+
+def sound(results: Results) -> bool:
+    return all(criterion.holds for criterion in is_sound(results))
+
+
+def test_a_sound_run_moves_in_training_and_plays_as_its_policies_say() -> None:
+    assert sound(fabricated({5.0: [(0.5, 0.501), HALF]}, BIMODAL))
+
+
+def test_a_learner_that_never_moves_is_not_sound() -> None:
+    results = fabricated({5.0: [HALF, HALF]}, BIMODAL)
+    results.history["prob_a_agent_0"][:, 1] = results.history["prob_a_agent_1"][:, 1] = 0.5
+    assert not sound(results)
+
+
+@pytest.mark.parametrize("played", [0.46, 0.54, 1.0])
+def test_agents_that_match_more_or_less_often_than_their_policies_say_are_not_sound(played: float) -> None:
+    results = fabricated({5.0: [HALF, HALF]}, BIMODAL)
+    results.runs["sampled_coordination_rate"][1] = played
+    assert not sound(results)
+
+
+def test_the_four_runs_have_the_settings_of_the_seed() -> None:
+    expected: dict[Name, tuple[int, tuple[float, ...], bool]] = {
+        "A": (10, (0.0,), True),
+        "B": (5, (5.0,), True),
+        "C": (5, (0.0, 5.0), False),
+        "D": (5, (0.0, 5.0), False),
+    }
+    for name, (seeds, betas, uniform) in expected.items():
+        config = SUGGESTED_RUNS[name].config
+        assert (len(config.seeds), config.betas, config.policy_init_uniform) == (seeds, betas, uniform)
+        assert (config.reward_style, config.lr_disc, config.lr_policy, config.epochs) == ("gail", 0.005, 0.01, 2000)
+        assert config.expert_type == ("mixed" if name == "D" else "bimodal")
+        assert not config.exact
+
+
+def test_the_table_shows_every_criterion_and_the_verdict() -> None:
+    criteria = [Criterion("this", "that", holds=True), Criterion("more", "less", holds=False)]
+    outcome = Outcome("A", fabricated({0.0: FIVE}, BIMODAL), criteria)
+    rows = suggested_runs.table([outcome])
+    assert rows[2:4] == ["| A | this | that | yes |", "| A | more | less | NO |"]
+    assert rows[-1].endswith("**NOT reproduced** |")
+    assert "![run A](A/figure.png)" in suggested_runs.report([outcome], "a command")
+
+
+def exit_code(arguments: list[str]) -> int:
+    with pytest.raises(SystemExit) as stop:
+        run_command(SuggestedRunsConfig, suggested_runs.main, prog="suggested_runs", args=arguments)
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+@pytest.fixture
+def shortened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The four runs, but nearly without training."""
+    short = {
+        name: replace(run, config=replace(run.config, epochs=2, eval_episodes=10, no_plots=True))
+        for name, run in SUGGESTED_RUNS.items()
+    }
+    monkeypatch.setattr(suggested_runs, "SUGGESTED_RUNS", short)
+
+
+@pytest.mark.usefixtures("shortened")
+def test_the_exit_code_is_0_only_if_every_run_is_reproduced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Without training the policies stay at a half: fine for B and D, a failure for A.
+    assert exit_code(["B", "D", "--output", str(tmp_path / "good")]) == 0
+    assert exit_code(["A", "B", "--output", str(tmp_path / "bad")]) == 1
+    out, _ = capsys.readouterr()
+    assert "Run A: NOT reproduced\nRun B: reproduced\n" in out
+    report = (tmp_path / "bad" / "report.md").read_text()
+    assert "## Run A: NOT reproduced" in report
+    assert "## Run B: reproduced" in report
+    assert sorted(path.name for path in (tmp_path / "bad").iterdir()) == ["A", "B", "report.md"]
+    assert (tmp_path / "bad" / "A" / "runs.csv").exists()
+
+
+@pytest.mark.usefixtures("shortened")
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["E"], "E"),
+        (["A", "A"], "names a run twice"),
+        (["A", "--num_seeds", "1"], "--num_seeds must be at least 2, not 1."),
+    ],
+)
+def test_a_bad_value_is_one_sentence_and_exit_code_2(
+    arguments: list[str], part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code([*arguments, "--output", str(tmp_path / "run")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert part in err
+    assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("shortened")
+def test_a_folder_with_results_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    arguments = ["B", "--output", str(tmp_path / "run")]
+    assert exit_code(arguments) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert exit_code(arguments) == 2
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert exit_code([*arguments, "--overwrite"]) == 0
+
+
+@pytest.mark.usefixtures("shortened")
+def test_more_seeds_can_be_asked_for(tmp_path: Path) -> None:
+    outcome = run_suggested("B", tmp_path / "B", num_seeds=12)
+    assert outcome.results.runs["seed"].tolist() == list(range(1, 13))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["A", "B", "C", "D"])
+def test_each_run_is_reproduced_and_agrees_with_the_reference(name: Name, tmp_path: Path) -> None:
+    outcome = run_suggested(name, tmp_path / name)
+    assert outcome.reproduced, [criterion for criterion in outcome.criteria if not criterion.holds]
+    assert (tmp_path / name / "figure.png").exists()
+    for beta in SUGGESTED_RUNS[name].config.betas:
+        mean, std = REFERENCE[name, beta]
+        rate = suggested_runs.of_beta(outcome.results, beta)["coordination_rate"]
+        # Two means of independent seeds differ by √2 standard errors; the numbers themselves are rounded to 0.001.
+        tolerance = 4 * std * (2 / len(rate)) ** 0.5 + 0.001
+        assert rate.mean() == pytest.approx(mean, abs=tolerance)
+        assert rate.std() < 3 * std + 0.001
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["A", "B", "C", "D"])
+def test_perceptrons_have_the_outcome_of_tables(name: Name, tmp_path: Path) -> None:
+    outcome = run_suggested(name, tmp_path / name, network="mlp")
+    assert outcome.reproduced, [criterion for criterion in outcome.criteria if not criterion.holds]
+
+
+@pytest.mark.slow
+def test_a_hundred_seeds_of_a_choose_as_a_fair_coin_would(tmp_path: Path) -> None:
+    outcome = run_suggested("A", tmp_path / "A", num_seeds=100)
+    runs = outcome.results.runs
+    in_aa, in_bb = (int((runs["convention"] == name).sum()) for name in ("AA", "BB"))
+    assert in_aa + in_bb == 100
+    assert binomtest(in_aa, 100).pvalue > 0.01
+    assert runs["coordination_rate"].mean() == pytest.approx(0.990, abs=0.002)
+    assert outcome.reproduced
+
+
+def test_the_defaults_of_the_main_job_are_the_seeds() -> None:
+    config = CoordinationConfig()
+    assert (config.expert_type, config.betas) == ("bimodal", (0.0, 0.1, 0.5, 1.0, 2.0, 5.0))
+    assert (config.seeds, config.epochs, config.rollout_episodes) == ((42, 123, 456, 789, 999), 4000, 200)
+    assert (config.eval_episodes, config.lr_policy, config.lr_disc) == (5000, 0.01, 0.01)
+    assert (config.reward_style, config.policy_init_uniform, config.no_plots) == ("non_saturating", False, False)

@@ -1,0 +1,210 @@
+"""Copies in worker processes do what copies in one process do, and their workers never outlive them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pettingzoo import ParallelEnv
+
+from magail_trainer.cli.check_env import check_vector_env
+from magail_trainer.data.joint_policies import RandomJointPolicy
+from magail_trainer.data.recording import record
+from magail_trainer.envs.processes import ProcessVectorEnv
+from magail_trainer.envs.registry import EnvEntry
+from magail_trainer.envs.vector_env import ParallelEnvCopies
+from magail_trainer.errors import InputError
+from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv, RandomLengthEnv, StillListedEnv
+
+
+def spread(make_env: Callable[[], ParallelEnv], num_envs: int, processes: int) -> ProcessVectorEnv:
+    return ProcessVectorEnv(partial(ParallelEnvCopies, make_env), num_envs, processes)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether the process has ended, or waits as a zombie for whoever inherited it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def wait_until_gone(pids: list[int]) -> bool:
+    for _ in range(100):
+        if all(is_gone(pid) for pid in pids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+NESTED = partial(RandomLengthEnv, nested=True)
+
+
+def test_processes_do_what_one_process_does() -> None:
+    """Five copies in two processes: three and two. The envs differ in what they are seeded with, end, and look like."""
+    env = spread(NESTED, 5, 2)
+    try:
+        check_vector_env(env, NESTED, steps=30, seed=3)
+        drawn = [RandomLengthEnv().reset(seed=seed)[0]["left"][0] for seed in range(4, 9)]
+        assert env.reset(seed=4)[0]["left"]["seen"][:, 0].tolist() == drawn
+    finally:
+        env.close()
+
+
+@pytest.mark.parametrize("make_env", [DyingEnv, partial(MaskedEnv, in_infos=True)], ids=["dying", "masked"])
+def test_agents_that_leave_and_masks_come_through(make_env: Callable[[], ParallelEnv]) -> None:
+    env = spread(make_env, 3, 2)
+    try:
+        check_vector_env(env, make_env, steps=15)
+    finally:
+        env.close()
+
+
+class MaskedAtLast(DyingEnv):
+    """Has a mask where its first seed was 1."""
+
+    def reset(self, seed: int | None = None, options: dict | None = None) -> Any:
+        observations, infos = super().reset(seed, options)
+        return observations, {agent: {"action_mask": [0, 1]} if seed == 1 else {} for agent in infos}
+
+
+def test_workers_without_masks_stand_for_ones() -> None:
+    env = spread(MaskedAtLast, 2, 2)
+    try:
+        _, infos = env.reset(seed=0)
+        assert infos["agent_0"]["action_mask"].tolist() == [[1, 1], [0, 1]]
+        assert infos["agent_0"]["action_mask"].dtype == np.int8
+    finally:
+        env.close()
+
+
+def test_datasets_do_not_depend_on_the_processes() -> None:
+    class Spread(EnvEntry):
+        def make_vector(self, num_envs: int, *, processes: int = 2) -> Any:
+            return super().make_vector(num_envs, processes=processes)
+
+    one, two = (
+        record(make("toy", RandomLengthEnv), RandomJointPolicy(RandomLengthEnv()), episodes=8, seed=0, num_envs=3)
+        for make in (EnvEntry, Spread)
+    )
+    np.testing.assert_array_equal(one.rewards["right"], two.rewards["right"])
+    np.testing.assert_array_equal(one.observations["left"], two.observations["left"])
+
+
+class Breaking(RandomLengthEnv):
+    def step(self, actions: dict[str, Any]) -> Any:
+        raise KeyError("something is amiss")
+
+
+class Deadly(RandomLengthEnv):
+    def step(self, actions: dict[str, Any]) -> Any:
+        os._exit(7)
+
+
+@pytest.fixture
+def opened() -> Iterator[list[ProcessVectorEnv]]:
+    envs: list[ProcessVectorEnv] = []
+    yield envs
+    for env in envs:
+        env.close()
+
+
+def actions(num_envs: int) -> dict[str, Any]:
+    return {"left": np.zeros(num_envs, dtype=int), "right": np.zeros((num_envs, 3), dtype=np.float32)}
+
+
+def test_what_is_wrong_in_a_worker_is_said_here(opened: list[ProcessVectorEnv]) -> None:
+    cases: list[tuple[type[ParallelEnv], type[Exception], str]] = [
+        (StillListedEnv, InputError, r"^The env leaves \['left', 'right'\] in its agents at the end"),
+        (Breaking, RuntimeError, "KeyError: 'something is amiss'"),
+        (Deadly, RuntimeError, "Worker process 0 ended by itself, with exit code 7"),
+    ]
+    for make_env, kind, reason in cases:
+        env = spread(make_env, 2, 2)
+        opened.append(env)
+        env.reset(seed=0)
+
+        def play(env: ProcessVectorEnv = env) -> None:
+            for _ in range(10):
+                env.step(actions(2))
+
+        with pytest.raises(kind, match=reason):
+            play()
+    # The pipes stay in step: after an error in all workers comes an answer to what is asked next.
+    assert opened[1].reset(seed=5)[0]["left"].shape == (2, 2)
+
+
+def refuse() -> ParallelEnv:
+    raise InputError("There is no such env.")
+
+
+def test_an_env_that_cannot_be_made_leaves_no_workers() -> None:
+    with pytest.raises(InputError, match=r"^There is no such env\.$"):
+        spread(refuse, 2, 2)
+    for numbers in ((0, 1), (1, 0)):
+        with pytest.raises(InputError, match="at least 1 copy and 1 process"):
+            spread(RandomLengthEnv, *numbers)
+
+
+def test_close_ends_the_workers() -> None:
+    env = EnvEntry("toy", RandomLengthEnv).make_vector(2, processes=5)
+    assert isinstance(env, ProcessVectorEnv)
+    pids = [process.pid for process in env._processes]
+    assert len(pids) == 2
+    env.close()
+    env.close()
+    assert all(is_gone(pid) for pid in pids)
+    with pytest.raises(RuntimeError, match="closed"):
+        env.reset()
+
+
+SCRIPT = """
+import sys, time
+import numpy as np
+from functools import partial
+from magail_trainer.envs.processes import ProcessVectorEnv
+from magail_trainer.envs.vector_env import ParallelEnvCopies
+from tests.magail_trainer.toy_envs import RandomLengthEnv
+
+if __name__ == "__main__":
+    env = ProcessVectorEnv(partial(ParallelEnvCopies, RandomLengthEnv), 2, 2)
+    env.reset(seed=0)
+    try:
+        print(*[process.pid for process in env._processes], flush=True)
+        while True:
+            env.step({"left": np.zeros(2, int), "right": np.zeros((2, 3), np.float32)})
+    except KeyboardInterrupt:
+        env.close()
+        print("closed", flush=True)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_workers_die_with_their_parent_and_in_silence(sent: signal.Signals, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    root = Path(__file__).parents[3]
+    parent = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests started with & have it ignored
+    )  # fmt: skip
+    assert parent.stdout is not None
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(pids) == 2
+    if sent == signal.SIGINT:
+        os.killpg(parent.pid, sent)  # as Ctrl-C does: the workers get it too
+    else:
+        os.kill(parent.pid, sent)
+    output, errors = parent.communicate(timeout=20)
+    assert wait_until_gone(pids)
+    if sent == signal.SIGINT:
+        assert (output, errors) == ("closed\n", "")

@@ -1,0 +1,155 @@
+"""Scores: 0 is random, 1 is the expert, and nothing is scored where these are the same."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from magail_trainer.data.joint_policies import make_joint_policy
+from magail_trainer.data.recording import record
+from magail_trainer.data.trajectories import Trajectories, read_manifest
+from magail_trainer.envs.registry import resolve
+from magail_trainer.errors import InputError
+from magail_trainer.learn.config import MagailConfig
+from magail_trainer.learn.runs import Runs
+from magail_trainer.learn.trainer import Trainer
+from magail_trainer.play.evaluation import evaluate
+from magail_trainer.play.load_runs import TrainedRuns
+from magail_trainer.play.scores import (
+    Reference,
+    add_scores,
+    find_expert,
+    make_reference,
+    mean_returns,
+    summarise,
+)
+from magail_trainer.play.statistics import bootstrap_interval, interquartile_mean
+
+torch.set_num_threads(1)
+
+ENTRY = resolve("coordination_env:coordination/matching-v0")
+REFERENCE = Reference(
+    random={"a": -10.0, "b": 0.0, "team": -10.0}, expert={"a": -2.0, "b": 0.0, "team": -2.0}
+)  # fmt: skip
+
+
+def demonstrations(expert: str = "all_AA") -> Trajectories:
+    return record(ENTRY, make_joint_policy(expert, ENTRY, {}), episodes=10, seed=0)
+
+
+def make_runs(*, prob_a: tuple[float, ...], path: Path, config: Mapping | None = None) -> TrainedRuns:
+    """Runs that both play A with a probability of their own."""
+    runs = Runs(seed=np.arange(len(prob_a)), beta=np.zeros(len(prob_a)))
+    trainer = Trainer(ENTRY, demonstrations(), runs, MagailConfig(epochs=1))
+    with torch.no_grad():
+        for policy in trainer.policies.policies.values():
+            p = torch.tensor(prob_a).view(-1, 1, 1)
+            policy.logits.copy_(torch.cat([p, 1 - p], dim=-1).clamp(min=1e-9).log())  # type: ignore[operator, union-attr]
+    return TrainedRuns(path, ENTRY, runs, trainer.codes, trainer.policies, trainer.config, dict(config or {}))
+
+
+def test_scores_by_hand() -> None:
+    np.testing.assert_allclose(REFERENCE.scores([-10.0, -6.0, -2.0, 0.0, -18.0], "a"), [0, 0.5, 1, 1.25, -1])
+    assert np.isnan(REFERENCE.scores([0.0, 1.0], "b")).all()
+
+
+def test_who_plays_like_the_expert_scores_1_and_who_plays_like_random_0(tmp_path: Path) -> None:
+    trained, episodes = make_runs(prob_a=(1.0, 0.5), path=tmp_path), 2000
+    reference = make_reference(trained, demonstrations(), episodes=episodes, seed=0)
+    assert reference.expert == {"agent_0": 1, "agent_1": 1, "team": 2}
+    assert reference.random["team"] == 2 * reference.random["agent_0"] == pytest.approx(1, abs=0.1)
+    columns = add_scores(evaluate(trained, episodes=episodes, seed=0), reference)
+    tolerance = 4 * math.sqrt(2 * 0.25 / episodes) / 0.5  # of the difference of two means, by the width of the scale
+    for name in ("agent_0", "agent_1", "team"):
+        assert columns[f"score_{name}"] == [pytest.approx(1), pytest.approx(0, abs=tolerance)]
+        assert columns[f"greedy_score_{name}"] == [pytest.approx(1), pytest.approx(1)]  # of A and B, as likely, A
+
+
+def test_there_is_no_score_where_random_and_expert_are_about_the_same(tmp_path: Path) -> None:
+    # Of 10 episodes that pay 0 or 1 the mean has a standard error near 0.16: too much for the span from 0.5 to 0.7.
+    trained, expert = make_runs(prob_a=(1.0,), path=tmp_path), demonstrations("mixed")
+    reference = make_reference(trained, expert, episodes=200, seed=0)
+    returns, random = expert.returns["agent_0"], 0.5
+    by_hand = math.sqrt(returns.var(ddof=1) / 10 + random * (1 - random) / 200)
+    assert reference.span_error["agent_0"] == pytest.approx(by_hand, rel=0.02)
+    assert reference.span_error["team"] == pytest.approx(2 * by_hand, rel=0.02)  # they are paid the same
+    assert not any(reference.has_span(name) for name in reference.random)
+    columns = evaluate(trained, episodes=5, seed=0)
+    assert add_scores(columns, reference) == columns
+    far = replace(REFERENCE, span_error={"a": 2.6, "b": 0.0, "team": 2.7})
+    assert [far.has_span(name) for name in ("a", "b", "team")] == [True, False, False]
+
+
+def test_the_same_seed_makes_the_same_reference(tmp_path: Path) -> None:
+    trained = make_runs(prob_a=(1.0,), path=tmp_path)
+    first, again, other = (make_reference(trained, demonstrations(), episodes=50, seed=seed) for seed in (0, 0, 1))
+    assert first == again
+    assert first.random != other.random
+
+
+def test_mean_returns_add_up() -> None:
+    assert mean_returns(demonstrations("bimodal")) == {"agent_0": 1, "agent_1": 1, "team": 2}
+
+
+def test_an_expert_of_another_env_is_refused(tmp_path: Path) -> None:
+    entry = replace(ENTRY, kwargs={"horizon": 2})
+    other = record(entry, make_joint_policy("all_AA", entry, {}), episodes=2, seed=0)
+    with pytest.raises(InputError, match=r"The dataset was recorded in .*horizon"):
+        make_reference(make_runs(prob_a=(1.0,), path=tmp_path), other, episodes=5, seed=0)
+
+
+def test_the_dataset_of_the_training_is_found_by_its_path_or_in_the_run_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demonstrations().save(tmp_path / "run" / "dataset")
+    sha256 = read_manifest(tmp_path / "run" / "dataset")["sha256"]
+    monkeypatch.chdir(tmp_path)
+    for path in (str(tmp_path / "run" / "dataset"), "dataset", "run/dataset"):
+        config = {"dataset": {"path": path, "sha256": sha256}}
+        found, source = find_expert(make_runs(prob_a=(1.0,), path=tmp_path / "run", config=config))
+        assert found is not None
+        assert len(found) == 10
+        assert Path(source).resolve() == tmp_path / "run" / "dataset"
+
+
+def test_a_dataset_that_is_no_longer_the_one_is_not_used(tmp_path: Path) -> None:
+    def reason(config: Mapping) -> str:
+        found, why = find_expert(make_runs(prob_a=(1.0,), path=tmp_path, config=config))
+        assert found is None
+        return why
+
+    demonstrations().save(tmp_path / "data")
+    described = {"path": str(tmp_path / "data"), "sha256": "0"}
+    assert reason({}) == reason({"dataset": {}}) == "the run was not trained on a dataset"
+    assert reason({"dataset": {"path": "/gone"}}) == "the dataset '/gone' is no longer there"
+    assert "data' is not the one that the run was trained on" in reason({"dataset": described})
+    described["sha256"] = read_manifest(tmp_path / "data")["sha256"]
+    (tmp_path / "data" / "shard-00000.npz").unlink()
+    assert "cannot be read" in reason({"dataset": described})
+
+
+def test_the_summary_is_over_the_seeds_of_each_beta() -> None:
+    columns = {
+        "beta": [0.0, 0.0, 0.0, 0.0, 1.0],
+        "seed": [1, 2, 3, 4, 1],
+        "return_a": [-100.0, -6.0, -4.0, 0.0, -2.0],
+        "return_b": [0.0, 0.0, 0.0, 0.0, 0.0],
+        "return_team": [1.0, 1.0, 1.0, 1.0, 1.0],
+        **{f"greedy_return_{name}": [-10.0] * 5 for name in ("a", "b", "team")},
+    }
+    table = summarise(add_scores(columns, REFERENCE))
+    assert table["beta"] == [0.0] * 6 + [1.0] * 6
+    assert table["actions"] == (["sampled"] * 3 + ["greedy"] * 3) * 2
+    assert table["agent"] == ["a", "b", "team"] * 4
+    assert table["return"][0] == -5  # of -6 and -4
+    assert table["score"][0] == pytest.approx(5 / 8)
+    expected = bootstrap_interval(np.array(columns["return_a"][:4]), interquartile_mean)
+    assert (table["return_low"][0], table["return_high"][0]) == expected[1:]
+    assert np.isnan([table[name][1] for name in ("score", "score_low", "score_high")]).all()
+    assert (table["return"][6], table["score"][6], table["score_low"][6]) == (-2, 1, 1)
+    assert table["score"][3] == 0
+    assert "score" not in summarise(columns)
