@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments.matching.metrics import MATCH
+from experiments.studies.criteria import Criterion
 from experiments.studies.statistics import share_interval
 from magail_trainer.cli.command_line import counted
 from magail_trainer.play.statistics import Interval
@@ -20,15 +21,6 @@ Verdict = Literal["reproduced", "qualified", "not reproduced"]
 
 WANTED = 0.95
 """So large a share of the seeds must match their expert."""
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """One thing that was expected, and whether it came."""
-
-    expected: str
-    observed: str
-    holds: bool
 
 
 @dataclass(frozen=True)

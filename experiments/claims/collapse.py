@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.claims.claim import Claim, Criterion, Table, chosen, joint_of, rows_of, seed_counts, shown
+from experiments.claims.claim import Claim, Table, chosen, joint_of, rows_of, seed_counts, shown
 from experiments.claims.known_results import COLLAPSED, MIXED, KnownNumber
 from experiments.matching.metrics import js_distance, pooled_joint
 from experiments.matching.results import AGENTS
+from experiments.studies.criteria import Criterion
 from experiments.studies.statistics import variance_interval
 from experiments.theory.discriminator_speed import critical_speed_ratio
 from experiments.theory.frozen_discriminator import frozen_critical_beta

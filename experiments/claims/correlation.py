@@ -5,9 +5,10 @@ from typing import get_args
 
 import numpy as np
 
-from experiments.claims.claim import WANTED, Claim, Criterion, Table, chosen, matching_share, shown
+from experiments.claims.claim import WANTED, Claim, Table, chosen, matching_share, shown
 from experiments.matching.best_product import best_product_js
 from experiments.matching.metrics import MATCH
+from experiments.studies.criteria import Criterion
 from experiments.studies.statistics import mean_interval
 from magail_trainer.cli.command_line import counted
 from magail_trainer.learn.config import PolicyStyle

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments.claims.claim import WANTED, Claim, Criterion, Table, chosen, matching_share, seed_counts, shown
+from experiments.claims.claim import WANTED, Claim, Table, chosen, matching_share, seed_counts, shown
 from experiments.claims.correlation import stays_above
 from experiments.matching.best_product import best_product_js
 from experiments.matching.games import NEITHER
 from experiments.matching.metrics import MATCH
+from experiments.studies.criteria import Criterion
 from experiments.studies.statistics import mean_interval
 from magail_trainer.cli.command_line import counted
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.claims.claim import Criterion
+from experiments.studies.criteria import HEADER, Criterion, all_hold, markdown_table, verdict_rows
 from experiments.theory.frozen_discriminator import (
     BOUNDED,
     BRANCH,
@@ -112,17 +112,14 @@ def verdict_lines(parts: Path) -> tuple[list[str], bool]:
     Raises:
         InputError: a part is missing or not as it was written.
     """
-    lines, all_hold = [], True
-    checks: dict[str, Sequence[Criterion]] = {
-        "collapse by reward and learning rates": table_criteria(read_cells(parts, "table")),
-        "critical β of a frozen discriminator": frozen_criteria(parts),
-    }
-    lines += ["| expected | observed [95 % interval] | holds |", "| --- | --- | --- |"]
-    for name, criteria in checks.items():
-        lines += [f"| {item.expected} | {item.observed} | {'yes' if item.holds else 'NO'} |" for item in criteria]
-        holds = bool(criteria) and all(item.holds for item in criteria)
-        others = sum(isinstance(item, KnownNumber) and item.another for item in criteria)
-        note = f"{others} of {len(criteria)} with another number" if others else ""
-        lines.append(f"| **{name}** | {note} | **{'reproduced' if holds else 'NOT reproduced'}** |")
-        all_hold = all_hold and holds
-    return lines, all_hold
+    table, frozen = table_criteria(read_cells(parts, "table")), frozen_criteria(parts)
+    others = sum(item.another for item in table)
+    rows = [
+        *verdict_rows(
+            "collapse by reward and learning rates",
+            table,
+            f"{others} of {len(table)} with another number" if others else "",
+        ),
+        *verdict_rows("critical β of a frozen discriminator", frozen),
+    ]
+    return markdown_table(HEADER, rows), all_hold(table) and all_hold(frozen)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.claims.claim import Claim, Criterion, Table, chosen
+from experiments.claims.claim import Claim, Table, chosen
 from experiments.claims.collapse import collapse, collapse_table, mixing, theory
 from experiments.claims.correlation import mismatch, repair
 from experiments.claims.games import SAME_DEMONSTRATIONS, other_games, payoffs_unseen
@@ -18,6 +18,7 @@ from experiments.claims.pages import Table as Rows
 from experiments.claims.parts import CRITERIA, PORTRAIT, RUN, Plan
 from experiments.matching import correlation
 from experiments.matching.suggested_runs import mixes
+from experiments.studies.criteria import Criterion
 from experiments.studies.jobs import command_of, finished, read_settings
 from experiments.theory import phase_diagram
 from experiments.theory.phase_cells import RUNS

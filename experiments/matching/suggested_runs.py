@@ -16,10 +16,10 @@ import numpy as np
 import torch
 import tyro
 
-from experiments.claims.claim import Criterion
 from experiments.matching.best_product import best_product_js
 from experiments.matching.coordination import CoordinationConfig, run_experiment
 from experiments.matching.results import AGENTS, Columns, Results
+from experiments.studies.criteria import Criterion
 from experiments.studies.statistics import Interval, fair_coin_p_value, mean_interval, share_interval
 from magail_trainer.cli.command_line import counted, display_path, this_command
 from magail_trainer.errors import InputError

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from coordination_env.games import matching
-from experiments.claims.claim import Claim, Criterion, chosen, matching_share, seed_counts
+from experiments.claims.claim import Claim, chosen, matching_share, seed_counts
 from experiments.claims.collapse import collapse, collapse_table, enough_to_mix, mixing, speed_boundary, theory
 from experiments.claims.correlation import mismatch, repair
 from experiments.claims.games import other_games, payoffs_unseen
 from experiments.claims.known_results import KnownNumber
 from experiments.matching.metrics import product_joint
 from experiments.matching.results import exact_columns
+from experiments.studies.criteria import Criterion
 from experiments.theory.phase_cells import COLUMNS
 
 BIMODAL = np.array([[0.5, 0.0], [0.0, 0.5]])

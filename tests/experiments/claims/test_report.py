@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from experiments.claims import report
-from experiments.claims.claim import Claim, Criterion
+from experiments.claims.claim import Claim
 from experiments.claims.pages import Block, Command, Heading, Paragraph, Picture, Table, Verdict, html, markdown
 from experiments.claims.parts import Below, Plan
 from experiments.claims.report import ReportConfig, plan_of, run_report
 from experiments.claims.text import blocks_of
 from experiments.matching.coordination import CoordinationConfig
+from experiments.studies.criteria import Criterion
 from experiments.studies.jobs import command_of, run_jobs
 from magail_trainer.cli.command_line import parse
 from magail_trainer.errors import InputError

@@ -16,13 +16,13 @@ from experiments.matching.metrics import product_joint
 from experiments.matching.results import Results, exact_columns
 from experiments.matching.suggested_runs import (
     SUGGESTED_RUNS,
-    Criterion,
     Name,
     Outcome,
     SuggestedRunsConfig,
     is_sound,
     run_suggested,
 )
+from experiments.studies.criteria import Criterion
 from magail_trainer.cli.command_line import run_command
 
 torch.set_num_threads(1)
