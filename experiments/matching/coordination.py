@@ -6,7 +6,7 @@ python -m experiments.coordination --help
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -224,7 +224,8 @@ def _expert(config: CoordinationConfig) -> str:
 
 def _training(config: CoordinationConfig) -> MagailConfig:
     tabular = config.network == "tabular"
-    return MagailConfig(
+    tables = MagailConfig(
+        network="tabular",
         epochs=config.epochs,
         rollout_episodes=config.rollout_episodes,
         batch_size=config.batch_size,
@@ -239,8 +240,8 @@ def _training(config: CoordinationConfig) -> MagailConfig:
         baseline=config.baseline,
         policy_init_uniform=config.policy_init_uniform,
         exact=config.exact,
-        network=config.network,
     )
+    return replace(tables, network=config.network)  # perceptrons are trained as tables are
 
 
 def _expert_to_record(config: CoordinationConfig, entry: EnvEntry, offered: Sequence[str]) -> JointPolicy:

@@ -26,7 +26,7 @@ from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import write_run, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
-from magail_trainer.learn.config import PRESET_BETA, PRESETS, MagailConfig, PolicyStyle
+from magail_trainer.learn.config import DEFAULT_BETA, MagailConfig, PolicyStyle
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.play.load_runs import load_runs
@@ -154,12 +154,12 @@ class Cell:
         MAGAIL differs from the preset in its discriminator, in what task and effort say, where there is a signal, and
         where there is no cloning.
         """
-        preset, updates = PRESETS["mlp"], self.effort.cloning_updates
+        preset, updates = MagailConfig(network="mlp"), self.effort.cloning_updates
         policy: PolicyStyle = "shared_signal" if self.method in OF_SIGNAL else "independent"
         share = TASKS[self.task].share_parameters
         if self.algorithm == "cloning":
             entry = TASKS[self.task].entry
-            command = Clone(entry.id, dataset=Path(), output=Path(), network="mlp").with_preset()
+            command = Clone(entry.id, dataset=Path(), output=Path(), network="mlp")
             config = replace(command.settings(entry), policy=policy, share_parameters=share)
             return config, updates or command.updates_on(self._episodes)
         scratch = self.method.endswith(SCRATCH)
@@ -216,7 +216,7 @@ class Cell:
 
     @property
     def _beta(self) -> float:
-        return 0.0 if self.algorithm == "cloning" else PRESET_BETA["mlp"]
+        return 0.0 if self.algorithm == "cloning" else DEFAULT_BETA["mlp"]
 
     def _write_run(self, folder: Path, trainer: Trainer, history: Mapping[str, np.ndarray]) -> None:
         final = {

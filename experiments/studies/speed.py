@@ -24,7 +24,7 @@ from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
-from magail_trainer.learn.config import PRESETS, MagailConfig
+from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 
@@ -72,7 +72,7 @@ def training(num_seeds: int, epochs: int) -> Callable[[], int]:
     entry = resolve(ENV_ID)
     demonstrations = record(entry, make_joint_policy("bimodal", entry, {}), episodes=1000, seed=0)
     runs = Runs.grid(betas=CoordinationConfig.betas, seeds=range(num_seeds))
-    steps = Trainer(entry, demonstrations, runs, MagailConfig(epochs=10**9)).train()
+    steps = Trainer(entry, demonstrations, runs, MagailConfig(network="tabular", epochs=10**9)).train()
     next(steps)
     return lambda: sum(1 for _ in islice(steps, epochs)) * len(runs)
 
@@ -157,7 +157,9 @@ def raw_steps(env_id: str, steps: int) -> Callable[[], int]:
 def magail_steps(env_id: str, copies: int, epochs: int) -> Callable[[], int]:
     """Work: the whole loop of MAGAIL with the settings of `magail train`, playing included, in env steps of one run."""
     entry = resolve(env_id)
-    config = replace(PRESETS["mlp"], epochs=10**6, rollout_episodes=copies, batch_size=copies // 4, warm_start=0)
+    config = replace(
+        MagailConfig(network="mlp"), epochs=10**6, rollout_episodes=copies, batch_size=copies // 4, warm_start=0
+    )
     demonstrations = record(entry, make_joint_policy("random", entry, {}), episodes=50, seed=0)
     records = Trainer(entry, demonstrations, Runs.grid(betas=(0.003,), seeds=(0,)), config).train()
     next(records)

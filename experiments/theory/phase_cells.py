@@ -78,6 +78,7 @@ class Effort:
     def training(self, reward: RewardStyle) -> MagailConfig:
         """The settings of the trainer; the learning rates are in the run table."""
         return MagailConfig(
+            network="tabular",
             epochs=self.epochs,
             rollout_episodes=2 * MagailConfig.batch_size,
             reward_style=reward,

@@ -27,6 +27,7 @@ def run_command(
     *,
     prog: str,
     args: Sequence[str] | None = None,
+    defaults: Mapping[str, Callable[[Sequence[str]], Any]] | None = None,
     flag_pairs: bool = False,
 ) -> NoReturn:
     """Parse the arguments, execute, and exit the process: 0 done, 2 a mistake in the input, 130 interrupted.
@@ -36,12 +37,16 @@ def run_command(
         execute: gets the parsed dataclass; an int that it returns is the exit status.
         prog: the program's name in help and messages.
         args: the arguments; those of the process by default.
+        defaults: by subcommand whose defaults depend on its arguments, what makes them: called with the arguments.
         flag_pairs: see `parse`.
     """
     message = ""
     _prepare_process()
     try:
-        status = execute(parse(commands, prog=prog, args=args, flag_pairs=flag_pairs)) or 0
+        given = sys.argv[1:] if args is None else args
+        make_default = (defaults or {}).get(given[0]) if given else None
+        default = make_default(given[1:]) if make_default else None
+        status = execute(parse(commands, prog=prog, args=args, default=default, flag_pairs=flag_pairs)) or 0
     except InputError as error:
         status, message = 2, str(error)
     except KeyboardInterrupt:

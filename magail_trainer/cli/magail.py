@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 
 from magail_trainer.cli.check_env import examine
-from magail_trainer.cli.command_line import counted, display_path, key_values, parse, run_command, suspected
+from magail_trainer.cli.command_line import counted, display_path, key_values, run_command, suspected
 from magail_trainer.cli.evaluate import Evaluate
 from magail_trainer.cli.train import Clone, Switch, Train
 from magail_trainer.data.augmentation import augment, find_symmetries
@@ -23,7 +23,6 @@ from magail_trainer.data.trajectories import MANIFEST, SHARDS, Trajectories, rea
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
-from magail_trainer.learn.config import MagailConfig
 
 _MAX_JOINT_ACTIONS = 64
 
@@ -158,7 +157,7 @@ def _without_network(entry: EnvEntry) -> str:
     from magail_trainer.learn.trainer import choose_network
 
     try:
-        Codes.of(entry, network=choose_network(entry, MagailConfig(network="auto")).network)
+        Codes.of(entry, network=choose_network(entry))
     except InputError as error:
         return str(error)
     return ""
@@ -216,8 +215,6 @@ def main(args: Sequence[str] | None = None) -> None:
     }
 
     def execute(command: Any) -> int | None:
-        if isinstance(command, Train | Clone):  # now that the network is known, read the flags over its own defaults
-            command = parse(commands, prog="magail", args=args, default=command.with_preset(), flag_pairs=True)
         return command()
 
-    run_command(commands, execute, prog="magail", args=args, flag_pairs=True)
+    run_command(commands, execute, prog="magail", args=args, defaults={"train": Train.defaults}, flag_pairs=True)

@@ -1,7 +1,8 @@
 """The commands `magail train` and `magail clone`. Torch is imported when one is executed."""
 
+import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from magail_trainer.data.trajectories import Trajectories, read_manifest
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
-from magail_trainer.learn.config import PRESET_BETA, PRESETS, MagailConfig, Network, at_least_passes
+from magail_trainer.learn.config import DEFAULT_BETA, MagailConfig, Network, at_least_passes
 
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 _CLONING_UPDATES = 2000  # many more than a warm start has: a baseline is to be as good as it can be
@@ -23,22 +24,25 @@ _CLONING_PASSES = 32
 
 @dataclass(frozen=True)
 class Train:
-    """Train policies to imitate a dataset: one run for every pair of β and seed, all at once."""
+    """Train policies to imitate a dataset: one run for every pair of β and seed, all at once.
 
-    env: str
+    Defaults depend on the network. Those shown are of tables; add --network mlp for those of perceptrons.
+    """
+
+    env: str = tyro.MISSING
     """The environment, as for record."""
-    output: Path
+    output: Path = tyro.MISSING
     """The folder to make."""
     dataset: Path | None = None
     """A dataset that was recorded in the same environment."""
     reward: Literal["discriminator", "env"] = "discriminator"
     """What is learnt from: a discriminator that knows the dataset; or the env's own rewards, without a
     dataset, warm start, cloning or discriminator, whatever their flags say."""
-    betas: tuple[float, ...] = (PRESET_BETA["tabular"],)
+    betas: tuple[float, ...] = (DEFAULT_BETA["tabular"],)
     """Weights of the policies' entropy bonus."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """One run for each, and each β."""
-    config: MagailConfig = field(default_factory=lambda: MagailConfig(network="auto"))
+    config: MagailConfig = field(default_factory=lambda: MagailConfig(network="tabular"))
     env_args: tuple[str, ...] = ()
     """NAME=VALUE pairs to make the env with."""
     device: str = "cpu"
@@ -50,10 +54,11 @@ class Train:
     overwrite: Switch = False
     """Replace a run folder that is already there."""
 
-    def with_preset(self) -> "Train":
-        """This command with the defaults of its network: what the flags are to be read over once more."""
-        network = settle_network(self.config.network, self.env, self.env_args)
-        return replace(self, config=PRESETS[network], betas=(PRESET_BETA[network],), overwrite=False)
+    @classmethod
+    def defaults(cls, args: Sequence[str]) -> "Train":
+        """What the flags in `args` are read over: the defaults of the network that they name, or that suits the env."""
+        network = network_of(args)
+        return cls(config=MagailConfig(network=network), betas=(DEFAULT_BETA[network],))
 
     def __call__(self) -> None:
         """Train, save, and say how the runs ended."""
@@ -125,8 +130,8 @@ class Clone:
     """As for train."""
     batch_size: int = MagailConfig.batch_size
     """Episodes of the expert in an update; all where there are fewer."""
-    lr_cloning: float = MagailConfig.lr_cloning
-    """Adam's learning rate, which falls to 0 in a line."""
+    lr_cloning: float | None = None
+    """Adam's learning rate, which falls to 0 in a line; by default 0.01 for tables, 0.003 for perceptrons."""
     env_args: tuple[str, ...] = ()
     """NAME=VALUE pairs to make the env with."""
     device: str = "cpu"
@@ -135,13 +140,6 @@ class Clone:
     """Updates between two rows of the history."""
     overwrite: Switch = False
     """Replace a run folder that is already there."""
-
-    def with_preset(self) -> "Clone":
-        """This command with the defaults of its network: what the flags are to be read over once more."""
-        network = settle_network(self.network, self.env, self.env_args)
-        preset = PRESETS[network]
-        settings = {name: getattr(preset, name) for name in _shared_settings()}
-        return replace(self, **settings, overwrite=False)
 
     def __call__(self) -> None:
         """Train, save, and say how the runs ended."""
@@ -194,24 +192,32 @@ class Clone:
         """What the trainer is told: the flags, the preset of the network, and nothing that cloning has no use for."""
         from magail_trainer.learn.trainer import choose_network
 
-        network = choose_network(entry, MagailConfig(network=self.network)).network
-        given = {name: getattr(self, name) for name in _shared_settings()} | {"network": network}
+        network = choose_network(entry) if self.network == "auto" else self.network
+        flags = {name: getattr(self, name) for name in _shared_settings()} | {"network": network}
+        given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
         # Cloning has no reward, so episodes of unequal length do no harm.
-        return replace(PRESETS[network], **given, critic="none", allow_variable_horizon=True)
+        return MagailConfig(**given, critic="none", allow_variable_horizon=True)
 
 
-def settle_network(network: str, env: str, env_args: Sequence[str]) -> str:
-    """`network`, or what it is for the env if it is `auto`.
+def network_of(args: Sequence[str]) -> Literal["tabular", "mlp"]:
+    """The network that a command line names, or that suits the env that it names; tables where it names neither.
 
     Raises:
         InputError: there is no such env.
     """
-    if network != "auto":
-        return network
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for flag in ("--network", "--env"):
+        parser.add_argument(flag)
+    parser.add_argument("--env-args", "--env_args", nargs="*", default=[])
+    try:
+        given, _ = parser.parse_known_args(args)
+    except SystemExit:  # a flag without its value: the real parser says so better
+        return "tabular"
+    if given.network in ("tabular", "mlp") or given.env is None or "--help" in args:
+        return "mlp" if given.network == "mlp" else "tabular"
     from magail_trainer.learn.trainer import choose_network
 
-    entry = resolve(env, key_values(env_args, flag="--env-args"))
-    return choose_network(entry, MagailConfig(network="auto")).network
+    return choose_network(resolve(given.env, key_values(given.env_args, flag="--env-args")))
 
 
 def describe_dataset(path: Path) -> dict[str, Any]:
@@ -232,18 +238,3 @@ def _print_final(betas: np.ndarray, final: Mapping[str, np.ndarray]) -> None:
         for beta in dict.fromkeys(betas.tolist()):
             of_beta = values[betas == beta]
             print(f"β={beta:<6g} {name:24} mean {of_beta.mean():9.4f}   std {of_beta.std():.4f}")
-
-
-def _defaults_of_mlp(command: type) -> str:
-    """The defaults that perceptrons have and tables do not, as flags."""
-    tabular, mlp = PRESETS["tabular"], PRESETS["mlp"]
-    names = _shared_settings() if command is Clone else [setting.name for setting in fields(MagailConfig)]
-    changed = {name: getattr(mlp, name) for name in names if getattr(mlp, name) != getattr(tabular, name)}
-    changed.pop("network")
-    extra = {} if command is Clone else {"betas": PRESET_BETA["mlp"]}
-    flags = " ".join(f"--{name}" if value is True else f"--{name} {value}" for name, value in (extra | changed).items())
-    return f"The defaults depend on the network. Those shown are of tables; with --network mlp they are: {flags}."
-
-
-for _command in (Train, Clone):
-    _command.__doc__ = f"{_command.__doc__}\n\n{_defaults_of_mlp(_command)}"

@@ -51,7 +51,7 @@ def make_policies(codes: Codes, runs: Runs, config: MagailConfig) -> Policies:
     given = {agent: _given(agent, codes, config) for agent in codes.actions}
     if config.network == "tabular":
         for name in ("own_network", "share_parameters", "hidden", "signal_starts"):
-            if getattr(config, name) != getattr(MagailConfig, name):
+            if getattr(config, name) != getattr(MagailConfig(network="tabular"), name):
                 raise InputError(f"--{name} needs --network mlp; each agent has a table of its own.")
         policies = {agent: _table_policy(agent, codes, runs, config, given[agent]) for agent in codes.actions}
     else:

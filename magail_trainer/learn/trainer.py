@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -66,7 +66,8 @@ class Trainer:
             check_same_env(entry, trajectories)
             self._horizon = None if config.allow_variable_horizon else FixedHorizon.of(trajectories)
         self.entry, self.runs = entry, runs
-        self.config = config = choose_network(entry, config)
+        config = config.settled(choose_network(entry) if config.network == "auto" else config.network)
+        self.config = config = _as_it_runs(config, demonstrated=trajectories is not None)
         self.device, self._processes = find_device(device), processes
         self.codes = Codes.of(entry, network=config.network)
         self.policies = make_policies(self.codes, runs, config).to(self.device)
@@ -83,9 +84,6 @@ class Trainer:
     def train(self) -> Iterator[EpochRecord]:
         """Train in place, one epoch per item; see `magail`."""
         config = self.config
-        if self._trajectories is None or config.warm_start == 0:
-            config = replace(config, warm_critic=0)
-        config = replace(config, warm_critic=min(config.warm_critic, config.epochs // 2))
         beta = torch.tensor(self.runs.beta, dtype=torch.float32, device=self.device)
         lr_policy, lr_disc = (
             None if rates is None else torch.tensor(rates, dtype=torch.float32, device=self.device)
@@ -93,7 +91,6 @@ class Trainer:
         )
         with self._rollouts() as rollouts:
             if self._trajectories is None:
-                config = replace(config, allow_variable_horizon=True)  # the env itself says what a length is worth
                 if config.network != "tabular":
                     self._fit_normalizers(rollouts.collect(self.policies).batch)
                 parts = (self.policies, self.critic, rollouts, beta, config)
@@ -224,11 +221,16 @@ def train_with_history(
     return history.stack()
 
 
-def choose_network(entry: EnvEntry, config: MagailConfig) -> MagailConfig:
-    """`config` with its network settled, if that is `auto`: tables where they suit the env."""
-    if config.network != "auto":
-        return config
-    return replace(config, network="tabular" if suits_tables(entry) else "mlp")
+def choose_network(entry: EnvEntry) -> Literal["tabular", "mlp"]:
+    """What `--network auto` means for an env: tables where they suit it, and perceptrons elsewhere."""
+    return "tabular" if suits_tables(entry) else "mlp"
+
+
+def _as_it_runs(config: MagailConfig, *, demonstrated: bool) -> MagailConfig:
+    """The settings that training heeds: without a warm start, the policies need not wait for the critic."""
+    waits = min(config.warm_critic, config.epochs // 2) if demonstrated and config.warm_start > 0 else 0
+    # The env's own rewards say what a length is worth.
+    return replace(config, warm_critic=waits, allow_variable_horizon=config.allow_variable_horizon or not demonstrated)
 
 
 def check_same_env(entry: EnvEntry, trajectories: Trajectories) -> None:

@@ -22,7 +22,7 @@ from tests.magail_trainer.clock_env import generator
 
 torch.set_num_threads(1)
 
-REINFORCE = MagailConfig(epochs=10, discount=0.5)
+REINFORCE = MagailConfig(network="tabular", epochs=10, discount=0.5)
 
 
 def test_the_clipped_objective_by_hand() -> None:

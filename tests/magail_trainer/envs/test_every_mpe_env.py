@@ -11,14 +11,14 @@ from magail_trainer.cli.check_env import unsupported
 from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.envs.registry import resolve
-from magail_trainer.learn.config import PRESETS, DiscriminatorStyle
+from magail_trainer.learn.config import DiscriminatorStyle, MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 
 mpe2 = pytest.importorskip("mpe2")
 ENVS = sorted(module.name for module in pkgutil.iter_modules(mpe2.__path__) if module.name.startswith("simple"))
 FEW = replace(
-    PRESETS["mlp"],
+    MagailConfig(network="mlp"),
     epochs=2,
     rollout_episodes=4,
     batch_size=2,

@@ -59,7 +59,7 @@ def test_the_loss_by_hand() -> None:
 def test_tables_become_the_recorded_frequencies_and_leave_alone_what_was_not_recorded() -> None:
     policies = tables()
     start = policies.policies["a"].logits.detach().clone()  # type: ignore[operator, union-attr]
-    config = MagailConfig(lr_cloning=0.1)
+    config = MagailConfig(network="tabular", lr_cloning=0.1)
     losses = list(behavioural_cloning(policies, Whole(recorded()), config, updates=400, num_runs=2))
     probs = {agent: policy.logits.softmax(-1)[..., 1] for agent, policy in policies.policies.items()}  # type: ignore[operator, union-attr]
     for run in range(2):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from magail_trainer.errors import InputError
-from magail_trainer.learn.config import PRESETS, MagailConfig, at_least_passes
+from magail_trainer.learn.config import MagailConfig, at_least_passes
 
 NOT_A_NUMBER, INFINITE = float("nan"), float("inf")
 
@@ -43,12 +43,12 @@ NOT_A_NUMBER, INFINITE = float("nan"), float("inf")
 )
 def test_refuses_with_one_sentence_that_names_flag_and_value(name: str, value: Any, expected: str) -> None:
     with pytest.raises(InputError) as refusal:
-        MagailConfig(**{name: value})
+        MagailConfig(network="tabular", **{name: value})
     assert str(refusal.value) == f"--{name} must be {expected}, not {value}."
 
 
 def test_refuses_an_unknown_reward() -> None:
-    config = MagailConfig()
+    config = MagailConfig(network="tabular")
     object.__setattr__(config, "reward_style", "fair")  # past beartype, which would refuse it first
     with pytest.raises(InputError) as refusal:
         config.__post_init__()
@@ -56,7 +56,7 @@ def test_refuses_an_unknown_reward() -> None:
 
 
 def test_the_defaults_are_the_seeds() -> None:
-    config = MagailConfig()
+    config = MagailConfig(network="tabular")
     assert (config.epochs, config.rollout_episodes, config.batch_size) == (4000, 200, 32)
     assert (config.lr_policy, config.lr_disc, config.reward_style) == (0.01, 0.01, "non_saturating")
     assert (config.policy_init_uniform, config.exact) == (False, False)
@@ -64,20 +64,40 @@ def test_the_defaults_are_the_seeds() -> None:
 
 @pytest.mark.parametrize("discount", [0.0, 1.0])
 def test_the_ends_of_the_discount_are_allowed(discount: float) -> None:
-    assert MagailConfig(discount=discount).discount == discount
+    assert MagailConfig(network="tabular", discount=discount).discount == discount
 
 
-@pytest.mark.parametrize("config", [*PRESETS.values(), MagailConfig(hidden=(7,), share_parameters="a,b", cloning=0.25)])
+@pytest.mark.parametrize(
+    "config",
+    [MagailConfig(network="mlp"), MagailConfig(network="tabular", hidden=(7,), share_parameters="a,b", cloning=0.25)],
+)
 def test_reads_the_settings_that_were_written_as_json(config: MagailConfig) -> None:
     assert MagailConfig.read(json.loads(json.dumps(asdict(config)))) == config
 
 
 def test_reads_the_settings_of_an_older_version_and_leaves_out_those_of_a_newer_one() -> None:
-    assert MagailConfig.read({"epochs": 7, "exact": True, "colour": "red"}) == MagailConfig(epochs=7, exact=True)
+    assert MagailConfig.read({"epochs": 7, "exact": True, "colour": "red"}) == MagailConfig(
+        network="tabular", epochs=7, exact=True
+    )
 
 
-def test_the_presets_are_of_their_network() -> None:
-    assert {name: config.network for name, config in PRESETS.items()} == {"tabular": "tabular", "mlp": "mlp"}
+def test_what_a_network_leaves_open_has_its_default_and_what_is_set_stays() -> None:
+    tables, perceptrons = MagailConfig(network="tabular", clip=0.3), MagailConfig(network="mlp", epochs=7)
+    assert (tables.clip, tables.epochs, tables.critic, tables.warm_start) == (0.3, 4000, "none", 0)
+    assert (perceptrons.clip, perceptrons.epochs, perceptrons.critic) == (0.2, 7, "centralised")
+
+
+def test_auto_takes_the_defaults_of_the_network_that_is_found() -> None:
+    auto = MagailConfig(epochs=7, lr_disc=0.5)
+    for network in ("tabular", "mlp"):
+        assert auto.settled(network) == MagailConfig(network=network, epochs=7, lr_disc=0.5)
+
+
+def test_more_passes_are_refused_only_where_nothing_is_clipped() -> None:
+    assert MagailConfig(network="mlp", policy_epochs=5).clip == 0.2
+    assert MagailConfig(policy_epochs=5).settled("mlp").policy_epochs == 5
+    with pytest.raises(InputError, match="--policy_epochs 5 needs --clip"):
+        MagailConfig(policy_epochs=5).settled("tabular")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +110,7 @@ def test_the_presets_are_of_their_network() -> None:
     ],
 )
 def test_refuses_an_unknown_choice(name: str, choices: str) -> None:
-    config = MagailConfig()
+    config = MagailConfig(network="tabular")
     object.__setattr__(config, name, "other")
     with pytest.raises(InputError) as refusal:
         config.__post_init__()

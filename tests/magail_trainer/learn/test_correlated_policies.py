@@ -41,7 +41,7 @@ MATCHING = resolve("coordination_env:coordination/matching-v0")
 PLAYERS: tuple[str, ...] = ("agent_0", "agent_1")
 CELLS: dict[str, list[int]] = {"agent_0": [0, 0, 1, 1], "agent_1": [0, 1, 0, 1]}
 """The joint actions, row by row."""
-SIGNAL = MagailConfig(policy="shared_signal", signals=2)
+SIGNAL = MagailConfig(network="tabular", policy="shared_signal", signals=2)
 STYLES: tuple[PolicyStyle, ...] = ("shared_signal", "autoregressive")
 
 
@@ -92,7 +92,7 @@ def test_the_joint_distribution_by_hand_and_as_it_is_drawn(policies: Policies, j
 @pytest.mark.parametrize(("policies", "joint"), [(coin(), COIN_JOINT), (follower(), FOLLOWER_JOINT)])
 def test_a_run_folder_plays_the_same_joint_distribution(tmp_path: Path, policies: Policies, joint: list[float]) -> None:
     shared = isinstance(policies, SharedSignalPolicies)
-    config = SIGNAL if shared else MagailConfig(policy="autoregressive")
+    config = SIGNAL if shared else MagailConfig(network="tabular", policy="autoregressive")
     trainer = Trainer(MATCHING, None, Runs.grid(betas=(0.0,), seeds=(0,)), config)
     trainer.policies.load_state_dict(policies.state_dict())
     write_config(tmp_path, trainer.describe())
@@ -183,7 +183,7 @@ def test_cloning_with_a_signal_copies_a_correlated_expert() -> None:
     codes, runs = Codes.of(MATCHING), Runs.grid(betas=(0.0,), seeds=(0, 1))
     expert = ExactDemonstrations(dataset, codes, num_runs=2, device=CPU)
     for style in STYLES:
-        config = MagailConfig(policy=style, lr_cloning=0.1)
+        config = MagailConfig(network="tabular", policy=style, lr_cloning=0.1)
         policies = make_policies(codes, runs, config)
         list(behavioural_cloning(policies, expert, config, updates=200, num_runs=2))
         np.testing.assert_allclose(enumerated(2).joint(policies).detach(), [[0.7, 0, 0, 0.3]] * 2, atol=0.02)
@@ -192,7 +192,7 @@ def test_cloning_with_a_signal_copies_a_correlated_expert() -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_a_run_alone_equals_the_same_run_in_company(style: PolicyStyle) -> None:
     dataset = record(MATCHING, make_joint_policy("bimodal", MATCHING, {}), episodes=100, seed=0)
-    config = MagailConfig(policy=style, epochs=20, baseline="batch")
+    config = MagailConfig(network="tabular", policy=style, epochs=20, baseline="batch")
 
     def trained(*seeds: int) -> dict[str, Tensor]:
         trainer = Trainer(MATCHING, dataset, Runs.grid(betas=(0.1,), seeds=seeds), config)
@@ -207,7 +207,7 @@ def test_a_run_alone_equals_the_same_run_in_company(style: PolicyStyle) -> None:
 
 def test_a_signal_has_as_many_values_as_were_asked_for() -> None:
     for signals in (2, 5):
-        config = MagailConfig(policy="shared_signal", signals=signals)
+        config = MagailConfig(network="tabular", policy="shared_signal", signals=signals)
         policies = make_policies(Codes.of(MATCHING), Runs.grid(betas=(0.0,), seeds=(0,)), config)
         assert policies.num_signals == signals
         assert all(policy.logits.shape == (1, signals, 2) for policy in policies.policies.values())  # type: ignore[union-attr]
@@ -242,9 +242,9 @@ def test_the_discriminator_does_not_see_the_signal() -> None:
 
 def test_settings_without_effect_are_refused() -> None:
     with pytest.raises(InputError, match="--signals 3 needs --policy shared_signal"):
-        MagailConfig(signals=3)
+        MagailConfig(network="tabular", signals=3)
     with pytest.raises(InputError, match="--signals must be at least 2, not 1"):
-        MagailConfig(policy="shared_signal", signals=1)
+        MagailConfig(network="tabular", policy="shared_signal", signals=1)
     with pytest.raises(InputError, match="--baseline batch needs --critic none"):
         replace(SMALL, baseline="batch")
 

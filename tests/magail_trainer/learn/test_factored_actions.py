@@ -1,6 +1,5 @@
 """Actions of several numbers with too many joint values: coded, drawn and learnt number by number."""
 
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from pettingzoo import ParallelEnv
 
 from magail_trainer.data.recording import record
 from magail_trainer.envs.registry import EnvEntry
-from magail_trainer.learn.config import PRESETS, MagailConfig
+from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.distributions import Categorical, Distribution, MultiCategorical
 from magail_trainer.learn.encoders import Codes, FactoredSpace, FiniteSpace, action_code
 from magail_trainer.learn.models import sharing_groups
@@ -134,14 +133,14 @@ def test_only_agents_with_the_same_numbers_share_a_network() -> None:
     for other, groups in ((20, [["a", "b"]]), (10, [["a"], ["b"]])):
         codes = Codes.of(EnvEntry("lock", LockEnv, {"other": other}), network="mlp")
         assert [code.size for code in codes.actions.values()] == [60, 60]
-        assert sharing_groups(codes, MagailConfig()) == groups
+        assert sharing_groups(codes, MagailConfig(network="tabular")) == groups
 
 
 @pytest.mark.parametrize("share", ["none", "auto"])
 def test_perceptrons_learn_it(share: str) -> None:
     entry = EnvEntry("lock", LockEnv)
     dataset = record(entry, Burglar(entry.make()), episodes=8, seed=0)
-    config = replace(PRESETS["mlp"], epochs=2, hidden=(16,), warm_start=80, lr_cloning=0.03, rollout_episodes=8,
+    config = MagailConfig(network="mlp", epochs=2, hidden=(16,), warm_start=80, lr_cloning=0.03, rollout_episodes=8,
                      batch_size=2, share_parameters=share)  # fmt: skip
     records = list(Trainer(entry, dataset, seeded(0, 1), config).train())
     for agent in ("a", "b"):

@@ -1,6 +1,5 @@
 """Lives of unequal length, which leak reward."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.learn.batch import Batch, equal_weights
-from magail_trainer.learn.config import PRESETS
+from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.fixed_horizon import EPISODES, FixedHorizon
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
@@ -110,8 +109,13 @@ def test_an_agent_that_leaves_sooner_or_later_is_refused_and_one_that_leaves_on_
 @pytest.mark.parametrize("scaled", [True, False])
 def test_the_envs_own_reward_for_each_step_is_one_for_living_long(scaled: bool) -> None:  # noqa: FBT001
     entry = EnvEntry("survival", SurvivalEnv)
-    config = replace(
-        PRESETS["mlp"], epochs=25, rollout_episodes=32, hidden=(16,), normalize_rewards=scaled, lr_policy=3e-3
+    config = MagailConfig(
+        network="mlp",
+        epochs=25,
+        rollout_episodes=32,
+        hidden=(16,),
+        normalize_rewards=scaled,
+        lr_policy=3e-3,
     )
     trainer = Trainer(entry, None, Runs.grid(betas=(0.0,), seeds=(0, 1)), config)
     returns = [record.metrics["return/a"] for record in trainer.train()]

@@ -78,7 +78,7 @@ def test_a_judge_sees_what_its_style_shows_it_and_nothing_else(
 def test_tables_see_the_same(style: DiscriminatorStyle) -> None:
     codes = Codes.of(clock(), network="mlp")
     finite = Codes(codes.finite_actions, codes.finite_actions)  # three observations
-    discriminator = make_discriminator(finite, seeded(0, 1), MagailConfig(discriminator=style))
+    discriminator = make_discriminator(finite, seeded(0, 1), MagailConfig(network="tabular", discriminator=style))
     assert isinstance(discriminator, Discriminator)
     noise = generator()
     for parameter in discriminator.parameters():

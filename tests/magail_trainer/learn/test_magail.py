@@ -115,7 +115,9 @@ def train_slowly(run: int, config: MagailConfig) -> tuple[list[np.ndarray], np.n
 
 
 def test_the_first_update_by_hand() -> None:
-    logits, judge, (first,) = train_exactly(MagailConfig(epochs=1, lr_policy=0.02, lr_disc=0.03, exact=True))
+    logits, judge, (first,) = train_exactly(
+        MagailConfig(network="tabular", epochs=1, lr_policy=0.02, lr_disc=0.03, exact=True)
+    )
     # At D = 1/2 everywhere, the expert's cells rise and the learner's sink by Adam's first step, the learning rate.
     # Run 0 plays A with probabilities 0.5987 and 0.3543: AA .212, AB .387, BA .142, BB .259 against the expert's
     # .55, .05, .15, .25.
@@ -132,7 +134,9 @@ def test_the_first_update_by_hand() -> None:
 @pytest.mark.parametrize("epochs", [1, 2, 40])
 @pytest.mark.parametrize("reward_style", ["non_saturating", "gail"])
 def test_the_whole_algorithm_equals_its_slow_twin(reward_style: RewardStyle, epochs: int) -> None:
-    config = MagailConfig(epochs=epochs, lr_policy=0.02, lr_disc=0.05, reward_style=reward_style, exact=True)
+    config = MagailConfig(
+        network="tabular", epochs=epochs, lr_policy=0.02, lr_disc=0.05, reward_style=reward_style, exact=True
+    )
     logits, judge, records = train_exactly(config)
     # agent_0 of run 0 starts with a gradient of 0 but for rounding, and Adam makes a step of that all the same.
     for run in (1, 2):
@@ -147,7 +151,7 @@ def test_the_whole_algorithm_equals_its_slow_twin(reward_style: RewardStyle, epo
 
 
 def test_a_record_measures_the_policies_that_played() -> None:
-    _, _, records = train_exactly(MagailConfig(epochs=2, exact=True))
+    _, _, records = train_exactly(MagailConfig(network="tabular", epochs=2, exact=True))
     probs = [softmax(START[agent][1]) for agent in AGENTS]
     metrics = records[0].metrics
     assert list(metrics) == [
@@ -182,8 +186,8 @@ def test_the_mean_sampled_gradient_is_the_exact_one(reward_style: RewardStyle, m
     entry = matching()
     expert = make_joint_policy("joint", entry, {"joint": [[0.55, 0.05], [0.15, 0.25]]})
     dataset = record(entry, expert, episodes=1000, seed=0)
-    for module in ("magail", "policy_step"):
-        monkeypatch.setattr(f"magail_trainer.{module}.RunAdam", GradientRecorder)
+    for module in ("magail", "ppo"):
+        monkeypatch.setattr(f"magail_trainer.learn.{module}.RunAdam", GradientRecorder)
 
     def gradients(config: MagailConfig, num_runs: int) -> list[Tensor]:
         """Means over the epochs of the policies' and of the discriminator's gradients, `[R, parameters]`."""
@@ -198,8 +202,10 @@ def test_the_mean_sampled_gradient_is_the_exact_one(reward_style: RewardStyle, m
             pass
         return [torch.stack(recorder.gradients).mean(0) for recorder in GradientRecorder.made]
 
-    exact = gradients(MagailConfig(epochs=1, reward_style=reward_style, exact=True), 1)
-    for true, sampled in zip(exact, gradients(MagailConfig(epochs=60, reward_style=reward_style), 200), strict=True):
+    exact = gradients(MagailConfig(network="tabular", epochs=1, reward_style=reward_style, exact=True), 1)
+    for true, sampled in zip(
+        exact, gradients(MagailConfig(network="tabular", epochs=60, reward_style=reward_style), 200), strict=True
+    ):
         standard_error = sampled.std(0) / len(sampled) ** 0.5
         assert ((sampled.mean(0) - true[0]).abs() < 4 * standard_error + 1e-7).all()
         assert (standard_error < 0.05 * true.abs().max()).all()  # so that a wrong gradient would be noticed

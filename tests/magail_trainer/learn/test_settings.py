@@ -12,7 +12,7 @@ from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
-from magail_trainer.learn.config import PRESETS, MagailConfig
+from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer, choose_network
 from tests.magail_trainer.clock_env import SMALL, clock, clock_dataset, seeded
@@ -89,7 +89,10 @@ def assert_all_differ(before: dict[str, np.ndarray], after: dict[str, np.ndarray
 def test_every_setting_of_tables_has_an_effect(name: str) -> None:
     entry = resolve("coordination_env:coordination/matching-v0", {"horizon": 2} if name == "discount" else {})
     dataset = record(entry, make_joint_policy("asymmetric", entry, {}), episodes=100, seed=0)
-    config, runs = MagailConfig(epochs=12, rollout_episodes=50), Runs.grid(betas=(0.0,), seeds=(42, 123))
+    config, runs = (
+        MagailConfig(network="tabular", epochs=12, rollout_episodes=50),
+        Runs.grid(betas=(0.0,), seeds=(42, 123)),
+    )
     change: dict[str, Any] = {name: OF_TABLES[name]}
     assert_all_differ(trained(entry, dataset, runs, config), trained(entry, dataset, runs, replace(config, **change)))
 
@@ -114,13 +117,9 @@ def test_every_setting_of_perceptrons_has_an_effect(
 
 
 def test_the_network_is_chosen_by_the_spaces() -> None:
-    auto = replace(SMALL, network="auto")
-    assert choose_network(clock(), auto) == replace(SMALL, network="mlp")
+    assert choose_network(clock()) == "mlp"
     matching = resolve("coordination_env:coordination/matching-v0")
-    assert choose_network(matching, MagailConfig(network="auto")) == MagailConfig()
-    assert choose_network(matching, SMALL) is SMALL
-    assert PRESETS["mlp"].network == "mlp"
-    assert PRESETS["tabular"] == MagailConfig()
+    assert choose_network(matching) == "tabular"
 
 
 OWN = """

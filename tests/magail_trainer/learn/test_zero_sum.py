@@ -71,7 +71,7 @@ def test_sides_that_cannot_be_told_are_asked_for(agents: tuple[str, ...], flag: 
 )
 def test_settings_that_do_not_go_together(settings: dict, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
-        MagailConfig(**settings)
+        MagailConfig(network="tabular", **settings)
 
 
 def tables(logits: Mapping[str, Tensor]) -> IndependentPolicies:
@@ -116,7 +116,9 @@ def test_the_loss_by_hand() -> None:
 @pytest.mark.parametrize("style", REWARDS)
 def test_what_one_side_is_paid_the_other_pays(style: RewardStyle) -> None:
     rewards = discriminator_rewards(
-        judge_with([0.5, 9.0, -1.0, 2.0]), played([0, 0, 1], [0, 1, 0]), MagailConfig(reward_style=style)
+        judge_with([0.5, 9.0, -1.0, 2.0]),
+        played([0, 0, 1], [0, 1, 0]),
+        MagailConfig(network="tabular", reward_style=style),
     )
     assert torch.equal(rewards["a"], REWARDS[style](torch.tensor([[0.5, 9.0, -1.0]])))
     assert torch.equal(rewards["a"] + rewards["b"], torch.zeros(1, 3))
@@ -181,7 +183,9 @@ def test_perceptrons_train_with_it(continuous: bool) -> None:  # noqa: FBT001
 def test_tables_learn_how_the_expert_of_a_zero_sum_game_mixes(game: str) -> None:
     entry = resolve(f"coordination_env:coordination/{game}-v0")
     dataset = record(entry, make_joint_policy("mixed", entry, {}), episodes=1000, seed=0)
-    config = MagailConfig(epochs=150, discriminator="zero_sum", lr_policy=0.02, lr_disc=0.1, batch_size=200)
+    config = MagailConfig(
+        network="tabular", epochs=150, discriminator="zero_sum", lr_policy=0.02, lr_disc=0.1, batch_size=200
+    )
     trainer = Trainer(entry, dataset, Runs.grid(betas=(0.0,), seeds=range(3)), config)
     tilt = torch.tensor([1.5, 0.0, 0.0][: 2 if game == "matching_pennies" else 3])
     for policy in trainer.policies.policies.values():

@@ -28,12 +28,12 @@ SIDES = [("agent_0",), ("agent_1",)]
 
 @pytest.fixture(scope="module")
 def matching(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved(tmp_path_factory.mktemp("matching"), MATCHING, MagailConfig(), play_a)
+    return saved(tmp_path_factory.mktemp("matching"), MATCHING, MagailConfig(network="tabular"), play_a)
 
 
 @pytest.fixture(scope="module")
 def pennies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved(tmp_path_factory.mktemp("pennies"), PENNIES, MagailConfig(), play_a)
+    return saved(tmp_path_factory.mktemp("pennies"), PENNIES, MagailConfig(network="tabular"), play_a)
 
 
 def reference_of(
@@ -112,7 +112,7 @@ def test_several_agents_are_scored_together(tmp_path: Path) -> None:
     assert reference.expert == {"agent_0+agent_2": 1}
     assert reference.random["agent_0+agent_2"] == pytest.approx(0.25, abs=0.04)
     assert reference.span_error["agent_0+agent_2"] == pytest.approx(math.sqrt(0.25 * 0.75 / episodes), rel=0.05)
-    trained = load_runs(saved(tmp_path, entry, MagailConfig(), play_a))
+    trained = load_runs(saved(tmp_path, entry, MagailConfig(network="tabular"), play_a))
     table = cross_play(trained, make_joint_policy("all_AA", entry, {}), sides=[side], episodes=episodes, seed=0)
     scored = add_side_scores(table, reference)
     assert scored["side"] == ["agent_0+agent_2"] * 3

@@ -29,7 +29,7 @@ def make_trainer(**kwargs: Any) -> Trainer:
     entry = resolve("coordination_env:coordination/matching-v0", kwargs)
     dataset = record(entry, make_joint_policy("mixed", entry, {}), episodes=4, seed=0)
     runs = Runs(seed=np.array([3, 5, 5]), beta=np.array([0.0, 0.0, 1.0]))
-    trainer = Trainer(entry, dataset, runs, MagailConfig(epochs=1))
+    trainer = Trainer(entry, dataset, runs, MagailConfig(network="tabular", epochs=1))
     with torch.no_grad():
         for agent, probs in PROB_A.items():
             p = torch.tensor(probs).view(3, 1, 1)

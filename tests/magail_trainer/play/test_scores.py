@@ -44,7 +44,7 @@ def demonstrations(expert: str = "all_AA") -> Trajectories:
 def make_runs(*, prob_a: tuple[float, ...], path: Path, config: Mapping | None = None) -> TrainedRuns:
     """Runs that both play A with a probability of their own."""
     runs = Runs(seed=np.arange(len(prob_a)), beta=np.zeros(len(prob_a)))
-    trainer = Trainer(ENTRY, demonstrations(), runs, MagailConfig(epochs=1))
+    trainer = Trainer(ENTRY, demonstrations(), runs, MagailConfig(network="tabular", epochs=1))
     with torch.no_grad():
         for policy in trainer.policies.policies.values():
             p = torch.tensor(prob_a).view(-1, 1, 1)

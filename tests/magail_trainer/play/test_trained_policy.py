@@ -29,7 +29,7 @@ TINY = MagailConfig(network="mlp", hidden=(8,), epochs=1, rollout_episodes=4, ba
 
 def test_runs_that_differ_in_a_learning_rate_are_read_back(tmp_path: Path) -> None:
     runs = Runs(seed=np.array([3, 3]), beta=np.zeros(2), lr_policy=np.array([0.1, 0.01]))
-    trainer = Trainer(MATCHING, None, runs, MagailConfig())
+    trainer = Trainer(MATCHING, None, runs, MagailConfig(network="tabular"))
     write_config(tmp_path, trainer.describe())
     write_table(tmp_path / "runs.csv", runs.columns)
     write_checkpoint(tmp_path, {"policies": trainer.policies})
@@ -45,7 +45,7 @@ def test_runs_that_differ_in_a_learning_rate_are_read_back(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def matching(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return saved(tmp_path_factory.mktemp("matching"), MATCHING, MagailConfig(), play_a)
+    return saved(tmp_path_factory.mktemp("matching"), MATCHING, MagailConfig(network="tabular"), play_a)
 
 
 @pytest.fixture(scope="module")
