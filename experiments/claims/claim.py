@@ -1,70 +1,108 @@
-"""A claim with its evidence, and how tables are read for it.
+"""A claim: a statement, the parts of the report that it rests on, and how its verdict follows from them.
 
-`R` is the number of rows of a table, most often runs; a table has `[R]` under each name. The claims themselves are pure
-functions of saved tables, in `claims_collapse`, `claims_correlation` and `claims_games`.
+The claims themselves are in `collapse`, `correlation` and `games`. Each reads the finished parts it needs below the
+report's folder, every time. `R` is the number of runs of a table, which has `[R]` under each name.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from experiments.matching.metrics import MATCH
-from experiments.studies.criteria import Criterion
+from experiments.matching.results import Columns
+from experiments.studies.criteria import Criterion, all_hold
 from experiments.studies.statistics import share_interval
 from magail_trainer.cli.command_line import counted
+from magail_trainer.data.run_folder import read_config, read_table
 from magail_trainer.play.statistics import Interval
 
-Table = Mapping[str, np.ndarray]
 Verdict = Literal["reproduced", "qualified", "not reproduced"]
 
 WANTED = 0.95
-"""So large a share of the seeds must match their expert."""
+"""At least this share of the seeds must match their expert."""
+RUN = "run"
+"""The run folder inside a part."""
+
+
+@dataclass(frozen=True)
+class Limit(Criterion):
+    """An observation that, where it holds, limits what the claim says."""
+
+    consequence: str
+    """What a reader must know then."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the evidence says about a claim."""
+
+    criteria: Sequence[Criterion]
+    """All must hold for the claim to be reproduced."""
+    limits: Sequence[Limit] = ()
+    seeds: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What criteria and limits come to. A claim without evidence is not reproduced."""
+        if not all_hold(self.criteria):
+            return "not reproduced"
+        return "qualified" if any(limit.holds for limit in self.limits) else "reproduced"
+
+    @property
+    def qualifications(self) -> list[str]:
+        """The consequences of the limits that hold, each once."""
+        return list(dict.fromkeys(limit.consequence for limit in self.limits if limit.holds))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that an experiment draws."""
+
+    name: str
+    """Of its copy beside the report, without the suffix."""
+    file: str
+    """From the report's folder on."""
+    caption: str
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing that is said, and how it fared."""
+    """A statement that the evidence can refute."""
 
     title: str
-    text: str
-    """What exactly is claimed, and of which reward and learning rates."""
-    criteria: Sequence[Criterion]
-    """All must hold for the claim to be reproduced."""
-    limits: Sequence[Criterion] = ()
-    """Where one holds, the claim needs the qualification."""
-    qualification: str = ""
-    seeds: str = ""
-    commands: Sequence[str] = ()
-    figures: Sequence[str] = ()
-    """Names of the report's figures."""
+    statement: str
+    """What exactly is claimed, for which expert, reward and learning rates."""
+    needs: tuple[str, ...]
+    """The parts it rests on, from the report's folder on; patterns as in `fnmatch`."""
+    examine: Callable[[Path], Finding]
+    """Reads those parts below the report's folder. Raises InputError where one is missing or damaged."""
+    figures: tuple[Figure, ...] = ()
 
-    @property
-    def verdict(self) -> Verdict:
-        """What the criteria and limits come to. A claim without evidence is not reproduced."""
-        if not self.criteria or not all(criterion.holds for criterion in self.criteria):
-            return "not reproduced"
-        return "qualified" if any(limit.holds for limit in self.limits) else "reproduced"
+    def rests_on(self, part: str) -> bool:
+        """Whether the claim needs the part of this name."""
+        return any(fnmatch(part, pattern) for pattern in self.needs)
 
 
-def rows_of(table: Table) -> list[dict[str, Any]]:
-    """Each row as a dictionary."""
-    columns = [np.asarray(values).tolist() for values in table.values()]
-    return [dict(zip(table, row, strict=True)) for row in zip(*columns, strict=True)]
+def read_runs(part: Path) -> Columns:
+    """The table of runs of a part that holds a run folder."""
+    return read_table(part / RUN / "runs.csv")
 
 
-def chosen(table: Table, **values: object) -> dict[str, np.ndarray]:
+def expert_joint(part: Path) -> np.ndarray:
+    """The joint distribution of the expert that a part imitates, as it was recorded, `[A_1..A_N]`."""
+    return np.asarray(read_config(part / RUN)["dataset"]["joint"])
+
+
+def chosen(table: Columns, **values: object) -> Columns:
     """The rows with these values."""
     keep = np.ones(len(next(iter(table.values()))), dtype=bool)
     for name, value in values.items():
-        keep &= np.asarray(table[name]) == value
-    return {name: np.asarray(column)[keep] for name, column in table.items()}
-
-
-def joint_of(runs: Table) -> np.ndarray:
-    """Joint distributions `[R, 2, 2]` from the columns of the 2×2 matching game."""
-    return np.stack([runs[f"joint_{name}"] for name in ("aa", "ab", "ba", "bb")], axis=-1).reshape(-1, 2, 2)
+        keep &= table[name] == value
+    return {name: column[keep] for name, column in table.items()}
 
 
 def matching_share(distance: np.ndarray) -> Interval:
@@ -72,12 +110,13 @@ def matching_share(distance: np.ndarray) -> Interval:
     return share_interval(int((distance < MATCH).sum()), len(distance))
 
 
-def shown(interval: Interval) -> str:
-    """An estimate with its interval."""
-    return f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+def num_seeds(runs: Columns) -> int:
+    """How many different seeds a table has."""
+    return len(np.unique(runs["seed"]))
 
 
 def seed_counts(counts: Iterable[int]) -> str:
-    """How many seeds: one number where all are the same, else the range."""
-    least, most = min(counts := [int(count) for count in counts]), max(counts)
+    """How many seeds, or from the fewest to the most."""
+    counts = [int(count) for count in counts]
+    least, most = min(counts), max(counts)
     return counted(least, "seed") if least == most else f"{least} to {most} seeds"

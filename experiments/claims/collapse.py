@@ -1,238 +1,272 @@
-"""Claims on collapse and mixing in the matching game: what a seed, a bonus and a discriminator's speed decide.
+"""Claims on collapse and mixing in the matching game: the roles of the seed, the bonus and the discriminator's speed.
 
-Cells are those of the phase diagram, `experiments.theory.phase_cells.COLUMNS`.
+A cell is a row of the phase diagram, `experiments.theory.phase_cells.COLUMNS`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.claims.claim import Claim, Table, chosen, joint_of, rows_of, seed_counts, shown
-from experiments.claims.known_results import COLLAPSED, MIXED, KnownNumber
+from experiments.claims.claim import (
+    RUN,
+    Claim,
+    Figure,
+    Finding,
+    Limit,
+    chosen,
+    expert_joint,
+    num_seeds,
+    read_runs,
+    seed_counts,
+)
+from experiments.claims.known_results import COLLAPSED, MIXED, frozen_criteria, table_criteria
 from experiments.matching.metrics import js_distance, pooled_joint
-from experiments.matching.results import AGENTS
-from experiments.studies.criteria import Criterion
+from experiments.matching.results import AGENTS, Columns
+from experiments.matching.suggested_runs import criteria_of, labelled, mixes, of_beta
+from experiments.studies.criteria import Criterion, interval_text
 from experiments.studies.statistics import variance_interval
 from experiments.theory.discriminator_speed import critical_speed_ratio
 from experiments.theory.frozen_discriminator import frozen_critical_beta
+from experiments.theory.phase_cells import RUNS, read_cells
 from magail_trainer.cli.command_line import counted
+from magail_trainer.data.run_folder import read_table
+from magail_trainer.play.statistics import Interval
+
+RUN_A, RUN_B, RUN_C = (f"suggested_runs/{name}" for name in "ABC")
+PARTS = "phase_diagram/parts"
+MAP, TABLE, FROZEN = (f"{PARTS}/{kind}-*" for kind in ("map", "table", "frozen"))
+RUN_FIGURE = "P(A), JS distance, conventions and the joint distribution."
+PORTRAIT, OTHER_PORTRAIT = (
+    Figure(f"phase_portrait_{reward}", f"phase_portrait/{reward}/portrait/figure.png", caption)
+    for reward, caption in {
+        "gail": "The flow of both agents' P(A) for each β, its fixed points, and sampled runs; reward −log(1 − D).",
+        "non_saturating": "The same flow and runs for the reward log D.",
+    }.items()
+)
+PHASE_DIAGRAM = Figure(
+    "phase_diagram",
+    "phase_diagram/phase_diagram.png",
+    "Coordination at the end of training over β and lr_disc / lr_policy, for each reward.",
+)
 
 
-def collapse(
-    run_a: Table, judged: Sequence[Criterion], expert_joint: np.ndarray, cells: Table, commands: Sequence[str]
-) -> Claim:
-    """Without an entropy bonus, each run ends in a convention that its seed decides.
+def _collapse(folder: Path) -> Finding:
+    criteria, runs = criteria_of("A", folder / RUN_A / RUN), read_runs(folder / RUN_A)
+    cells = chosen(cells_of_kind(folder, "table"), beta=0.0)
+    return collapse(criteria, runs, expert_joint(folder / RUN_A), cells)
+
+
+def collapse(criteria: list[Criterion], runs: Columns, expert: np.ndarray, cells: Columns) -> Finding:
+    """Without an entropy bonus, each run ends in a convention, which the seed decides.
 
     Args:
-        run_a: the runs of the seed's run A.
-        judged: the criteria of the seed's run A.
-        expert_joint: `[2, 2]`
-        cells: the phase diagram's cells, `experiments.theory.phase_cells.COLUMNS`, at β = 0 those of the known table.
-        commands: that repeat both.
+        criteria: of run A.
+        runs: of run A.
+        expert: `[2, 2]`
+        cells: at β = 0.
     """
-    seeds = len(run_a["seed"])
-    joint = joint_of(run_a)
-    pooled = float(js_distance(pooled_joint(joint), expert_joint))
-    least = float(js_distance(joint, expert_joint).min())
-    spread = {agent: variance_interval(run_a[f"prob_a_{agent}"]) for agent in AGENTS}
-    criteria = [
-        *judged,
-        *(
-            Criterion(
-                f"P(A) of {agent} differs from seed to seed (variance above 0.05; a fair coin's is 0.25)",
-                shown(of),
-                of.low > 0.05,
-            )
-            for agent, of in spread.items()
-        ),
-    ]
+    joint = np.stack([runs[f"joint_{name}"] for name in ("aa", "ab", "ba", "bb")], axis=-1).reshape(-1, 2, 2)
+    pooled, nearest = float(js_distance(pooled_joint(joint), expert)), float(js_distance(joint, expert).min())
+    differ = []
+    for agent in AGENTS:
+        spread = variance_interval(runs[f"prob_a_{agent}"])
+        expected = f"P(A) of {agent} differs from seed to seed (variance above 0.05; a fair coin's is 0.25)"
+        differ.append(Criterion(expected, interval_text(spread), spread.low > 0.05))
     limits = [
-        Criterion(
+        Limit(
             "the joint pooled over seeds is nearer to the expert than any single run",
-            f"JS distance {pooled:.3f} pooled, {least:.3f} the nearest run",
-            pooled < least,
-        ),
-        *(
-            Criterion(
-                f"no collapse at β = 0 with {_speeds(cell)} (coordination below {MIXED:g})",
-                _coordination(cell),
-                cell["coordination_high"] < MIXED,
-            )
-            for cell in rows_of(cells)
-            if cell["beta"] == 0 and cell["coordination_high"] < MIXED
-        ),
+            f"JS distance {pooled:.3f} pooled, {nearest:.3f} the nearest run",
+            pooled < nearest,
+            "Runs that are pooled before they are measured look like the expert, although no single run does.",
+        )
     ]
-    return Claim(
-        "Without an entropy bonus, the agents collapse to AA or BB by chance",
-        "Bimodal expert, reward −log(1 − D), lr_policy 0.01, lr_disc 0.005, β = 0: coordination goes to 1, and the "
-        "seed decides which convention it is.",
-        criteria,
-        limits,
-        "β = 0 alone does not make a collapse. It also takes a reward and a discriminator slow enough: at the learning "
-        "rates listed here agents stay mixed without any bonus. And runs that are pooled before they are measured look "
-        "like the expert, although no single run does.",
-        f"{counted(seeds, 'seed')}; intervals are bootstraps over seeds, of shares exact (Clopper–Pearson)",
-        commands,
-        ("suggested_run_A", "phase_portrait_gail"),
-    )
+    for cell in _rows(cells):
+        if cell["coordination_high"] < MIXED:
+            at = f"{cell['reward']}, lr_policy {cell['lr_policy']:g}, lr_disc {cell['lr_disc']:g}"
+            rate = Interval(*(cell[f"coordination_{name}"] for name in ("mean", "low", "high")))
+            limits.append(
+                Limit(
+                    f"no collapse at β = 0 with {at} (coordination below {MIXED:g})",
+                    f"{interval_text(rate)}, {counted(cell['seeds'], 'seed')}",
+                    True,
+                    "β = 0 is not enough for a collapse. At the learning rates listed here, agents stay mixed "
+                    "without a bonus.",
+                )
+            )
+    return Finding([*criteria, *differ], limits, counted(num_seeds(runs), "seed"))
 
 
-def collapse_table(criteria: Sequence[KnownNumber], cells: Table, commands: Sequence[str]) -> Claim:
-    """Whether agents collapse at β = 0 hangs on reward and learning rates, as the known table says.
+def _collapse_table(folder: Path) -> Finding:
+    return collapse_table(cells_of_kind(folder, "table"))
 
-    Args:
-        criteria: `experiments.claims.known_results.table_criteria`.
-        cells: what they were made of.
-        commands: that repeat it.
-    """
+
+def collapse_table(cells: Columns) -> Finding:
+    """Collapse at β = 0 depends on reward and learning rates as in the known table."""
+    criteria = table_criteria({name: column.tolist() for name, column in cells.items()})
     limits = [
-        Criterion("the same verdict, but another number", f"{item.cell}: {item.observed}", True)
+        Limit(
+            "the same verdict, but another number",
+            f"{item.cell}: {item.observed}",
+            True,
+            "At the learning rates listed here, the mean differs from the number known before. Whether agents "
+            "collapse does not.",
+        )
         for item in criteria
         if item.holds and item.another
     ]
-    return Claim(
-        "Whether they collapse depends on the reward and on the discriminator's speed",
-        "Bimodal expert, start at 0.5/0.5, 4000 epochs, β = 0. gail is the reward −log(1 − D), non_saturating is "
-        f"log D. Collapse is an interval of coordination above {COLLAPSED:g}, none is one below {MIXED:g}.",
-        criteria,
-        limits,
-        "Where a number differs from the one that was known, the verdict on collapse is the same: at lr_policy "
-        "0.001 the collapse is still under way after 4000 epochs.",
-        f"{seed_counts(cells['seeds'])} per cell",
-        commands,
-        ("phase_diagram",),
-    )
+    return Finding(criteria, limits, f"{seed_counts(cells['seeds'])} per cell")
 
 
-def mixing(judged: Mapping[str, Sequence[Criterion]], cells: Table, seeds: str, commands: Sequence[str]) -> Claim:
-    """A large entropy bonus mixes; how large it must be depends.
+def _mixing(folder: Path) -> Finding:
+    runs = {name: read_runs(folder / f"suggested_runs/{name}") for name in ("B", "C")}
+    return mixing(runs, cells_of_kind(folder, "map"))
+
+
+def mixing(runs: dict[str, Columns], cells: Columns) -> Finding:
+    """A large entropy bonus mixes. How large it must be may depend on the discriminator's speed.
 
     Args:
-        judged: by where they come from, the criteria of runs at β = 5.
-        cells: the phase diagram's cells, over β and speeds.
-        seeds: of the judged runs.
-        commands: that repeat it.
+        runs: of suggested runs, by their name; those at β = 5 count.
+        cells: over β and speeds.
     """
-    criteria = [
-        Criterion(f"{of}: {item.expected}", item.observed, item.holds) for of, all_ in judged.items() for item in all_
-    ]
-    speeds = _groups(cells, "reward", "lr_policy", "lr_disc")
-    enough = {key: enough_to_mix(of) for key, of in speeds.items()}
-    least = {reward: [enough[key] for key in enough if key[0] == reward] for reward, *_ in enough}
-    limits = []
-    for reward, betas in least.items():
-        fastest, slowest = min(betas), max(betas)
+    criteria, limits = [], []
+    for name, table in runs.items():
+        criteria += labelled(f"run {name}: ", mixes(of_beta(table, 5.0)))
+    enough = {key: enough_to_mix(group) for key, group in _groups(cells, "reward", "lr_policy", "lr_disc").items()}
+    for reward in dict.fromkeys(key[0] for key in enough):
+        betas = [beta for key, beta in enough.items() if key[0] == reward]
+        least, most = (
+            "none of those tried" if math.isinf(beta) else f"β = {beta:g}" for beta in (min(betas), max(betas))
+        )
         limits.append(
-            Criterion(
+            Limit(
                 f"{reward}: the bonus that is enough depends on the discriminator's speed",
-                f"from {_beta(fastest)} to {_beta(slowest)} over lr_disc / lr_policy",
-                fastest < slowest,
+                f"from {least} to {most} over lr_disc / lr_policy",
+                min(betas) < max(betas),
+                "How large β must be is not one number. The least β of the phase diagram from which on every cell is "
+                f"mixed (coordination below {MIXED:g}) depends on the speed of the discriminator.",
             )
         )
-    return Claim(
-        "An entropy bonus mixes",
-        "Bimodal expert, reward −log(1 − D), β = 5: both agents go to 50/50, and coordination to a half.",
-        criteria,
-        limits,
-        "How large β must be is not one number. The least β of the phase diagram from which on no cell collapses "
-        f"(coordination below {MIXED:g}) differs with the reward and the speed of the discriminator; the claim on "
-        "correlated demonstrations says why a mix is no nearer to a correlated expert than a collapse is.",
-        seeds,
-        commands,
-        ("suggested_run_B", "phase_diagram"),
-    )
+    seeds = [f"{counted(num_seeds(table), 'seed')} of run {name}" for name, table in runs.items()]
+    return Finding(criteria, limits, ", ".join([*seeds, _seeds_of_map(cells)]))
 
 
-def theory(frozen: Sequence[Criterion], cells: Table, seeds: str, commands: Sequence[str]) -> Claim:
+def _theory(folder: Path) -> Finding:
+    frozen = sorted((folder / PARTS).glob("frozen-gail-*"))
+    seeds = [f"{counted(num_seeds(read_table(part / RUNS)), 'seed')} {part.name.split('-')[-1]}" for part in frozen]
+    return theory(frozen_criteria(folder / PARTS), cells_of_kind(folder, "map"), f"frozen: {', '.join(seeds)}")
+
+
+def theory(frozen: list[Criterion], cells: Columns, seeds: str) -> Finding:
     """The critical β of a frozen discriminator, and the speed that keeps agents mixed without a bonus.
 
     Args:
-        frozen: `experiments.claims.known_results.frozen_criteria`.
-        cells: the phase diagram's cells over β and speeds.
-        seeds: of the runs behind `frozen`.
-        commands: that repeat it.
+        frozen: the criteria of runs with a frozen discriminator.
+        cells: over β and speeds.
+        seeds: of the frozen runs.
     """
     at_zero = _groups(chosen(cells, beta=0.0), "reward", "lr_policy")
-    criteria = [*frozen, *(_boundary(reward, of) for (reward, _), of in at_zero.items())]
-    critical = frozen_critical_beta("gail")
-    gail = chosen(cells, reward="gail")
-    below = np.asarray(gail["coordination_high"])[np.asarray(gail["beta"]) < critical] < MIXED
-    limits = [
-        Criterion(
-            f"gail: a discriminator that learns lets agents mix below β = {critical:.3f} as well",
-            f"{int(below.sum())} of {counted(len(below), 'cell')} of the phase diagram below that β are mixed",
-            bool(below.any()),
-        )
-    ]
-    return Claim(
-        "Theory and experiment agree on where collapse ends",
-        "With the discriminator frozen at its optimum for the mixed point, mixing is stable above β = log(3)/2 = 0.549 "
-        "for −log(1 − D). With one that learns, mixing is stable at β = 0 where it is fast enough.",
-        criteria,
-        limits,
-        "The critical β belongs to a frozen discriminator. One that learns has another boundary, which depends on "
-        "its speed. Both are linear stability near the mixed point: they leave out momentum, the noise over "
-        "thousands of epochs and what attracts far from it.",
-        seeds,
-        commands,
-        ("phase_portrait_gail", "phase_portrait_non_saturating", "phase_diagram"),
+    boundaries = [_boundary(reward, group) for (reward, _), group in at_zero.items()]
+    critical, gail = frozen_critical_beta("gail"), chosen(cells, reward="gail")
+    below = gail["coordination_high"][gail["beta"] < critical] < MIXED
+    limit = Limit(
+        f"gail: a discriminator that learns lets agents mix below β = {critical:.3f} as well",
+        f"{int(below.sum())} of {counted(len(below), 'cell')} of the phase diagram below that β are mixed",
+        bool(below.any()),
+        "The critical β belongs to a frozen discriminator. One that learns has another boundary, which depends on its "
+        "speed.",
     )
+    return Finding([*frozen, *boundaries], [limit], f"{seeds}; {_seeds_of_map(cells)}")
 
 
-def enough_to_mix(cells: Table) -> float:
+def enough_to_mix(cells: Columns) -> float:
     """The least β from which on no cell is above `MIXED`; infinity if there is none.
 
     Args:
         cells: of one reward and one pair of learning rates.
     """
-    above = np.asarray(cells["beta"])[np.asarray(cells["coordination_high"]) >= MIXED]
-    betas = np.asarray(cells["beta"])
+    betas = cells["beta"]
+    above = betas[cells["coordination_high"] >= MIXED]
     later = betas[betas > above.max()] if above.size else betas
     return float(later.min()) if later.size else math.inf
 
 
-def speed_boundary(cells: Table) -> tuple[float, float]:
-    """The fastest discriminator, as lr_disc / lr_policy, with which agents collapse, and the slowest with which not.
+def speed_boundary(cells: Columns) -> tuple[float, float]:
+    """The fastest discriminator with which agents collapse, and the slowest with which they do not.
 
-    0 if they never collapse, infinity if they always do; where it is neither, between the two.
+    Speeds are lr_disc / lr_policy. 0 if agents never collapse, infinity if they always do.
 
     Args:
         cells: of one reward and one β.
     """
-    ratio = np.round(np.asarray(cells["lr_disc"]) / np.asarray(cells["lr_policy"]), 9)
-    collapsed = ratio[np.asarray(cells["coordination_low"]) > COLLAPSED]
-    mixed = ratio[np.asarray(cells["coordination_high"]) < MIXED]
+    ratio = np.round(cells["lr_disc"] / cells["lr_policy"], 9)
+    collapsed, mixed = ratio[cells["coordination_low"] > COLLAPSED], ratio[cells["coordination_high"] < MIXED]
     return float(collapsed.max(initial=0.0)), float(mixed.min(initial=math.inf))
 
 
-def _boundary(reward: str, cells: Table) -> Criterion:
+def cells_of_kind(folder: Path, kind: str) -> Columns:
+    """The cells of a kind, `map` or `table`, from the parts below the report's folder."""
+    return {name: np.asarray(column) for name, column in read_cells(folder / PARTS, kind).items()}
+
+
+def _boundary(reward: str, cells: Columns) -> Criterion:
     """Theory's critical speed lies between the speeds that collapse and those that do not."""
     critical = critical_speed_ratio(reward, 0.0, optimizer="adam")  # type: ignore[arg-type]
     low, high = speed_boundary(cells)
-    expected = (
-        "no speed keeps agents mixed" if math.isinf(critical) else f"mixed above lr_disc / lr_policy = {critical:.3f}"
-    )
+    none = math.isinf(critical)
+    expected = "no speed keeps agents mixed" if none else f"mixed above lr_disc / lr_policy = {critical:.3f}"
     observed = f"collapse up to {low:g}, " + ("mixed at no speed" if math.isinf(high) else f"mixed from {high:g}")
-    seen = low > 0 and (math.isinf(critical) or math.isfinite(high))  # without evidence, everything lies in between
+    seen = low > 0 and (none or math.isfinite(high))  # without evidence, every speed lies in between
     return Criterion(f"{reward}, β = 0: {expected}", observed, seen and low <= critical <= high)
 
 
-def _groups(cells: Table, *names: str) -> dict[tuple[Any, ...], Table]:
+def _rows(cells: Columns) -> list[dict[str, Any]]:
+    columns = [column.tolist() for column in cells.values()]
+    return [dict(zip(cells, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _groups(cells: Columns, *names: str) -> dict[tuple[Any, ...], Columns]:
     """The cells of each combination of values of some columns."""
-    keys = list(dict.fromkeys(zip(*(np.asarray(cells[name]).tolist() for name in names), strict=True)))
+    keys = dict.fromkeys(tuple(cell[name] for name in names) for cell in _rows(cells))
     return {key: chosen(cells, **dict(zip(names, key, strict=True))) for key in keys}
 
 
-def _speeds(cell: Mapping[str, Any]) -> str:
-    return f"{cell['reward']}, lr_policy {cell['lr_policy']:g}, lr_disc {cell['lr_disc']:g}"
+def _seeds_of_map(cells: Columns) -> str:
+    return f"{seed_counts(cells['seeds'])} per cell of the phase diagram"
 
 
-def _coordination(cell: Mapping[str, Any]) -> str:
-    low, high = cell["coordination_low"], cell["coordination_high"]
-    return f"{cell['coordination_mean']:.3f} [{low:.3f}, {high:.3f}], {counted(cell['seeds'], 'seed')}"
-
-
-def _beta(beta: float) -> str:
-    return "none of those tried" if math.isinf(beta) else f"β = {beta:g}"
+COLLAPSE = Claim(
+    "Without an entropy bonus, the agents collapse to AA or BB by chance",
+    "Bimodal expert, reward −log(1 − D), lr_policy 0.01, lr_disc 0.005, β = 0. Coordination goes to 1, and the seed "
+    "decides between AA and BB.",
+    (RUN_A, TABLE, "phase_portrait/gail"),
+    _collapse,
+    (Figure("suggested_run_A", f"{RUN_A}/run/figure.png", f"Run A, β = 0: {RUN_FIGURE}"), PORTRAIT),
+)
+COLLAPSE_TABLE = Claim(
+    "Whether they collapse depends on the reward and on the discriminator's speed",
+    "Bimodal expert, start at 0.5/0.5, 4000 epochs, β = 0. The reward gail is −log(1 − D), non_saturating is log D. "
+    f"Agents collapse where the interval of coordination lies above {COLLAPSED:g}, and do not where it lies below "
+    f"{MIXED:g}.",
+    (TABLE, MAP),
+    _collapse_table,
+    (PHASE_DIAGRAM,),
+)
+MIXING = Claim(
+    "An entropy bonus mixes",
+    "Bimodal expert, reward −log(1 − D), β = 5. Both agents go to 50/50, and coordination to a half.",
+    (RUN_B, RUN_C, MAP),
+    _mixing,
+    (Figure("suggested_run_B", f"{RUN_B}/run/figure.png", f"Run B, β = 5: {RUN_FIGURE}"), PHASE_DIAGRAM),
+)
+THEORY = Claim(
+    "Theory and experiment agree on where collapse ends",
+    "With the discriminator frozen at its optimum for the mixed point, mixing is stable above β = "
+    f"{frozen_critical_beta('gail'):.3f} for −log(1 − D). With one that learns, mixing is stable at β = 0 above a "
+    "critical speed. Both follow from linear stability near the mixed point, without momentum and sampling noise.",
+    (FROZEN, MAP, "phase_portrait/*"),
+    _theory,
+    (PORTRAIT, OTHER_PORTRAIT, PHASE_DIAGRAM),
+)

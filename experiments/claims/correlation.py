@@ -1,164 +1,189 @@
-"""Claims on correlated demonstrations: whom independent policies cannot imitate, and what repairs it."""
+"""Claims on correlated demonstrations: independent policies cannot imitate them, and what repairs that."""
 
-from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 
-from experiments.claims.claim import WANTED, Claim, Table, chosen, matching_share, shown
+from experiments.claims.claim import (
+    RUN,
+    WANTED,
+    Claim,
+    Figure,
+    Finding,
+    Limit,
+    chosen,
+    matching_share,
+    num_seeds,
+    read_runs,
+)
 from experiments.matching.best_product import best_product_js
+from experiments.matching.correlation import read_cells
 from experiments.matching.metrics import MATCH
-from experiments.studies.criteria import Criterion
+from experiments.matching.results import Columns
+from experiments.matching.suggested_runs import criteria_of, labelled
+from experiments.studies.criteria import Criterion, interval_text
 from experiments.studies.statistics import mean_interval
+from experiments.theory.phase_cells import RUNS
 from magail_trainer.cli.command_line import counted
+from magail_trainer.data.run_folder import read_table
 from magail_trainer.learn.config import PolicyStyle
 from magail_trainer.play.statistics import Interval
 
+CELLS = "correlation/cells"
+MAP = "phase_diagram/parts/map-*"
+RUN_C, RUN_D = "suggested_runs/C", "suggested_runs/D"
+WITH_BONUS = "games/matching_shared_signal"
+FIGURE = Figure(
+    "correlation",
+    "correlation/correlation.png",
+    "JS distance of every class of policies, under either discriminator, from every expert.",
+)
 KNOWN_LIMITS = {"bimodal": 0.558, "asymmetric": 0.411, "noisy": 0.383}
 """The least JS distance of independent policies from each correlated expert, as it was known before."""
 CORRELATED = tuple(policy for policy in get_args(PolicyStyle) if policy != "independent")
 """The classes of policies whose joint distribution need not be a product."""
 _SAME = 0.01
-"""Two JS distances that differ by less are one number."""
+"""Two JS distances that differ by less count as one number."""
+
+
+def _mismatch(folder: Path) -> Finding:
+    table, experts = read_cells(folder / CELLS)
+    of_map = [read_table(part / RUNS) for part in sorted(folder.glob(MAP))]
+    map_runs = {name: np.concatenate([runs[name] for runs in of_map]) for name in ("beta", "js_distance")}
+    return mismatch(table, experts, read_runs(folder / RUN_C), map_runs, criteria_of("D", folder / RUN_D / RUN))
 
 
 def mismatch(
-    correlation: Table,
-    experts: Mapping[str, np.ndarray],
-    run_c: Table,
-    map_runs: Table,
-    control: Sequence[Criterion],
-    commands: Sequence[str],
-) -> Claim:
+    table: Columns, experts: dict[str, np.ndarray], run_c: Columns, map_runs: Columns, control: list[Criterion]
+) -> Finding:
     """Independent policies cannot match correlated demonstrations, whatever β is.
 
     Args:
-        correlation: the runs of the correlation table.
-        experts: the joint distribution of each, as it was recorded.
-        run_c: the runs of the seed's run C, β = 0 and β = 5.
+        table: the runs of the correlation table.
+        experts: the joint distribution of each expert in it, as it was recorded; `bimodal` is among them.
+        run_c: the runs of the suggested run C, at β = 0 and β = 5.
         map_runs: all runs of the phase diagram, with the bimodal expert.
-        control: the criteria of the seed's run D, whose expert has no correlation.
-        commands: that repeat it.
+        control: the criteria of the suggested run D, whose expert has no correlation.
     """
-    independent = chosen(correlation, policy="independent")
-    bimodal = best_product_js(experts["bimodal"]).distance if "bimodal" in experts else KNOWN_LIMITS["bimodal"]
+    independent = chosen(table, policy="independent")
+    limits = {name: best_product_js(experts[name]).distance for name in KNOWN_LIMITS if name in experts}
     criteria = []
-    for expert in (expert for expert in KNOWN_LIMITS if expert in experts):
-        limit = best_product_js(experts[expert]).distance
-        criteria.append(
-            Criterion(
-                f"{expert}: the least JS distance of independent policies is {KNOWN_LIMITS[expert]:.3f}",
-                f"{limit:.4f}, by optimisation",
-                abs(limit - KNOWN_LIMITS[expert]) < 5e-3,
-            )
-        )
+    for expert, limit in limits.items():
+        expected = f"{expert}: the least JS distance of independent policies is {KNOWN_LIMITS[expert]:.3f}"
+        found = abs(limit - KNOWN_LIMITS[expert]) < 5e-3
+        criteria.append(Criterion(expected, f"{limit:.4f}, by optimisation", found))
         distance = chosen(independent, expert=expert)["js_distance"]
         criteria.append(stays_above(f"{expert}, β = 0, either discriminator", distance, limit))
     for beta in np.unique(run_c["beta"]).tolist():
-        criteria.append(stays_above(f"bimodal, run C, β = {beta:g}", chosen(run_c, beta=beta)["js_distance"], bimodal))
+        distance = chosen(run_c, beta=beta)["js_distance"]
+        criteria.append(stays_above(f"bimodal, run C, β = {beta:g}", distance, limits["bimodal"]))
     name = f"bimodal, all rewards, speeds and {len(np.unique(map_runs['beta']))} β of the phase diagram"
-    criteria.append(stays_above(name, map_runs["js_distance"], bimodal))
-    criteria += [Criterion(f"mixed, run D, {item.expected}", item.observed, item.holds) for item in control]
-    return Claim(
-        "Correlated demonstrations cannot be matched by independent policies, at any β",
-        "The expert's joint distribution is no product, and independent policies have no other. The nearest product, "
-        "found by optimisation, bounds every run.",
-        criteria,
-        _one_distance_two_failures(run_c),
-        "The JS distance gives the collapse and the mix the same number, so it cannot tell the two failures apart. "
-        "The split KL(expert ‖ learner) = I(expert) + Σ KL(marginals) can: the first term, 1 bit for the bimodal "
-        "expert, is what independent policies never remove; the second is what the collapse costs, and it is gone "
-        "after mixing.",
-        f"{counted(len(np.unique(independent['seed'])), 'seed')} per expert and discriminator, "
-        f"{len(np.unique(run_c['seed']))} of run C, {counted(len(map_runs['beta']), 'run')} of the phase diagram",
-        commands,
-        ("correlation", "suggested_run_C", "suggested_run_D"),
+    criteria.append(stays_above(name, map_runs["js_distance"], limits["bimodal"]))
+    seeds = (
+        f"{counted(num_seeds(independent), 'seed')} per expert and discriminator, {num_seeds(run_c)} of run C, "
+        f"{counted(len(map_runs['beta']), 'run')} of the phase diagram"
     )
+    return Finding([*criteria, *labelled("mixed, run D, ", control)], [_one_distance_two_failures(run_c)], seeds)
 
 
-def repair(correlation: Table, with_bonus: Table, commands: Sequence[str]) -> Claim:
-    """A shared signal, or seeing the others' actions, removes the mismatch; judges of single agents do not see it.
+def _repair(folder: Path) -> Finding:
+    table, _ = read_cells(folder / CELLS)
+    return repair(table, read_runs(folder / WITH_BONUS))
+
+
+def repair(table: Columns, with_bonus: Columns) -> Finding:
+    """Correlated policies match correlated experts, unless each discriminator sees one agent alone.
 
     Args:
-        correlation: the runs of the correlation table.
+        table: the runs of the correlation table.
         with_bonus: runs with a shared signal and the bimodal expert, at β = 0 and others.
-        commands: that repeat it.
     """
-    criteria, experts = [], list(dict.fromkeys(correlation["expert"].tolist()))
-    for policy in CORRELATED:
-        for expert in experts:
-            runs = chosen(correlation, expert=expert, policy=policy, discriminator="joint")
-            share = matching_share(runs["js_distance"])
-            criteria.append(
-                Criterion(
-                    f"{policy}, {expert}: JS distance below {MATCH:g} in at least {WANTED:.0%} of the seeds",
-                    f"{_of_seeds(share, runs['seed'])}; mean JS {shown(mean_interval(runs['js_distance']))}",
-                    share.estimate >= WANTED,
-                )
-            )
-    for policy in CORRELATED:
-        for expert in (expert for expert in experts if expert in KNOWN_LIMITS):
-            runs = chosen(correlation, expert=expert, policy=policy, discriminator="per_agent")
-            share = matching_share(runs["js_distance"])
-            criteria.append(
-                Criterion(
-                    f"{policy}, {expert}, per-agent discriminators: fewer than half of the seeds match, for no "
-                    "discriminator sees correlation",
-                    f"{_of_seeds(share, runs['seed'])}; mutual information "
-                    f"{shown(mean_interval(runs['mutual_information']))} bits of {runs['kl_irreducible'][0]:.3f}",
-                    share.high < 0.5,
-                )
-            )
+    experts = list(dict.fromkeys(table["expert"].tolist()))
+    criteria = [_matches(table, policy, expert) for policy in CORRELATED for expert in experts]
+    criteria += [
+        _misses(table, policy, expert) for policy in CORRELATED for expert in experts if expert in KNOWN_LIMITS
+    ]
     limits = []
     for beta in np.unique(with_bonus["beta"][with_bonus["beta"] > 0]).tolist():
         distance = chosen(with_bonus, beta=beta)["js_distance"]
-        share = matching_share(distance)
         limits.append(
-            Criterion(
+            Limit(
                 f"shared signal, bimodal, β = {beta:g}: the match is lost again in most seeds",
-                f"{_of_seeds(share, distance)}; mean JS {shown(mean_interval(distance))}",
-                share.high < 0.5,
+                _share_text(distance),
+                matching_share(distance).high < 0.5,
+                "The entropy bonus that repairs the collapse destroys this repair.",
             )
         )
-    return Claim(
-        "A shared signal, or policies that see the actions before theirs, removes the mismatch",
-        "β = 0, reward −log(1 − D), one recipe for all experts: a batch of 200 with its mean as baseline, a "
-        "discriminator five times as fast as the policies, learning rates of the policies that fall to 0.",
-        criteria,
-        limits,
-        "It has a price. The signal must be the same for all agents whenever they act, and autoregressive policies "
-        "must be told the actions of the agents before them: neither is decentralised execution without "
-        "communication. The discriminator must see the joint action. And the entropy bonus that repairs the "
-        "collapse destroys this repair.",
-        f"{counted(len(np.unique(correlation['seed'])), 'seed')} per cell; shares with exact intervals",
-        commands,
-        ("correlation",),
-    )
+    return Finding(criteria, limits, f"{counted(num_seeds(table), 'seed')} per cell")
 
 
 def stays_above(name: str, distance: np.ndarray, limit: float) -> Criterion:
     """No run comes nearer to its expert than independent policies can: JS distances `[R]`."""
     return Criterion(
         f"{name}: no run comes below {limit:.4f}",
-        f"least {distance.min():.4f}, mean {shown(mean_interval(distance))}, {counted(len(distance), 'run')}",
+        f"least {distance.min():.4f}, mean {interval_text(mean_interval(distance))}, {counted(len(distance), 'run')}",
         bool(distance.min() > limit - 1e-6),
     )
 
 
-def _of_seeds(share: Interval, values: np.ndarray) -> str:
-    return f"{shown(share)} of {counted(len(values), 'seed')}"
+def _matches(table: Columns, policy: str, expert: str) -> Criterion:
+    distance = chosen(table, expert=expert, policy=policy, discriminator="joint")["js_distance"]
+    expected = f"{policy}, {expert}: JS distance below {MATCH:g} in at least {WANTED:.0%} of the seeds"
+    return Criterion(expected, _share_text(distance), matching_share(distance).estimate >= WANTED)
 
 
-def _one_distance_two_failures(run_c: Table) -> list[Criterion]:
+def _misses(table: Columns, policy: str, expert: str) -> Criterion:
+    runs = chosen(table, expert=expert, policy=policy, discriminator="per_agent")
+    information = interval_text(mean_interval(runs["mutual_information"]))
+    return Criterion(
+        f"{policy}, {expert}, per-agent discriminators: fewer than half of the seeds match, for no discriminator sees "
+        "correlation",
+        f"{_share_text(runs['js_distance'])}; mutual information {information} bits of {runs['kl_irreducible'][0]:.3f}",
+        matching_share(runs["js_distance"]).high < 0.5,
+    )
+
+
+def _share_text(distance: np.ndarray) -> str:
+    share = interval_text(matching_share(distance))
+    return f"{share} of {counted(len(distance), 'seed')}; mean JS {interval_text(mean_interval(distance))}"
+
+
+def _one_distance_two_failures(run_c: Columns) -> Limit:
     """Collapse and mix have one JS distance, and another KL split."""
     collapsed, mixed = (chosen(run_c, beta=beta) for beta in (run_c["beta"].min(), run_c["beta"].max()))
-    distances = [mean_interval(runs["js_distance"]) for runs in (collapsed, mixed)]
+    distances: list[Interval] = [mean_interval(runs["js_distance"]) for runs in (collapsed, mixed)]
     marginals = [float(np.median(runs["kl_marginals"])) for runs in (collapsed, mixed)]
-    irreducible = float(run_c["kl_irreducible"][0])
-    same = abs(distances[0].estimate - distances[1].estimate) < _SAME and marginals[0] > marginals[1] + 1
-    observed = (
-        f"JS distance {shown(distances[0])} collapsed and {shown(distances[1])} mixed; KL: {irreducible:.3f} bits "
-        f"irreducible in both, of the marginals {marginals[0]:.3f} bits collapsed and {marginals[1]:.3f} mixed "
-        "(medians)"
+    return Limit(
+        "the JS distance is the same for collapse and mix, and the KL split is not",
+        f"JS distance {interval_text(distances[0])} collapsed and {interval_text(distances[1])} mixed; KL: "
+        f"{float(run_c['kl_irreducible'][0]):.3f} bits irreducible in both, of the marginals {marginals[0]:.3f} bits "
+        f"collapsed and {marginals[1]:.3f} mixed (medians)",
+        abs(distances[0].estimate - distances[1].estimate) < _SAME and marginals[0] > marginals[1] + 1,
+        "The JS distance gives the collapse and the mix the same number, so it cannot tell the two failures apart. "
+        "The split KL(expert ‖ learner) = I(expert) + Σ KL(marginals) can: independent policies never remove the "
+        "first term; the second is large after a collapse and small after mixing.",
     )
-    return [Criterion("the JS distance is the same for collapse and mix, and the KL split is not", observed, same)]
+
+
+MISMATCH = Claim(
+    "Correlated demonstrations cannot be matched by independent policies, at any β",
+    "The expert's joint distribution is not a product, and that of independent policies is. The nearest product, "
+    "found by optimisation, bounds every run.",
+    (f"{CELLS}/*", RUN_C, RUN_D, MAP),
+    _mismatch,
+    (
+        FIGURE,
+        Figure("suggested_run_C", f"{RUN_C}/run/figure.png", "Run C, a correlated expert, β = 0 and β = 5."),
+        Figure("suggested_run_D", f"{RUN_D}/run/figure.png", "Run D, an expert without correlation, β = 0 and β = 5."),
+    ),
+)
+REPAIR = Claim(
+    "A shared signal, or policies that see the actions before theirs, removes the mismatch",
+    "β = 0, reward −log(1 − D), one recipe for all experts: a batch of 200 with its mean as baseline, a discriminator "
+    "five times as fast as the policies, learning rates of the policies that fall to 0. The discriminator sees the "
+    "joint action. Neither class of policies is decentralised execution without communication.",
+    (f"{CELLS}/*", WITH_BONUS),
+    _repair,
+    (FIGURE,),
+)

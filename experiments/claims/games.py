@@ -1,86 +1,102 @@
-"""Claims on other matrix games: MAGAIL never sees a payoff, and what fails in the matching game fails there too."""
+"""Claims on other matrix games: MAGAIL never sees a payoff, and the failures of the matching game occur there too."""
 
-from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from experiments.claims.claim import WANTED, Claim, Table, chosen, matching_share, seed_counts, shown
+from experiments.claims.claim import (
+    WANTED,
+    Claim,
+    Finding,
+    Limit,
+    chosen,
+    expert_joint,
+    matching_share,
+    num_seeds,
+    read_runs,
+    seed_counts,
+)
 from experiments.claims.correlation import stays_above
 from experiments.matching.best_product import best_product_js
 from experiments.matching.games import NEITHER
 from experiments.matching.metrics import MATCH
-from experiments.studies.criteria import Criterion
+from experiments.matching.results import Columns
+from experiments.studies.criteria import Criterion, interval_text
 from experiments.studies.statistics import mean_interval
 from magail_trainer.cli.command_line import counted
 
-SAME_DEMONSTRATIONS = ("stag_hunt", "battle_of_the_sexes")
+SAME_DEMONSTRATIONS = ("games/stag_hunt", "games/battle_of_the_sexes")
+CHICKEN, SIGNAL, THREE, SCISSORS = (
+    f"games/{name}" for name in ("chicken", "chicken_shared_signal", "matching_3", "rock_paper_scissors")
+)
 _CLOSE = 0.15
 """A JS distance below this is near, where an expert without correlation is imitated from samples."""
 
 
-def payoffs_unseen(games: Mapping[str, Table], experts: Mapping[str, np.ndarray], commands: Sequence[str]) -> Claim:
+def _payoffs_unseen(folder: Path) -> Finding:
+    first, second = (folder / name for name in SAME_DEMONSTRATIONS)
+    apart = float(np.abs(expert_joint(first) - expert_joint(second)).max())
+    return payoffs_unseen(read_runs(first), read_runs(second), apart=apart)
+
+
+def payoffs_unseen(stag: Columns, battle: Columns, *, apart: float) -> Finding:
     """The same demonstrations train the same policies, whatever the payoffs.
 
     Args:
-        games: the runs of both `SAME_DEMONSTRATIONS`, of the same seeds.
-        experts: the joint distribution of each as it was recorded.
-        commands: that repeat it.
+        stag: runs of the stag hunt.
+        battle: runs of the battle of the sexes with the same seeds.
+        apart: the largest difference between the two experts' probabilities of a joint action.
     """
-    first, second = (games[name] for name in SAME_DEMONSTRATIONS)
-    paired = all(np.array_equal(first[name], second[name]) for name in ("seed", "beta"))
-    names = [name for name in first if name.startswith("prob_")]
-    difference = max(float(np.abs(first[name] - second[name]).max()) for name in names) if paired else np.inf
-    apart = float(np.abs(experts[SAME_DEMONSTRATIONS[0]] - experts[SAME_DEMONSTRATIONS[1]]).max())
-    beta = float(first["beta"].max())  # where neither is at an equilibrium
-    nash = [mean_interval(chosen(of, beta=beta)["nash_conv"]) for of in (first, second)]
+    paired = all(np.array_equal(stag[name], battle[name]) for name in ("seed", "beta"))
+    names = [name for name in stag if name.startswith("prob_")]
+    difference = max(float(np.abs(stag[name] - battle[name]).max()) for name in names) if paired else np.inf
+    observed = f"P(A) differs by {difference:.3g} at most, in {counted(len(stag['seed']), 'run')}"
     criteria = [
-        Criterion("both experts play the same joint actions equally often", f"differ by {apart:.3g}", apart == 0),
+        Criterion("both experts play each joint action equally often", f"differ by {apart:.3g}", apart == 0),
         Criterion(
             "every run learns the same policies in both games",
-            f"P(A) differs by {difference:.3g} at most, in {counted(len(first['seed']), 'run')}"
-            if paired
-            else "the runs are not of the same seeds and β, row by row",
+            observed if paired else "the runs are not of the same seeds and β, row by row",
             difference < 1e-9,
         ),
     ]
-    limits = [
-        Criterion(
-            "the same policies are of different worth: the games judge a mistake differently",
-            f"NashConv at β = {beta:g}: {shown(nash[0])} in the stag hunt, {shown(nash[1])} in the battle of the sexes",
-            abs(nash[0].estimate - nash[1].estimate) > 1e-3,
-        )
-    ]
-    return Claim(
-        "MAGAIL never sees payoffs: stag hunt and battle of the sexes train alike",
-        "Both experts play either pure equilibrium in half of the episodes; reward −log(1 − D), β = 0 and 1.",
-        criteria,
-        limits,
-        "Training is alike; what the policies earn and lose is not. Which convention is worth more to whom has no part "
-        "in which one is chosen.",
-        f"{counted(len(np.unique(first['seed'])), 'seed')} for each β",
-        commands,
+    beta = float(stag["beta"].max())  # where neither is at an equilibrium
+    nash = [mean_interval(chosen(runs, beta=beta)["nash_conv"]) for runs in (stag, battle)]
+    limit = Limit(
+        "the same policies have another NashConv: the games value a mistake differently",
+        f"NashConv at β = {beta:g}: {interval_text(nash[0])} in the stag hunt, {interval_text(nash[1])} in the battle "
+        "of the sexes",
+        abs(nash[0].estimate - nash[1].estimate) > 1e-3,
+        "Training is alike. What the agents could gain by deviating is not.",
     )
+    return Finding(criteria, [limit], f"{counted(num_seeds(stag), 'seed')} for each β")
 
 
-def other_games(games: Mapping[str, Table], experts: Mapping[str, np.ndarray], commands: Sequence[str]) -> Claim:
+def _other_games(folder: Path) -> Finding:
+    games = {name: read_runs(folder / name) for name in (CHICKEN, SIGNAL, THREE, SCISSORS)}
+    return other_games(games, expert_joint(folder / CHICKEN))
+
+
+def other_games(games: dict[str, Columns], chicken_expert: np.ndarray) -> Finding:
     """The two failures and the repair in chicken, three-agent matching and rock-paper-scissors.
 
     Args:
-        games: runs of `chicken`, `chicken_shared_signal`, `matching_3` and `rock_paper_scissors`.
-        experts: the joint distribution of each as it was recorded.
-        commands: that repeat it.
+        games: the runs of each game, by the name of its part.
+        chicken_expert: its joint distribution in chicken, `[2, 2]`.
     """
-    limit = best_product_js(experts["chicken"]).distance
-    share = matching_share(games["chicken_shared_signal"]["js_distance"])
-    conflict = mean_interval(games["chicken_shared_signal"]["ce_conv"])
-    three = games["matching_3"]
-    in_one, names = three["convention"] != NEITHER, sorted(set(three["convention"].tolist()) - {NEITHER})
-    scissors = mean_interval(games["rock_paper_scissors"]["js_distance"])
+    share = matching_share(games[SIGNAL]["js_distance"])
+    conflict = mean_interval(games[SIGNAL]["ce_conv"])
+    convention = games[THREE]["convention"]
+    in_one, names = convention != NEITHER, sorted(set(convention.tolist()) - {NEITHER})
+    scissors, gain = (mean_interval(games[SCISSORS][name]) for name in ("js_distance", "nash_conv"))
     criteria = [
-        stays_above("chicken, correlated equilibrium, independent policies", games["chicken"]["js_distance"], limit),
+        stays_above(
+            "chicken, correlated equilibrium, independent policies",
+            games[CHICKEN]["js_distance"],
+            best_product_js(chicken_expert).distance,
+        ),
         Criterion(
             f"chicken, correlated equilibrium, shared signal: JS distance below {MATCH:g} in {WANTED:.0%} of the seeds",
-            f"{shown(share)}; what an agent could gain by disobeying {shown(conflict)}",
+            f"{interval_text(share)}; what an agent could gain by disobeying {interval_text(conflict)}",
             share.estimate >= WANTED,
         ),
         Criterion(
@@ -90,15 +106,23 @@ def other_games(games: Mapping[str, Table], experts: Mapping[str, np.ndarray], c
         ),
         Criterion(
             f"rock-paper-scissors, mixed expert: independent policies are near (JS distance below {_CLOSE:g})",
-            f"{shown(scissors)}; NashConv {shown(mean_interval(games['rock_paper_scissors']['nash_conv']))}",
+            f"{interval_text(scissors)}; NashConv {interval_text(gain)}",
             scissors.high < _CLOSE,
         ),
     ]
-    return Claim(
-        "The same failures and the same repair in other games",
-        "Chicken with its best correlated equilibrium as the expert, matching of three agents, rock-paper-scissors "
-        "with a uniform expert; reward −log(1 − D).",
-        criteria,
-        seeds=f"{seed_counts(len(np.unique(runs['seed'])) for runs in games.values())} for each run",
-        commands=commands,
-    )
+    return Finding(criteria, seeds=f"{seed_counts(num_seeds(runs) for runs in games.values())} for each run")
+
+
+PAYOFFS_UNSEEN = Claim(
+    "MAGAIL never sees payoffs: stag hunt and battle of the sexes train alike",
+    "Both experts play either pure equilibrium in half of the episodes; reward −log(1 − D), β = 0 and 1.",
+    SAME_DEMONSTRATIONS,
+    _payoffs_unseen,
+)
+OTHER_GAMES = Claim(
+    "The same failures and the same repair in other games",
+    "Chicken with its best correlated equilibrium as the expert, matching of three agents, rock-paper-scissors with a "
+    "uniform expert; reward −log(1 − D).",
+    (CHICKEN, SIGNAL, THREE, SCISSORS),
+    _other_games,
+)

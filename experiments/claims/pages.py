@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from experiments.studies.criteria import markdown_table
+
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; color: #1a1a1a; background: #fff;
@@ -32,7 +34,7 @@ figcaption { color: #444; font-size: 0.92rem; }
 
 @dataclass(frozen=True)
 class Heading:
-    """A title; 1 is that of the report."""
+    """A title; level 1 is the report's own."""
 
     text: str
     level: int = 2
@@ -40,13 +42,13 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain text; no markup in it is heeded."""
+    """Plain text, without markup."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Badge:
     """A few words that stand out."""
 
     text: str
@@ -55,7 +57,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Table:
+class Grid:
     """Plain texts under a header."""
 
     header: Sequence[str]
@@ -77,7 +79,7 @@ class Picture:
     caption: str
 
 
-Block = Heading | Paragraph | Verdict | Table | Command | Picture
+Block = Heading | Paragraph | Badge | Grid | Command | Picture
 
 
 def markdown(blocks: Sequence[Block], *, base: Path) -> str:
@@ -111,11 +113,11 @@ def _markdown(block: Block, base: Path) -> str:
             return f"{'#' * level} {text}"
         case Paragraph(text):
             return _plain(text)
-        case Verdict(text):
+        case Badge(text):
             return f"**{_plain(text)}**"
-        case Table(header, rows):
-            lines = [header, ["---"] * len(header), *rows]
-            return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+        case Grid(header, rows):
+            header, *rows = [[_cell(cell) for cell in line] for line in (header, *rows)]
+            return "\n".join(markdown_table(header, rows))
         case Command(lines):
             return "\n".join(["```bash", *lines, "```"])
         case Picture(file, caption):
@@ -128,9 +130,9 @@ def _html(block: Block) -> str:
             return f"<h{level}>{escape(text)}</h{level}>"
         case Paragraph(text):
             return f"<p>{escape(text)}</p>"
-        case Verdict(text, tone):
+        case Badge(text, tone):
             return f'<p class="verdict {escape(tone)}">{escape(text)}</p>'
-        case Table(header, rows):
+        case Grid(header, rows):
             head = _row(header, "th")
             return (
                 f"<table>\n<thead>{head}</thead>\n<tbody>\n{_lines(_row(row, 'td') for row in rows)}</tbody>\n</table>"
@@ -139,8 +141,8 @@ def _html(block: Block) -> str:
             return f"<pre><code>{escape(_lines(lines).rstrip())}</code></pre>"
         case Picture(file, caption):
             data = base64.b64encode(file.read_bytes()).decode("ascii")
-            source, said = f"data:image/png;base64,{data}", escape(caption)
-            return f'<figure>\n<img src="{source}" alt="{said}">\n<figcaption>{said}</figcaption>\n</figure>'
+            source, text = f"data:image/png;base64,{data}", escape(caption)
+            return f'<figure>\n<img src="{source}" alt="{text}">\n<figcaption>{text}</figcaption>\n</figure>'
 
 
 def _row(cells: Sequence[str], tag: str) -> str:

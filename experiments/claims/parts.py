@@ -1,96 +1,48 @@
-"""The work behind the report, as parts that are done once: what each is, where its folder lies, what repeats it.
+"""The parts that claims rest on: what each is, its folder below the report's, and the command that repeats it.
 
-suggested_runs/A ...     run/ as `experiments.coordination` writes it, criteria.csv
-phase_portrait/gail ...  portrait/ as `experiments.phase_portrait` writes it
-phase_diagram/parts/...  see `experiments.phase_diagram`
 correlation/cells/...    see `experiments.correlation`
+phase_diagram/parts/...  see `experiments.phase_diagram`
+phase_portrait/gail ...  portrait/ as `experiments.phase_portrait` writes it
+suggested_runs/A ...     run/ as `experiments.coordination` writes it
 games/chicken ...        run/ as `experiments.coordination` writes it
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from experiments.claims.claim import RUN
 from experiments.matching import correlation
 from experiments.matching.coordination import CoordinationConfig, run_experiment
-from experiments.matching.suggested_runs import SUGGESTED_RUNS, Name, run_suggested
-from experiments.studies.jobs import Job, check_finished, command_of, settings_of
+from experiments.matching.suggested_runs import SUGGESTED_RUNS, Name, command_of_run, run_suggested
+from experiments.studies.criteria import verdict
+from experiments.studies.jobs import Job, check_folder, command_of, finished, settings_of
 from experiments.theory import phase_diagram
 from experiments.theory.phase_portrait import PhasePortraitConfig, draw_phase_portrait
 from magail_trainer.cli.command_line import counted
-from magail_trainer.data.run_folder import write_table
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import RewardStyle
 
-RUN, CRITERIA, PORTRAIT = "run", "criteria.csv", "portrait"
+SEEDS_OF_A, QUICK_SEEDS_OF_A = 100, 30
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All settings of the experiments behind a report."""
+class Part:
+    """A job whose folder lies below the report's."""
 
-    output: Path
-    suggested: Mapping[Name, int | None]
-    """How many seeds each of the suggested runs has; None for the seed's own."""
-    portraits: Mapping[RewardStyle, PhasePortraitConfig]
-    diagram: phase_diagram.PhaseConfig
-    correlation: correlation.CorrelationConfig
-    games: Mapping[str, CoordinationConfig]
-
-    def jobs(self) -> list[Job]:
-        """All parts, the long ones first, so that no process is left alone with one at the end."""
-        below = {
-            "correlation/cells": correlation.jobs_of(self.correlation.settle()),
-            "phase_diagram/parts": phase_diagram.jobs_of(self.diagram.settle()),
-            "phase_portrait": self.portrait_parts(),
-            "suggested_runs": self.suggested_parts(),
-            "games": self.game_parts(),
-        }
-        return [Below(prefix, job) for prefix, jobs in below.items() for job in jobs]
-
-    def suggested_parts(self) -> list["SuggestedPart"]:
-        """The seed's runs."""
-        return [SuggestedPart(name, num_seeds) for name, num_seeds in self.suggested.items()]
-
-    def portrait_parts(self) -> list["PortraitPart"]:
-        """The phase portraits."""
-        return [PortraitPart(name, config) for name, config in self.portraits.items()]
-
-    def game_parts(self) -> list["GamePart"]:
-        """The runs of other games, and of the matching game in other ways."""
-        return [GamePart(name, config) for name, config in self.games.items()]
-
-    def check(self) -> None:
-        """Refuse what was made with other settings.
-
-        Raises:
-            InputError: there is such a folder.
-        """
-        diagram, table = self.diagram.settle(), self.correlation.settle()
-        check_finished(self.output / "phase_diagram" / "parts", lambda made: phase_diagram.job_of(made, diagram))
-        check_finished(self.output / "correlation" / "cells", lambda made: correlation.job_of(made, table))
-        sections: dict[str, Sequence[Job]] = {
-            "suggested_runs": self.suggested_parts(),
-            "phase_portrait": self.portrait_parts(),
-            "games": self.game_parts(),
-        }
-        for section, parts in sections.items():
-            by_name = {part.name: part for part in parts}
-            check_finished(self.output / section, lambda made, by_name=by_name: _part_of(made, by_name))
-
-
-@dataclass(frozen=True)
-class Below:
-    """A job whose folder lies further down."""
-
-    prefix: str
+    place: str
+    """The folder of such parts, from the report's on."""
     job: Job
+    command: str
+    """What repeats it, alone or with others."""
 
     @property
     def name(self) -> str:
-        """Of the folder, from the output on."""
-        return f"{self.prefix}/{self.job.name}"
+        """Of its folder, from the report's on."""
+        return f"{self.place}/{self.job.name}"
 
     def settings(self) -> dict[str, Any]:
         """Those of the job."""
@@ -102,77 +54,131 @@ class Below:
 
 
 @dataclass(frozen=True)
-class SuggestedPart:
-    """One of the seed's runs, judged."""
+class SuggestedJob:
+    """One of the seed's runs."""
 
     name: Name
     num_seeds: int | None = None
 
     def settings(self) -> dict[str, Any]:
-        """All that the run heeds."""
-        config = SUGGESTED_RUNS[self.name].config
-        return {"name": self.name, "num_seeds": self.num_seeds, **settings_of(config)}
+        """All settings of the run."""
+        return {"name": self.name, "num_seeds": self.num_seeds, **settings_of(SUGGESTED_RUNS[self.name].config)}
 
     def fill(self, folder: Path) -> str:
-        """Train, judge, and write both."""
-        outcome = run_suggested(self.name, folder / RUN, num_seeds=self.num_seeds)
-        rows = [(item.expected, item.observed, int(item.holds)) for item in outcome.criteria]
-        write_table(
-            folder / CRITERIA, dict(zip(("expected", "observed", "holds"), zip(*rows, strict=True), strict=True))
-        )
-        return outcome.verdict()
-
-    def command(self) -> str:
-        """What repeats it."""
-        seeds = "" if self.num_seeds is None else f" --num-seeds {self.num_seeds}"
-        return f"python -m experiments.suggested_runs {self.name}{seeds}"
+        """Train and write the run folder. Its verdict is computed when it is needed."""
+        return verdict(run_suggested(self.name, folder / RUN, num_seeds=self.num_seeds))
 
 
 @dataclass(frozen=True)
-class PortraitPart:
-    """The phase portrait for one reward."""
+class PortraitJob:
+    """The phase portrait of one reward."""
 
-    name: str
+    name: RewardStyle
     config: PhasePortraitConfig
 
     def settings(self) -> dict[str, Any]:
-        """All that the drawing heeds."""
+        """All settings of the runs and the drawing."""
         return {"name": self.name, **settings_of(self.config.settle())}
 
     def fill(self, folder: Path) -> str:
         """Train and draw."""
-        config = self.config.settle()
-        draw_phase_portrait(replace(config, output=folder / PORTRAIT), command=self.command())
+        config = replace(self.config.settle(), output=folder / "portrait")
+        draw_phase_portrait(config, command=command_of("phase_portrait", self.config))
         return counted(config.seeds * len(config.betas) * len(config.discriminator), "run")
-
-    def command(self) -> str:
-        """What repeats it."""
-        return command_of("phase_portrait", self.config)
 
 
 @dataclass(frozen=True)
-class GamePart:
+class GameJob:
     """A sweep of `experiments.coordination`."""
 
     name: str
     config: CoordinationConfig
 
     def settings(self) -> dict[str, Any]:
-        """All that the training heeds."""
+        """All settings of the training."""
         return {"name": self.name, **settings_of(self.config)}
 
     def fill(self, folder: Path) -> str:
         """Train, measure, and write the run folder."""
-        results = run_experiment(replace(self.config, output=folder / RUN, no_plots=True), command=self.command())
+        config = replace(self.config, output=folder / RUN, no_plots=True)
+        results = run_experiment(config, command=command_of("coordination", self.config))
         return f"{counted(len(results.runs['seed']), 'run')}, mean JS distance {results.runs['js_distance'].mean():.3f}"
 
-    def command(self) -> str:
-        """What repeats it."""
-        return command_of("coordination", self.config)
+
+def all_parts(*, quick: bool) -> list[Part]:
+    """All parts, the long ones first, so that no process is left alone with one at the end."""
+    table, diagram = correlation_config(quick=quick), phase_diagram.PhaseConfig(quick=quick)
+    matrix, diagram_command = command_of("correlation", table), command_of("phase_diagram", diagram)
+    parts = [Part("correlation/cells", job, matrix) for job in correlation.jobs_of(table.settle())]
+    parts += [Part("phase_diagram/parts", job, diagram_command) for job in phase_diagram.jobs_of(diagram.settle())]
+    rewards: tuple[RewardStyle, ...] = ("gail",) if quick else ("gail", "non_saturating")
+    for reward in rewards:
+        portrait = PhasePortraitConfig(reward_style=reward, quick=quick)
+        parts.append(Part("phase_portrait", PortraitJob(reward, portrait), command_of("phase_portrait", portrait)))
+    for name in SUGGESTED_RUNS:
+        seeds = None if name != "A" else QUICK_SEEDS_OF_A if quick else SEEDS_OF_A
+        parts.append(Part("suggested_runs", SuggestedJob(name, seeds), command_of_run(name, num_seeds=seeds)))
+    for name, config in game_configs(quick=quick).items():
+        parts.append(Part("games", GameJob(name, config), command_of("coordination", config)))
+    return parts
 
 
-def _part_of(settings: Mapping[str, Any], parts: Mapping[str, Job]) -> Job:
-    made = str(settings.get("name"))
-    if made not in parts:
-        raise InputError(f"There is a part {made!r}, which is not this report's; choose another --output.")
-    return parts[made]
+def correlation_config(*, quick: bool) -> correlation.CorrelationConfig:
+    """The settings of the correlation table."""
+    table = correlation.CorrelationConfig(quick=quick)
+    return replace(table, expert_types=("bimodal", "asymmetric")) if quick else table
+
+
+def game_configs(*, quick: bool) -> dict[str, CoordinationConfig]:
+    """Other games, and the matching game with a shared signal and a bonus.
+
+    Independent policies train as in the suggested runs, correlated ones as in the correlation table.
+    """
+    epochs = 500 if quick else 2000
+    plain = CoordinationConfig(
+        betas=(0.0,), seeds=tuple(range(10 if quick else 20)), epochs=2000, reward_style="gail", lr_disc=0.005
+    )
+    recipe = replace(
+        plain, epochs=epochs, batch_size=200, baseline="batch", lr_policy=40 / epochs, lr_disc=200 / epochs,
+        lr_schedule="linear",
+    )  # fmt: skip
+    shared = replace(recipe, policy="shared_signal", signals=8)
+    both = replace(plain, betas=(0.0, 1.0), expert_type="pure_equilibria", epochs=1000)
+    chicken, equilibrium = "chicken", "correlated_equilibrium"
+    return {
+        "stag_hunt": replace(both, game="stag_hunt"),
+        "battle_of_the_sexes": replace(both, game="battle_of_the_sexes"),
+        "chicken": replace(recipe, game=chicken, expert_type=equilibrium),
+        "chicken_shared_signal": replace(shared, game=chicken, expert_type=equilibrium),
+        "matching_3": replace(plain, num_agents=3),
+        "rock_paper_scissors": replace(recipe, game="rock_paper_scissors", expert_type="mixed"),
+        "matching_shared_signal": replace(shared, betas=(0.0, 0.5)),
+    }
+
+
+def check_parts(parts: Iterable[Part], output: Path) -> None:
+    """Refuse finished folders that were made with other settings than these parts have.
+
+    Raises:
+        InputError: there is such a folder below `output`.
+    """
+    known = {part.name: part for part in parts}
+    for place in dict.fromkeys(part.place for part in known.values()):
+        for folder in finished(output / place):
+            name = f"{place}/{folder.name}"
+            if name not in known:
+                raise InputError(f"There is a part {name!r}, which is not this report's; choose another --output.")
+            check_folder(folder, known[name])
+
+
+def draw_studies(output: Path, *, quick: bool) -> None:
+    """Bring the tables and figures of the phase diagram and of the correlation table up to date with their parts."""
+    diagram = replace(phase_diagram.PhaseConfig(quick=quick), output=output / "phase_diagram")
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # nothing left to train
+        phase_diagram.run_phase_diagram(diagram.settle())
+    correlation.write_report(output / "correlation")
+
+
+def commands_of(parts: Sequence[Part]) -> list[str]:
+    """The commands that repeat these parts, each once."""
+    return list(dict.fromkeys(part.command for part in parts))

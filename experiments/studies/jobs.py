@@ -125,10 +125,18 @@ def check_finished(root: Path, job_of: Callable[[dict[str, Any]], Job]) -> None:
         InputError: there is one; the message names the first setting that differs.
     """
     for folder in finished(root):
-        made = read_settings(folder)
-        difference = _difference(made, job_of(made).settings())
-        if difference:
-            raise InputError(f"{str(folder)!r} was made with {difference}; choose another --output or delete the old.")
+        check_folder(folder, job_of(read_settings(folder)))
+
+
+def check_folder(folder: Path, job: Job) -> None:
+    """Refuse a finished folder that was made with other settings than those of its job now.
+
+    Raises:
+        InputError: one differs; the message names the first that does.
+    """
+    difference = _difference(read_settings(folder), job.settings())
+    if difference:
+        raise InputError(f"{str(folder)!r} was made with {difference}; choose another --output or delete the old.")
 
 
 def run_jobs(jobs: Sequence[Job], root: Path, *, processes: int, unit: str = "cell") -> None:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,24 @@ import pytest
 import torch
 
 from experiments.claims import report
-from experiments.claims.claim import Claim
-from experiments.claims.pages import Block, Command, Heading, Paragraph, Picture, Table, Verdict, html, markdown
-from experiments.claims.parts import Below, Plan
-from experiments.claims.report import ReportConfig, plan_of, run_report
-from experiments.claims.text import blocks_of
+from experiments.claims.claim import Claim, Figure, Finding, Limit
+from experiments.claims.games import PAYOFFS_UNSEEN, SAME_DEMONSTRATIONS
+from experiments.claims.pages import Badge, Block, Command, Grid, Heading, Paragraph, Picture, html, markdown
+from experiments.claims.parts import (
+    GameJob,
+    Part,
+    PortraitJob,
+    all_parts,
+    check_parts,
+    correlation_config,
+    game_configs,
+)
+from experiments.claims.report import CLAIMS, ReportConfig, parts_of, run_report
+from experiments.claims.text import Examined, blocks_of
 from experiments.matching.coordination import CoordinationConfig
 from experiments.studies.criteria import Criterion
 from experiments.studies.jobs import command_of, run_jobs
+from experiments.theory.phase_diagram import PhaseConfig
 from magail_trainer.cli.command_line import parse
 from magail_trainer.errors import InputError
 
@@ -77,8 +88,8 @@ def blocks(folder: Path) -> list[Block]:
     return [
         Heading("A & B", 1),
         Paragraph("1 < 2, [0, 1], lr_disc * 2"),
-        Verdict("NOT reproduced", "bad"),
-        Table(("expected", "seen"), [("a | b", "<script>alert(1)</script>")]),
+        Badge("NOT reproduced", "bad"),
+        Grid(("expected", "seen"), [("a | b", "<script>alert(1)</script>")]),
         Command(["python -m experiments.report", "echo '<&>'"]),
         Picture(folder / "figures" / "one.png", 'a "figure"'),
     ]
@@ -103,31 +114,32 @@ def test_the_markdown_says_the_same_with_figures_beside_it(tmp_path: Path) -> No
 
 
 def test_every_claim_stands_with_evidence_seeds_and_command(tmp_path: Path) -> None:
-    (tmp_path / "phase_diagram.png").write_bytes(PNG)
-    good = Claim("Water is wet", "At 20 °C.", [Criterion("wet", "0.9 [0.8, 1]", True)], [], "", "7 seeds", ["cmd 1"])
-    limit = Criterion("ice is not", "0.1 [0, 0.2]", True)
-    claims = [
-        replace(good, figures=("phase_diagram", "correlation")),
-        replace(good, limits=[limit], qualification="Not ice.", figures=("phase_diagram",)),
-        replace(good, criteria=[Criterion("wet", "0.2", False)]),
-    ]
-    made = blocks_of(claims, tmp_path, command="python -m experiments.report --quick", note="Quick.")
+    (tmp_path / "map.png").write_bytes(PNG)
+    drawn, missing = (Figure(name, f"{name}.png", "A map.") for name in ("map", "none"))
+    claim = Claim("Water is wet", "At 20 °C.", (), lambda _: good, (missing, drawn))
+    good = Finding([Criterion("wet", "0.9 [0.8, 1]", True)], [], "7 seeds")
+    ice, steam = (
+        Limit(name, "0.1 [0, 0.2]", holds, f"Not {name}.") for name, holds in (("ice", True), ("steam", False))
+    )
+    findings = [good, replace(good, limits=[ice, steam]), replace(good, criteria=[Criterion("wet", "0.2", False)])]
+    examined = [Examined(claim, finding, ["cmd 1"]) for finding in findings]
+    made = blocks_of(examined, tmp_path, command="python -m experiments.report --quick", note="Quick.")
     text = read(html(made)).text
-    assert [block.text for block in made if isinstance(block, Verdict)] == [
+    assert [block.text for block in made if isinstance(block, Badge)] == [
         "reproduced", "reproduced, with a qualification", "NOT reproduced",
     ]  # fmt: skip
     assert text.count("7 seeds") == 6  # in the summary, and with each
     assert text.count("cmd 1") == 3
-    assert text.count("Not ice.") == 1
+    assert (text.count("Not ice."), text.count("Not steam.")) == (1, 0)
     assert "Quick." in text
-    # once, where it is first spoken of; and none that is not there
-    assert [block.file.name for block in made if isinstance(block, Picture)] == ["phase_diagram.png"]
+    # once, where it is first needed; and none that is not there
+    assert [block.file.name for block in made if isinstance(block, Picture)] == ["map.png"]
 
 
 def test_the_command_of_settings_makes_them_again() -> None:
-    plan = plan_of(ReportConfig(quick=True))
-    configs = {"coordination": list(plan.games.values()), "phase_portrait": list(plan.portraits.values())}
-    configs |= {"phase_diagram": [plan.diagram], "correlation": [plan.correlation]}
+    portraits = [part.job.config for part in all_parts(quick=False) if isinstance(part.job, PortraitJob)]
+    configs = {"coordination": list(game_configs(quick=True).values()), "phase_portrait": portraits}
+    configs |= {"phase_diagram": [PhaseConfig(quick=True)], "correlation": [correlation_config(quick=True)]}
     for module, all_ in configs.items():
         for config in all_:
             command = command_of(module, config).split()
@@ -144,16 +156,24 @@ def _jobs(config: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("quick", [True, False])
-def test_parts_have_folders_of_their_own(quick: bool) -> None:  # noqa: FBT001
-    jobs = plan_of(ReportConfig(quick=quick)).jobs()
-    assert len({job.name for job in jobs}) == len(jobs)
-    sections = {"correlation", "phase_diagram", "phase_portrait", "suggested_runs", "games"}
-    assert {job.name.split("/")[0] for job in jobs} == sections
+def test_claims_need_every_part_and_every_part_has_a_folder_of_its_own(quick: bool) -> None:  # noqa: FBT001
+    names = [part.name for part in parts_of(ReportConfig(quick=quick))]
+    assert names == [part.name for part in all_parts(quick=quick)]
+    assert len(set(names)) == len(names)
+    for claim in CLAIMS:
+        assert all(any(fnmatch(name, pattern) for name in names) for pattern in claim.needs), claim.title
+        studies = {figure.file.split("/")[0] for figure in claim.figures}
+        assert studies <= {pattern.split("/")[0] for pattern in claim.needs}, claim.title
+
+
+def test_a_part_that_no_claim_needs_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "CLAIMS", (PAYOFFS_UNSEEN,))
+    assert {part.name for part in parts_of(ReportConfig())} == set(SAME_DEMONSTRATIONS)
 
 
 def test_a_quick_portrait_is_one_of_the_settings_that_quick_stands_for() -> None:
-    (quick,) = plan_of(ReportConfig(quick=True)).portrait_parts()
-    assert quick.command() == "python -m experiments.phase_portrait --quick"
+    (quick,) = [part.job for part in all_parts(quick=True) if isinstance(part.job, PortraitJob)]
+    assert command_of("phase_portrait", quick.config) == "python -m experiments.phase_portrait --quick"
     spelt_out = replace(quick, config=replace(quick.config, quick=False, seeds=5, epochs=1000))
     assert quick.settings() == spelt_out.settings()
     assert "quick" not in quick.settings()
@@ -182,32 +202,33 @@ class Counted:
 def test_an_interrupted_report_goes_on_and_does_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, output = tmp_path / "log", tmp_path / "report"
     config = ReportConfig(output=output, jobs=1, quick=True)
-    monkeypatch.setattr(report, "write_report", lambda plan, **_: [])
+    monkeypatch.setattr(report, "write_report", lambda *_, **__: [])
+    monkeypatch.setattr(report, "draw_studies", lambda *_, **__: None)
 
-    def parts(*, interrupted: bool) -> list[Below]:
+    def make_parts(*, interrupted: bool) -> None:
         names = {"A": False, "B": interrupted, "C": False}
-        return [Below("suggested_runs", Counted(name, log, stop)) for name, stop in names.items()]
+        parts = [Part("suggested_runs", Counted(name, log, stop), "") for name, stop in names.items()]
+        monkeypatch.setattr(report, "parts_of", lambda _: parts)
 
-    monkeypatch.setattr(Plan, "check", lambda self: None)
-    monkeypatch.setattr(Plan, "jobs", lambda self: parts(interrupted=True))
+    make_parts(interrupted=True)
     with pytest.raises(KeyboardInterrupt):
         run_report(config)
     assert [path.name for path in (output / "suggested_runs").iterdir()] == ["A"]  # no half of B
-    monkeypatch.setattr(Plan, "jobs", lambda self: parts(interrupted=False))
+    make_parts(interrupted=False)
     assert run_report(config) == run_report(config) == []
     assert log.read_text().split() == ["A", "B", "C"]
 
 
 def test_parts_of_other_settings_are_refused(tmp_path: Path) -> None:
-    plan = plan_of(ReportConfig(output=tmp_path, quick=True))
-    (part,) = [part for part in plan.game_parts() if part.name == "matching_3"]
-    other = replace(part, config=replace(part.config, seeds=(0, 1), epochs=5, eval_episodes=2))
-    run_jobs([Below("games", other)], tmp_path, processes=1)
+    parts = [part for part in all_parts(quick=True) if part.place == "games"]
+    config = replace(game_configs(quick=True)["matching_3"], seeds=(0, 1), epochs=5, eval_episodes=2)
+    other = Part("games", GameJob("matching_3", config), "")
+    run_jobs([other], tmp_path, processes=1)
     with pytest.raises(InputError, match="was made with seeds="):
-        plan.check()
-    replace(plan, games={**plan.games, "matching_3": other.config}).check()
-    with pytest.raises(InputError, match="There is a part 'matching_3', which is not this report's"):
-        replace(plan, games={}).check()
+        check_parts(parts, tmp_path)
+    check_parts([other], tmp_path)
+    with pytest.raises(InputError, match="There is a part 'games/matching_3', which is not this report's"):
+        check_parts([part for part in parts if part.name != other.name], tmp_path)
 
 
 @pytest.mark.slow
@@ -228,7 +249,7 @@ def test_a_quick_report_is_whole_and_is_not_made_twice(tmp_path: Path) -> None:
     assert "This is a quick look" in text
     assert len(re.findall("^## ", text, flags=re.MULTILINE)) == 8
     made = {file: file.stat().st_mtime_ns for file in (tmp_path / "report").rglob("settings.json")}
-    assert len(made) == len(plan_of(ReportConfig(quick=True)).jobs())
+    assert len(made) == len(parts_of(ReportConfig(quick=True)))
     again = start()
     assert again.returncode == done.returncode
     assert f"{len(made)} of {len(made)} parts were finished before." in again.stdout

@@ -13,17 +13,20 @@ from coordination_env.games import matching
 from experiments.matching import suggested_runs
 from experiments.matching.coordination import CoordinationConfig
 from experiments.matching.metrics import product_joint
-from experiments.matching.results import Results, exact_columns
+from experiments.matching.results import Columns, exact_columns
 from experiments.matching.suggested_runs import (
     SUGGESTED_RUNS,
     Name,
-    Outcome,
     SuggestedRunsConfig,
+    criteria_of,
+    expected_criteria,
     is_sound,
+    of_beta,
     run_suggested,
 )
-from experiments.studies.criteria import Criterion
+from experiments.studies.criteria import Criterion, all_hold
 from magail_trainer.cli.command_line import run_command
+from magail_trainer.data.run_folder import read_table
 
 torch.set_num_threads(1)
 
@@ -45,26 +48,24 @@ REFERENCE = {
 }
 
 
-def fabricated(by_beta: dict[float, Probs], expert: np.ndarray) -> Results:
+def fabricated(by_beta: dict[float, Probs], expert: np.ndarray = BIMODAL) -> Columns:
     """Runs with these (P(A) of agent_0, P(A) of agent_1)."""
     probs = np.array([pair for pairs in by_beta.values() for pair in pairs])
     joint = product_joint([np.stack([probs[:, i], 1 - probs[:, i]], axis=-1) for i in range(2)])
     beta = np.array([beta for beta, pairs in by_beta.items() for _ in pairs])
     seed = np.array([seed for pairs in by_beta.values() for seed in range(len(pairs))])
     runs = {"beta": beta, "seed": seed, **exact_columns(joint, expert, matching())}
-    runs["sampled_coordination_rate"] = runs["coordination_rate"].copy()
-    history = {f"prob_a_agent_{i}": np.linspace(0.52, probs[:, i], 3) for i in range(2)}
-    return Results(Path(), runs, history, expert, eval_episodes=5000, training_cpu_seconds=0.0)
+    return {**runs, "sampled_coordination_rate": runs["coordination_rate"].copy()}
 
 
-def judged(name: Name, by_beta: dict[float, Probs]) -> bool:
-    results = fabricated(by_beta, MIXED if name == "D" else BIMODAL)
-    return Outcome(name, results, SUGGESTED_RUNS[name].judge(results)).reproduced
+def reproduced(name: Name, by_beta: dict[float, Probs]) -> bool:
+    expert = MIXED if name == "D" else BIMODAL
+    return all_hold(expected_criteria(name, fabricated(by_beta, expert), expert))
 
 
 def test_a_needs_coordination_near_1_and_both_conventions() -> None:
-    assert judged("A", {0.0: ALTERNATING})
-    assert judged("A", {0.0: [AA] * 2 + [BB] * 8})
+    assert reproduced("A", {0.0: ALTERNATING})
+    assert reproduced("A", {0.0: [AA] * 2 + [BB] * 8})
 
 
 @pytest.mark.parametrize(
@@ -81,11 +82,11 @@ def test_a_needs_coordination_near_1_and_both_conventions() -> None:
     ],
 )
 def test_a_is_not_reproduced_by(wrong: Probs) -> None:
-    assert not judged("A", {0.0: wrong})
+    assert not reproduced("A", {0.0: wrong})
 
 
 def test_b_needs_both_agents_at_a_half() -> None:
-    assert judged("B", {5.0: [(0.51, 0.49), HALF, (0.5, 0.52), (0.49, 0.49), HALF]})
+    assert reproduced("B", {5.0: [(0.51, 0.49), HALF, (0.5, 0.52), (0.49, 0.49), HALF]})
 
 
 @pytest.mark.parametrize(
@@ -99,11 +100,11 @@ def test_b_needs_both_agents_at_a_half() -> None:
     ],
 )
 def test_b_is_not_reproduced_by(wrong: Probs) -> None:
-    assert not judged("B", {5.0: wrong})
+    assert not reproduced("B", {5.0: wrong})
 
 
 def test_c_needs_collapse_without_the_bonus_and_the_mix_with_it() -> None:
-    assert judged("C", {0.0: FIVE, 5.0: [HALF] * 5})
+    assert reproduced("C", {0.0: FIVE, 5.0: [HALF] * 5})
 
 
 @pytest.mark.parametrize(
@@ -116,21 +117,19 @@ def test_c_needs_collapse_without_the_bonus_and_the_mix_with_it() -> None:
     ],
 )
 def test_c_is_not_reproduced_by(without_bonus: Probs, with_bonus: Probs) -> None:
-    assert not judged("C", {0.0: without_bonus, 5.0: with_bonus})
+    assert not reproduced("C", {0.0: without_bonus, 5.0: with_bonus})
 
 
 @pytest.mark.parametrize("beta", [0.0, 5.0])
 def test_c_is_not_reproduced_by_policies_that_match_the_correlated_expert(beta: float) -> None:
-    results = fabricated({0.0: FIVE, 5.0: [HALF] * 5}, BIMODAL)
-    results.runs["js_distance"][results.runs["beta"] == beta] = 0.01
-    criteria = SUGGESTED_RUNS["C"].judge(results)
-    assert [criterion.holds for criterion in criteria].count(False) == 1
-    assert not Outcome("C", results, criteria).reproduced
+    runs = fabricated({0.0: FIVE, 5.0: [HALF] * 5})
+    runs["js_distance"][runs["beta"] == beta] = 0.01
+    assert [criterion.holds for criterion in expected_criteria("C", runs, BIMODAL)].count(False) == 1
 
 
 def test_d_needs_a_small_distance_to_the_mixed_expert_at_either_beta() -> None:
     near = [(0.55, 0.45), (0.5, 0.56), HALF, (0.47, 0.53), HALF]
-    assert judged("D", {0.0: near, 5.0: [HALF] * 5})
+    assert reproduced("D", {0.0: near, 5.0: [HALF] * 5})
 
 
 @pytest.mark.parametrize(
@@ -143,28 +142,28 @@ def test_d_needs_a_small_distance_to_the_mixed_expert_at_either_beta() -> None:
     ],
 )
 def test_d_is_not_reproduced_by(without_bonus: Probs, with_bonus: Probs) -> None:
-    assert not judged("D", {0.0: without_bonus, 5.0: with_bonus})
+    assert not reproduced("D", {0.0: without_bonus, 5.0: with_bonus})
 
 
-def sound(results: Results) -> bool:
-    return all(criterion.holds for criterion in is_sound(results))
+def sound(runs: Columns, **history: np.ndarray) -> bool:
+    moving = {f"prob_a_agent_{i}": np.linspace(0.52, runs[f"prob_a_agent_{i}"], 3) for i in range(2)}
+    return all_hold(is_sound(runs, {**moving, **history}, eval_episodes=5000))
 
 
 def test_a_sound_run_moves_in_training_and_plays_as_its_policies_say() -> None:
-    assert sound(fabricated({5.0: [(0.5, 0.501), HALF]}, BIMODAL))
+    assert sound(fabricated({5.0: [(0.5, 0.501), HALF]}))
 
 
 def test_a_learner_that_never_moves_is_not_sound() -> None:
-    results = fabricated({5.0: [HALF, HALF]}, BIMODAL)
-    results.history["prob_a_agent_0"][:, 1] = results.history["prob_a_agent_1"][:, 1] = 0.5
-    assert not sound(results)
+    still = np.array([[0.52, 0.5], [0.51, 0.5], [0.5, 0.5]])  # [K, R]: the second run
+    assert not sound(fabricated({5.0: [HALF, HALF]}), prob_a_agent_0=still, prob_a_agent_1=still)
 
 
 @pytest.mark.parametrize("played", [0.46, 0.54, 1.0])
 def test_agents_that_match_more_or_less_often_than_their_policies_say_are_not_sound(played: float) -> None:
-    results = fabricated({5.0: [HALF, HALF]}, BIMODAL)
-    results.runs["sampled_coordination_rate"][1] = played
-    assert not sound(results)
+    runs = fabricated({5.0: [HALF, HALF]})
+    runs["sampled_coordination_rate"][1] = played
+    assert not sound(runs)
 
 
 def test_the_four_runs_have_the_settings_of_the_seed() -> None:
@@ -182,13 +181,13 @@ def test_the_four_runs_have_the_settings_of_the_seed() -> None:
         assert not config.exact
 
 
-def test_the_table_shows_every_criterion_and_the_verdict() -> None:
+def test_the_report_shows_every_criterion_and_the_verdict() -> None:
     criteria = [Criterion("this", "that", holds=True), Criterion("more", "less", holds=False)]
-    outcome = Outcome("A", fabricated({0.0: FIVE}, BIMODAL), criteria)
-    rows = suggested_runs.table([outcome])
-    assert rows[2:4] == ["| A | this | that | yes |", "| A | more | less | NO |"]
-    assert rows[-1].endswith("**NOT reproduced** |")
-    assert "![run A](A/figure.png)" in suggested_runs.report([outcome], "a command")
+    text = suggested_runs.report_of({"A": criteria}, num_seeds=None, command="a command")
+    assert "| A: this | that | yes |\n| A: more | less | NO |\n| **A: Without" in text
+    assert "**NOT reproduced** |" in text
+    assert "10 seeds" in text
+    assert "![run A](A/figure.png)" in text
 
 
 def exit_code(arguments: list[str]) -> int:
@@ -253,20 +252,26 @@ def test_a_folder_with_results_is_refused_and_left_as_it_is(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("shortened")
-def test_more_seeds_can_be_asked_for(tmp_path: Path) -> None:
-    outcome = run_suggested("B", tmp_path / "B", num_seeds=12)
-    assert outcome.results.runs["seed"].tolist() == list(range(1, 13))
+def test_the_verdict_is_that_of_the_saved_runs(tmp_path: Path) -> None:
+    criteria = run_suggested("B", tmp_path / "B", num_seeds=7)
+    runs = read_table(tmp_path / "B" / "runs.csv")
+    assert runs["seed"].tolist() == list(range(1, 8))
+    assert criteria == criteria_of("B", tmp_path / "B")
+    table = (tmp_path / "B" / "runs.csv").read_text()
+    (tmp_path / "B" / "runs.csv").write_text(table.replace(str(runs["entropy_agent_0"][3]), "0.1"))
+    changed = [new for old, new in zip(criteria, criteria_of("B", tmp_path / "B"), strict=True) if new != old]
+    assert [(item.observed, item.holds) for item in changed] == [("least 0.1000", False)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["A", "B", "C", "D"])
 def test_each_run_is_reproduced_and_agrees_with_the_reference(name: Name, tmp_path: Path) -> None:
-    outcome = run_suggested(name, tmp_path / name)
-    assert outcome.reproduced, [criterion for criterion in outcome.criteria if not criterion.holds]
+    criteria = run_suggested(name, tmp_path / name)
+    assert all_hold(criteria), criteria
     assert (tmp_path / name / "figure.png").exists()
     for beta in SUGGESTED_RUNS[name].config.betas:
         mean, std = REFERENCE[name, beta]
-        rate = suggested_runs.of_beta(outcome.results, beta)["coordination_rate"]
+        rate = of_beta(read_table(tmp_path / name / "runs.csv"), beta)["coordination_rate"]
         # Two means of independent seeds differ by √2 standard errors; the numbers themselves are rounded to 0.001.
         tolerance = 4 * std * (2 / len(rate)) ** 0.5 + 0.001
         assert rate.mean() == pytest.approx(mean, abs=tolerance)
@@ -276,19 +281,19 @@ def test_each_run_is_reproduced_and_agrees_with_the_reference(name: Name, tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["A", "B", "C", "D"])
 def test_perceptrons_have_the_outcome_of_tables(name: Name, tmp_path: Path) -> None:
-    outcome = run_suggested(name, tmp_path / name, network="mlp")
-    assert outcome.reproduced, [criterion for criterion in outcome.criteria if not criterion.holds]
+    criteria = run_suggested(name, tmp_path / name, network="mlp")
+    assert all_hold(criteria), criteria
 
 
 @pytest.mark.slow
 def test_a_hundred_seeds_of_a_choose_as_a_fair_coin_would(tmp_path: Path) -> None:
-    outcome = run_suggested("A", tmp_path / "A", num_seeds=100)
-    runs = outcome.results.runs
+    criteria = run_suggested("A", tmp_path / "A", num_seeds=100)
+    runs = read_table(tmp_path / "A" / "runs.csv")
     in_aa, in_bb = (int((runs["convention"] == name).sum()) for name in ("AA", "BB"))
     assert in_aa + in_bb == 100
     assert binomtest(in_aa, 100).pvalue > 0.01
     assert runs["coordination_rate"].mean() == pytest.approx(0.990, abs=0.002)
-    assert outcome.reproduced
+    assert all_hold(criteria)
 
 
 def test_the_defaults_of_the_main_job_are_the_seeds() -> None:
