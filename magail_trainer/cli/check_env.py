@@ -9,10 +9,10 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Space
 from gymnasium.vector.utils import batch_space
 from pettingzoo import ParallelEnv
 
-from magail_trainer.cli.command_line import counted
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.envs.vector_env import ParallelEnvCopies, VectorEnv, draw_allowed, episode_over
 from magail_trainer.errors import InputError
+from magail_trainer.text import counted
 
 _FINITE = (Discrete, MultiDiscrete, MultiBinary)
 _ENOUGH_EPISODES = 20

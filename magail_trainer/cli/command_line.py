@@ -8,13 +8,14 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NoReturn, Union
 
 import tyro
 
 from magail_trainer.errors import InputError
+from magail_trainer.text import counted as counted  # until experiments import them from there
+from magail_trainer.text import display_path as display_path
 
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 _FRAME = re.compile("^│ |│$|^╰.*|[─-]{9,}")  # blanks and dashes where stdout has no Unicode
@@ -41,36 +42,57 @@ def run_command(
         flag_pairs: see `parse`.
     """
     message = ""
-    _prepare_process()
-    try:
-        given = sys.argv[1:] if args is None else args
-        make_default = (defaults or {}).get(given[0]) if given else None
-        default = make_default(given[1:]) if make_default else None
-        status = execute(parse(commands, prog=prog, args=args, default=default, flag_pairs=flag_pairs)) or 0
-    except InputError as error:
-        status, message = 2, str(error)
-    except KeyboardInterrupt:
-        status, message = 130, "interrupted; no unfinished folder is left behind."
-    except BrokenPipeError:  # the reader of our output has gone, as in `magail inspect DIR | head`
-        sys.stdout = None
-        status = 0
-    except OSError as error:  # a full disk, for instance
-        status, message = 2, f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}."
-    if message:  # printed here, where the exception no longer holds a progress bar open
-        print(f"{prog}: {' '.join(message.splitlines())}", file=sys.stderr)
-    raise SystemExit(status)
+    with _prepared_process():
+        try:
+            given = sys.argv[1:] if args is None else args
+            make_default = (defaults or {}).get(given[0]) if given else None
+            default = make_default(given[1:]) if make_default else None
+            status = execute(parse(commands, prog=prog, args=args, default=default, flag_pairs=flag_pairs)) or 0
+        except InputError as error:
+            status, message = 2, str(error)
+        except KeyboardInterrupt:
+            status, message = 130, "interrupted; no unfinished folder is left behind."
+        except BrokenPipeError:  # the reader of our output has gone, as in `magail inspect DIR | head`
+            sys.stdout = None
+            status = 0
+        except OSError as error:  # a full disk, for instance
+            status, message = 2, f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}."
+        if message:  # printed here, where the exception no longer holds a progress bar open
+            print(f"{prog}: {' '.join(message.splitlines())}", file=sys.stderr)
+        raise SystemExit(status)
 
 
-def _prepare_process() -> None:
-    """Print β as ? where the output has no such letter, and clean up when told to end, as for Ctrl-C."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored, and is heeded
-                signal.signal(number, exit_by_signal)
+@contextlib.contextmanager
+def _prepared_process() -> Iterator[None]:
+    """Import from the working directory, print ? for letters that the output lacks, and clean up at SIGTERM.
+
+    All three are as before at the end: `main` may be called by a program that goes on.
+    """
+    with contextlib.ExitStack() as undo:
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # as `python -m` has it, so that module:callable is found here
+            undo.callback(_remove_first, sys.path, "")
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                undo.callback(_reconfigure, stream, errors=stream.errors)
+                stream.reconfigure(errors="replace")
+        if threading.current_thread() is threading.main_thread():
+            for name in ("SIGTERM", "SIGHUP"):
+                number = getattr(signal, name, None)
+                if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup's ignoring is heeded
+                    undo.callback(signal.signal, number, signal.SIG_DFL)
+                    signal.signal(number, exit_by_signal)
+        yield
+
+
+def _reconfigure(stream: io.TextIOWrapper, *, errors: str | None) -> None:
+    with contextlib.suppress(OSError, ValueError):  # closed by now, or its reader has gone
+        stream.reconfigure(errors=errors)
+
+
+def _remove_first(values: list[str], value: str) -> None:
+    with contextlib.suppress(ValueError):
+        values.remove(value)
 
 
 def exit_by_signal(number: int, _: object) -> NoReturn:
@@ -160,33 +182,6 @@ def suspected(pairs: Sequence[str], *, flag: str) -> Iterator[None]:
 def this_command(prog: str, args: Sequence[str] | None = None) -> str:
     """The shell command that repeats the present one, for `config.json`."""
     return shlex.join([*prog.split(), *(sys.argv[1:] if args is None else args)])
-
-
-def display_path(path: str | Path) -> str:
-    """`path` as a message shows it: relative to the working directory where it lies below it."""
-    resolved = Path(path).resolve()
-    return str(resolved.relative_to(Path.cwd())) if resolved.is_relative_to(Path.cwd()) else str(path)
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """`1 run`, `2 runs`; `plural` for a noun whose plural has more than an s."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
-
-
-def aligned(columns: Mapping[str, Iterable[Any]]) -> list[str]:
-    """A table as lines: the names, then the rows; texts to the left, numbers to the right, with four decimals.
-
-    Args:
-        columns: name -> values, of one length.
-    """
-    lines: list[list[str]] = []
-    for name, values in columns.items():
-        values = list(values)
-        cells = [name, *(f"{value:z.4f}" if isinstance(value, float) else str(value) for value in values)]
-        width = max(len(cell) for cell in cells)
-        texts = bool(values) and isinstance(values[0], str)
-        lines.append([cell.ljust(width) if texts else cell.rjust(width) for cell in cells])
-    return ["  ".join(row).rstrip() for row in zip(*lines, strict=True)]
 
 
 def _sentence(box: str) -> str:

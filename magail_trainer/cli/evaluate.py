@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from magail_trainer.cli.command_line import aligned, counted, display_path, key_values
+from magail_trainer.cli.command_line import key_values
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.errors import InputError
+from magail_trainer.text import aligned, counted, display_path
 
 if TYPE_CHECKING:
     from magail_trainer.play.load_runs import TrainedRuns

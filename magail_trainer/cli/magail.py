@@ -3,7 +3,6 @@
 The commands are the dataclasses below; their fields are the flags. Torch is imported by those that need it.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import tyro
 
 from magail_trainer.cli.check_env import examine
-from magail_trainer.cli.command_line import counted, display_path, key_values, run_command, suspected
+from magail_trainer.cli.command_line import key_values, run_command, suspected
 from magail_trainer.cli.evaluate import Evaluate
 from magail_trainer.cli.train import Clone, Switch, Train
 from magail_trainer.data.augmentation import augment, find_symmetries
@@ -23,6 +22,7 @@ from magail_trainer.data.trajectories import MANIFEST, SHARDS, Trajectories, rea
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
+from magail_trainer.text import counted, display_path
 
 _MAX_JOINT_ACTIONS = 64
 
@@ -202,8 +202,6 @@ def _joint_actions(trajectories: Trajectories) -> np.ndarray:
 
 def main(args: Sequence[str] | None = None) -> None:
     """The entry point of `magail`; exits with 0, with 2 for a mistake in the input, with 130 for Ctrl-C."""
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as `python -m` has it, so that module:callable finds a module in the working directory
     commands: dict[str, type] = {
         "check-env": CheckEnv,
         "record": Record,

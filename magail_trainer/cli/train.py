@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import tyro
 
-from magail_trainer.cli.command_line import counted, display_path, key_values, this_command
+from magail_trainer.cli.command_line import key_values, this_command
 from magail_trainer.data.run_folder import BESIDE_CONFIG, CONFIG, History, write_run
 from magail_trainer.data.trajectories import Trajectories, read_manifest
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
 from magail_trainer.learn.config import DEFAULT_BETA, MagailConfig, Network, at_least_passes
+from magail_trainer.text import counted, display_path
 
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 _CLONING_UPDATES = 2000  # many more than a warm start has: a baseline is to be as good as it can be

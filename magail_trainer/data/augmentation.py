@@ -7,7 +7,6 @@ demonstration too, for nothing; that is for the user to know, for no dataset can
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from magail_trainer.data.trajectories import FIELDS, Trajectories
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.envs.spaces import check_values, finite_space
 from magail_trainer.errors import InputError
+from magail_trainer.importing import import_callable
 from magail_trainer.seeding import stream
 
 Change = Callable[[np.ndarray], np.ndarray]
@@ -151,15 +151,7 @@ def find_symmetries(name: str, entry: EnvEntry) -> Sequence[Symmetry]:
     Raises:
         InputError: there is no such callable, it refuses the env, or it makes something else.
     """
-    module_name, colon, attribute = name.partition(":")
-    if not (module_name and colon and attribute):
-        raise InputError(f"--symmetries must be module:callable, not {name!r}.")
-    try:
-        factory = getattr(import_module(module_name), attribute)
-    except Exception as error:  # whatever the user's module does
-        raise InputError(f"The symmetries {name!r} cannot be imported: {error}.") from error
-    if not callable(factory):
-        raise InputError(f"The symmetries {name!r} are a {type(factory).__name__}; expected something to call.")
+    factory = import_callable(name, what="--symmetries")
     env = entry.make()
     try:
         symmetries = factory(env)

@@ -1,7 +1,6 @@
 """Joint policies: what `record` plays. One policy chooses the actions of all agents, and may see all observations."""
 
 from collections.abc import Callable, Collection
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +11,7 @@ from pettingzoo import ParallelEnv
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.envs.vector_env import draw_allowed
 from magail_trainer.errors import InputError, with_arguments
+from magail_trainer.importing import import_callable
 from magail_trainer.play.trained_policy import TrainedJointPolicy
 
 
@@ -179,18 +179,9 @@ def _trained(folder: str, entry: EnvEntry, arguments: dict[str, Any]) -> JointPo
 def _find_factory(expert: str, entry: EnvEntry, offered: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
     if expert in offered:
         return offered[expert]
-    module_name, colon, attribute = expert.partition(":")
-    if not colon:
+    if ":" not in expert:
         raise InputError(
             f"{entry.id} has no expert {expert!r}; expected one of {', '.join(offered)}, module:callable, "
             "or a run folder."
         )
-    try:
-        factory = getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise InputError(f"The expert {expert!r} cannot be imported: {error}.") from error
-    if not callable(factory):
-        raise InputError(
-            f"The expert {expert!r} is a {type(factory).__name__}; expected something to call with the env."
-        )
-    return factory
+    return import_callable(expert, what="The expert")

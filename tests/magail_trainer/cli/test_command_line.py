@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import pytest
 
-from magail_trainer.cli.command_line import aligned, counted, display_path, key_values, parse, run_command, this_command
+from magail_trainer.cli.command_line import key_values, parse, run_command, this_command
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
+from magail_trainer.text import aligned, counted, display_path
 
 
 @dataclass(frozen=True)
@@ -267,3 +268,24 @@ def test_a_hang_up_that_nohup_has_ignored_stays_ignored() -> None:
         assert ends_with(lambda _: os.kill(os.getpid(), signal.SIGHUP)) == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("error", [None, InputError("no"), KeyboardInterrupt()])
+def test_the_process_is_left_as_it_was(error: BaseException | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+
+    def execute(_: Nothing) -> None:
+        assert (stream.errors, sys.path[0]) == ("replace", "")
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        if error is not None:
+            raise error
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        ends_with(execute)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert (stream.errors, "" in sys.path) == ("strict", False)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -191,7 +191,7 @@ def test_the_command_makes_a_dataset_that_trains_as_any(tmp_path: Path, capsys: 
         (("--symmetries", "nothing"), "--symmetries must be module:callable, not 'nothing'."),
         (("--symmetries", "no_such_module:any"), "cannot be imported"),
         (("--symmetries", f"{HERE}:no_such_name"), "cannot be imported"),
-        (("--symmetries", f"{HERE}:MATCHING"), "are a str; expected something to call"),
+        (("--symmetries", f"{HERE}:MATCHING"), "is a str; expected something to call"),
         (("--symmetries", f"{HERE}:choosy"), f"refuse {MATCHING}: only round envs will do."),
         (("--symmetries", f"{HERE}:clumsy"), f"fail for {MATCHING}: IndexError: list index out of range."),
         (("--symmetries", f"{HERE}:numbers"), "makes a list; expected a list of Symmetry"),

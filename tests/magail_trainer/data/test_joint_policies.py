@@ -89,7 +89,7 @@ def test_random_is_offered_for_every_env() -> None:
         ("nowhere:x", {}, "cannot be imported: No module named 'nowhere'"),
         (f"{TOY}:nobody", {}, "cannot be imported: .*no attribute 'nobody'"),
         (".relative:x", {}, "cannot be imported"),
-        (":x", {}, "cannot be imported"),
+        (":x", {}, "must be module:callable, not"),
         ("signallers", {"shfit": 2}, "cannot be made with .*shfit"),
         ("random", {"ratio": 2}, "cannot be made with .*ratio"),
         (f"{TOY}:not_an_env", {}, "is a str; expected something to call"),
