@@ -44,11 +44,11 @@ class Batch:
         """Of all steps of each episode together; sums to one in each run."""
         return self.weight.unflatten(1, (-1, self.num_steps)).sum(-1)
 
-    def weight_of(self, agent: str) -> Float[Tensor, "R B"]:
-        """The weights of the samples in which an agent was there, which sum to one again."""
-        if agent not in self.active:
+    def weight_of(self, *agents: str) -> Float[Tensor, "R B"]:
+        """The weights of the samples in which at least one of the agents is active; they sum to one again."""
+        if not set(agents) < set(self.active):  # one of all the agents is active at every step
             return self.weight
-        weight = self.weight * self.active[agent]
+        weight = self.weight * torch.stack([self.active[agent] for agent in agents]).any(0)
         return weight / weight.sum(-1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
 
     def by_episode(self, values: Float[Tensor, "R B"]) -> Float[Tensor, "R E T"]:

@@ -37,6 +37,11 @@ class Discriminator(Protocol):
         ...
 
 
+def rewarded_agents(discriminator: Discriminator, judge: str) -> list[str]:
+    """The agents that a judge rewards. It learns from the steps at which at least one of them is active."""
+    return [agent for agent, name in discriminator.judge_of.items() if name == judge]
+
+
 @dataclass(frozen=True)
 class View:
     """What one judge sees of a transition."""
@@ -88,7 +93,8 @@ class Discriminators(nn.Module):
         share = (torch.arange(samples, device=expert.weight.device) * 0.6180339887 % 1).view(1, -1, 1)
         penalty = torch.zeros_like(expert.weight[:, 0])
         for name, judge in self.judges.items():
-            there = [batch.weight_of(name)[:, :samples] > 0 for batch in (expert, learner)]
+            agents = rewarded_agents(self, name)
+            there = [batch.weight_of(*agents)[:, :samples] > 0 for batch in (expert, learner)]
             from_expert, from_learner = (judge.inputs(batch)[:, :samples] for batch in (expert, learner))  # type: ignore[operator]
             between = torch.lerp(from_expert, from_learner, share).requires_grad_()
             (gradients,) = torch.autograd.grad(judge(between).sum(), between, create_graph=True)

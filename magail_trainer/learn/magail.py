@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from magail_trainer.learn.batch import Batch, ExpertBatches
 from magail_trainer.learn.config import MagailConfig
-from magail_trainer.learn.discriminators import Discriminator
+from magail_trainer.learn.discriminators import Discriminator, rewarded_agents
 from magail_trainer.learn.losses import REWARDS, discriminator_loss, expected
 from magail_trainer.learn.optimizers import RunAdam
 from magail_trainer.learn.policies import Policies
@@ -107,7 +107,8 @@ def magail(
             high_logit, low_logit = discriminator(high), discriminator(low)
             loss_d = torch.zeros_like(beta)
             for judge, logit in high_logit.items():
-                weights = high.weight_of(judge), low.weight_of(judge)  # an agent's judge is named after it
+                agents = rewarded_agents(discriminator, judge)
+                weights = high.weight_of(*agents), low.weight_of(*agents)
                 loss_d = loss_d + discriminator_loss(
                     logit, weights[0], low_logit[judge], weights[1], label_smoothing=config.label_smoothing
                 )

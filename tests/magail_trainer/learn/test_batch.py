@@ -94,11 +94,13 @@ def test_the_weight_of_an_agent_counts_the_steps_at_which_it_was_there() -> None
     assert torch.equal(batch.weight_of("a"), batch.weight)
     third = 1 / 3
     torch.testing.assert_close(batch.weight_of("b"), torch.tensor([[third, 0, third, 0, third, 0]] * 2))
+    assert torch.equal(batch.weight_of("a", "b"), batch.weight)
     assert torch.equal(two_runs().weight_of("a"), two_runs().weight)
 
 
 def test_the_weight_of_an_agent_that_was_never_there_is_0_and_no_nan() -> None:
-    batch = Batch({}, {}, torch.tensor([[0.5, 0.5]]), active={"a": torch.zeros(1, 2, dtype=torch.bool)})
+    active = {"a": torch.zeros(1, 2, dtype=torch.bool), "b": torch.ones(1, 2, dtype=torch.bool)}
+    batch = Batch({}, {}, torch.tensor([[0.5, 0.5]]), active=active)
     assert batch.weight_of("a").tolist() == [[0, 0]]
 
 

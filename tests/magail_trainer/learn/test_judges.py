@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from magail_trainer.data.joint_policies import RandomJointPolicy
+from magail_trainer.data.recording import record
+from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.learn.batch import Batch, equal_weights
 from magail_trainer.learn.config import DiscriminatorStyle, MagailConfig
 from magail_trainer.learn.discriminators import Discriminator, Discriminators, NeuralJudge, View, view_size, views
@@ -16,8 +20,10 @@ from magail_trainer.learn.magail import discriminator_rewards
 from magail_trainer.learn.models import fit_normalizers, make_discriminator
 from magail_trainer.learn.networks import Normalizer, Perceptron
 from magail_trainer.learn.optimizers import RunAdam
+from magail_trainer.learn.trainer import Trainer
 from magail_trainer.seeding import stream
 from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, generator, seeded
+from tests.magail_trainer.toy_envs import DyingEnv
 
 torch.set_num_threads(1)
 
@@ -216,3 +222,26 @@ def test_a_joint_judge_can_tell_what_per_agent_judges_cannot() -> None:
 def test_discriminators_are_a_module_of_their_judges() -> None:
     assert isinstance(make("joint"), nn.Module)
     assert len(list(make("per_agent").parameters())) == 2 * 4
+
+
+class Renamed(DyingEnv):
+    """The first agent, which leaves first, has a name of our choice."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__((2, 4))
+        self.possible_agents = [name, "z"]
+        self._lengths = {name: 2, "z": 4}
+        self._index = {name: 0, "z": 1}
+
+
+def test_the_joint_discriminator_takes_no_heed_of_an_agent_called_joint() -> None:
+    config = replace(SMALL, discriminator="joint", policy_init_uniform=True, epochs=1, warm_start=0, cloning=0.0)
+    trained = []
+    for name in ("joint", "other"):
+        entry = EnvEntry("renamed", partial(Renamed, name))
+        dataset = record(entry, RandomJointPolicy(entry.make()), episodes=8, seed=0)
+        trainer = Trainer(entry, dataset, seeded(0, 1), config)
+        for _ in trainer.train():
+            pass
+        trained.append(list(trainer.discriminator.parameters()))
+    assert all(torch.equal(one, other) for one, other in zip(*trained, strict=True))
