@@ -4,7 +4,7 @@ The claims themselves are in `collapse`, `correlation` and `games`. Each reads t
 report's folder, every time. `R` is the number of runs of a table, which has `[R]` under each name.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -92,6 +92,11 @@ def read_runs(part: Path) -> Columns:
     return read_table(part / RUN / "runs.csv")
 
 
+def part_runs(folder: Path, pattern: str) -> list[Columns]:
+    """The tables of runs of all parts of the phase diagram that a pattern names."""
+    return [read_table(file) for file in sorted(folder.glob(f"{pattern}/runs.csv"))]
+
+
 def expert_joint(part: Path) -> np.ndarray:
     """The joint distribution of the expert that a part imitates, as it was recorded, `[A_1..A_N]`."""
     return np.asarray(read_config(part / RUN)["dataset"]["joint"])
@@ -110,13 +115,7 @@ def matching_share(distance: np.ndarray) -> Interval:
     return share_interval(int((distance < MATCH).sum()), len(distance))
 
 
-def num_seeds(runs: Columns) -> int:
-    """How many different seeds a table has."""
-    return len(np.unique(runs["seed"]))
-
-
-def seed_counts(counts: Iterable[int]) -> str:
-    """How many seeds, or from the fewest to the most."""
-    counts = [int(count) for count in counts]
-    least, most = min(counts), max(counts)
-    return counted(least, "seed") if least == most else f"{least} to {most} seeds"
+def seeds_text(*tables: Columns) -> str:
+    """How many seeds each table of runs has, as "5 seeds" or "5 to 20 seeds"."""
+    counts = sorted(len(np.unique(table["seed"])) for table in tables)
+    return counted(counts[0], "seed") if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]} seeds"

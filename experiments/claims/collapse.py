@@ -1,6 +1,7 @@
 """Claims on collapse and mixing in the matching game: the roles of the seed, the bonus and the discriminator's speed.
 
-A cell is a row of the phase diagram, `experiments.theory.phase_cells.COLUMNS`.
+A cell is a row of the phase diagram, `experiments.theory.phase_cells.COLUMNS`. Each claim's function takes the report's
+folder and returns what the parts in it show.
 """
 
 import math
@@ -17,9 +18,9 @@ from experiments.claims.claim import (
     Limit,
     chosen,
     expert_joint,
-    num_seeds,
+    part_runs,
     read_runs,
-    seed_counts,
+    seeds_text,
 )
 from experiments.claims.known_results import COLLAPSED, MIXED, frozen_criteria, table_criteria
 from experiments.matching.metrics import js_distance, pooled_joint
@@ -29,9 +30,8 @@ from experiments.studies.criteria import Criterion, interval_text
 from experiments.studies.statistics import variance_interval
 from experiments.theory.discriminator_speed import critical_speed_ratio
 from experiments.theory.frozen_discriminator import frozen_critical_beta
-from experiments.theory.phase_cells import RUNS, read_cells
+from experiments.theory.phase_cells import read_cells
 from magail_trainer.cli.command_line import counted
-from magail_trainer.data.run_folder import read_table
 from magail_trainer.play.statistics import Interval
 
 RUN_A, RUN_B, RUN_C = (f"suggested_runs/{name}" for name in "ABC")
@@ -52,28 +52,16 @@ PHASE_DIAGRAM = Figure(
 )
 
 
-def _collapse(folder: Path) -> Finding:
-    criteria, runs = criteria_of("A", folder / RUN_A / RUN), read_runs(folder / RUN_A)
-    cells = chosen(cells_of_kind(folder, "table"), beta=0.0)
-    return collapse(criteria, runs, expert_joint(folder / RUN_A), cells)
-
-
-def collapse(criteria: list[Criterion], runs: Columns, expert: np.ndarray, cells: Columns) -> Finding:
-    """Without an entropy bonus, each run ends in a convention, which the seed decides.
-
-    Args:
-        criteria: of run A.
-        runs: of run A.
-        expert: `[2, 2]`
-        cells: at β = 0.
-    """
-    joint = np.stack([runs[f"joint_{name}"] for name in ("aa", "ab", "ba", "bb")], axis=-1).reshape(-1, 2, 2)
-    pooled, nearest = float(js_distance(pooled_joint(joint), expert)), float(js_distance(joint, expert).min())
-    differ = []
+def collapse(folder: Path) -> Finding:
+    """Without an entropy bonus, each run ends in a convention, which the seed decides."""
+    runs, expert = read_runs(folder / RUN_A), expert_joint(folder / RUN_A)
+    criteria = criteria_of("A", folder / RUN_A / RUN)
     for agent in AGENTS:
         spread = variance_interval(runs[f"prob_a_{agent}"])
         expected = f"P(A) of {agent} differs from seed to seed (variance above 0.05; a fair coin's is 0.25)"
-        differ.append(Criterion(expected, interval_text(spread), spread.low > 0.05))
+        criteria.append(Criterion(expected, interval_text(spread), spread.low > 0.05))
+    joint = np.stack([runs[f"joint_{name}"] for name in ("aa", "ab", "ba", "bb")], axis=-1).reshape(-1, 2, 2)
+    pooled, nearest = float(js_distance(pooled_joint(joint), expert)), float(js_distance(joint, expert).min())
     limits = [
         Limit(
             "the joint pooled over seeds is nearer to the expert than any single run",
@@ -82,29 +70,25 @@ def collapse(criteria: list[Criterion], runs: Columns, expert: np.ndarray, cells
             "Runs that are pooled before they are measured look like the expert, although no single run does.",
         )
     ]
-    for cell in _rows(cells):
+    for cell in _rows(chosen(cells_of(folder, "table"), beta=0.0)):
         if cell["coordination_high"] < MIXED:
-            at = f"{cell['reward']}, lr_policy {cell['lr_policy']:g}, lr_disc {cell['lr_disc']:g}"
             rate = Interval(*(cell[f"coordination_{name}"] for name in ("mean", "low", "high")))
             limits.append(
                 Limit(
-                    f"no collapse at β = 0 with {at} (coordination below {MIXED:g})",
+                    f"no collapse at β = 0 with {cell['reward']}, lr_policy {cell['lr_policy']:g}, lr_disc "
+                    f"{cell['lr_disc']:g} (coordination below {MIXED:g})",
                     f"{interval_text(rate)}, {counted(cell['seeds'], 'seed')}",
                     True,
                     "β = 0 is not enough for a collapse. At the learning rates listed here, agents stay mixed "
                     "without a bonus.",
                 )
             )
-    return Finding([*criteria, *differ], limits, counted(num_seeds(runs), "seed"))
+    return Finding(criteria, limits, seeds_text(runs))
 
 
-def _collapse_table(folder: Path) -> Finding:
-    return collapse_table(cells_of_kind(folder, "table"))
-
-
-def collapse_table(cells: Columns) -> Finding:
+def collapse_table(folder: Path) -> Finding:
     """Collapse at β = 0 depends on reward and learning rates as in the known table."""
-    criteria = table_criteria({name: column.tolist() for name, column in cells.items()})
+    criteria = table_criteria(read_cells(folder / PARTS, "table"))
     limits = [
         Limit(
             "the same verdict, but another number",
@@ -116,57 +100,36 @@ def collapse_table(cells: Columns) -> Finding:
         for item in criteria
         if item.holds and item.another
     ]
-    return Finding(criteria, limits, f"{seed_counts(cells['seeds'])} per cell")
+    return Finding(criteria, limits, f"{seeds_text(*part_runs(folder, TABLE))} per cell")
 
 
-def _mixing(folder: Path) -> Finding:
-    runs = {name: read_runs(folder / f"suggested_runs/{name}") for name in ("B", "C")}
-    return mixing(runs, cells_of_kind(folder, "map"))
-
-
-def mixing(runs: dict[str, Columns], cells: Columns) -> Finding:
-    """A large entropy bonus mixes. How large it must be may depend on the discriminator's speed.
-
-    Args:
-        runs: of suggested runs, by their name; those at β = 5 count.
-        cells: over β and speeds.
-    """
-    criteria, limits = [], []
-    for name, table in runs.items():
-        criteria += labelled(f"run {name}: ", mixes(of_beta(table, 5.0)))
-    enough = {key: enough_to_mix(group) for key, group in _groups(cells, "reward", "lr_policy", "lr_disc").items()}
+def mixing(folder: Path) -> Finding:
+    """A large entropy bonus mixes. How large it must be may depend on the discriminator's speed."""
+    criteria, limits, seeds = [], [], []
+    for name in ("B", "C"):
+        runs = of_beta(read_runs(folder / "suggested_runs" / name), 5.0)
+        criteria += labelled(f"run {name}: ", mixes(runs))
+        seeds.append(f"{seeds_text(runs)} of run {name}")
+    cells = _groups(cells_of(folder, "map"), "reward", "lr_policy", "lr_disc")
+    enough = {key: enough_to_mix(group) for key, group in cells.items()}
     for reward in dict.fromkeys(key[0] for key in enough):
         betas = [beta for key, beta in enough.items() if key[0] == reward]
-        least, most = (
-            "none of those tried" if math.isinf(beta) else f"β = {beta:g}" for beta in (min(betas), max(betas))
-        )
+        ends = ("none of those tried" if math.isinf(beta) else f"β = {beta:g}" for beta in (min(betas), max(betas)))
         limits.append(
             Limit(
                 f"{reward}: the bonus that is enough depends on the discriminator's speed",
-                f"from {least} to {most} over lr_disc / lr_policy",
+                f"from {' to '.join(ends)} over lr_disc / lr_policy",
                 min(betas) < max(betas),
                 "How large β must be is not one number. The least β of the phase diagram from which on every cell is "
                 f"mixed (coordination below {MIXED:g}) depends on the speed of the discriminator.",
             )
         )
-    seeds = [f"{counted(num_seeds(table), 'seed')} of run {name}" for name, table in runs.items()]
-    return Finding(criteria, limits, ", ".join([*seeds, _seeds_of_map(cells)]))
+    return Finding(criteria, limits, ", ".join([*seeds, _seeds_of_map(folder)]))
 
 
-def _theory(folder: Path) -> Finding:
-    frozen = sorted((folder / PARTS).glob("frozen-gail-*"))
-    seeds = [f"{counted(num_seeds(read_table(part / RUNS)), 'seed')} {part.name.split('-')[-1]}" for part in frozen]
-    return theory(frozen_criteria(folder / PARTS), cells_of_kind(folder, "map"), f"frozen: {', '.join(seeds)}")
-
-
-def theory(frozen: list[Criterion], cells: Columns, seeds: str) -> Finding:
-    """The critical β of a frozen discriminator, and the speed that keeps agents mixed without a bonus.
-
-    Args:
-        frozen: the criteria of runs with a frozen discriminator.
-        cells: over β and speeds.
-        seeds: of the frozen runs.
-    """
+def theory(folder: Path) -> Finding:
+    """The critical β of a frozen discriminator, and the speed that keeps agents mixed without a bonus."""
+    cells = cells_of(folder, "map")
     at_zero = _groups(chosen(cells, beta=0.0), "reward", "lr_policy")
     boundaries = [_boundary(reward, group) for (reward, _), group in at_zero.items()]
     critical, gail = frozen_critical_beta("gail"), chosen(cells, reward="gail")
@@ -178,7 +141,8 @@ def theory(frozen: list[Criterion], cells: Columns, seeds: str) -> Finding:
         "The critical β belongs to a frozen discriminator. One that learns has another boundary, which depends on its "
         "speed.",
     )
-    return Finding([*frozen, *boundaries], [limit], f"{seeds}; {_seeds_of_map(cells)}")
+    seeds = f"{seeds_text(*part_runs(folder, FROZEN))} with a frozen discriminator, {_seeds_of_map(folder)}"
+    return Finding([*frozen_criteria(folder / PARTS), *boundaries], [limit], seeds)
 
 
 def enough_to_mix(cells: Columns) -> float:
@@ -206,7 +170,7 @@ def speed_boundary(cells: Columns) -> tuple[float, float]:
     return float(collapsed.max(initial=0.0)), float(mixed.min(initial=math.inf))
 
 
-def cells_of_kind(folder: Path, kind: str) -> Columns:
+def cells_of(folder: Path, kind: str) -> Columns:
     """The cells of a kind, `map` or `table`, from the parts below the report's folder."""
     return {name: np.asarray(column) for name, column in read_cells(folder / PARTS, kind).items()}
 
@@ -233,8 +197,8 @@ def _groups(cells: Columns, *names: str) -> dict[tuple[Any, ...], Columns]:
     return {key: chosen(cells, **dict(zip(names, key, strict=True))) for key in keys}
 
 
-def _seeds_of_map(cells: Columns) -> str:
-    return f"{seed_counts(cells['seeds'])} per cell of the phase diagram"
+def _seeds_of_map(folder: Path) -> str:
+    return f"{seeds_text(*part_runs(folder, MAP))} per cell of the phase diagram"
 
 
 COLLAPSE = Claim(
@@ -242,7 +206,7 @@ COLLAPSE = Claim(
     "Bimodal expert, reward −log(1 − D), lr_policy 0.01, lr_disc 0.005, β = 0. Coordination goes to 1, and the seed "
     "decides between AA and BB.",
     (RUN_A, TABLE, "phase_portrait/gail"),
-    _collapse,
+    collapse,
     (Figure("suggested_run_A", f"{RUN_A}/run/figure.png", f"Run A, β = 0: {RUN_FIGURE}"), PORTRAIT),
 )
 COLLAPSE_TABLE = Claim(
@@ -251,14 +215,14 @@ COLLAPSE_TABLE = Claim(
     f"Agents collapse where the interval of coordination lies above {COLLAPSED:g}, and do not where it lies below "
     f"{MIXED:g}.",
     (TABLE, MAP),
-    _collapse_table,
+    collapse_table,
     (PHASE_DIAGRAM,),
 )
 MIXING = Claim(
     "An entropy bonus mixes",
     "Bimodal expert, reward −log(1 − D), β = 5. Both agents go to 50/50, and coordination to a half.",
     (RUN_B, RUN_C, MAP),
-    _mixing,
+    mixing,
     (Figure("suggested_run_B", f"{RUN_B}/run/figure.png", f"Run B, β = 5: {RUN_FIGURE}"), PHASE_DIAGRAM),
 )
 THEORY = Claim(
@@ -267,6 +231,6 @@ THEORY = Claim(
     f"{frozen_critical_beta('gail'):.3f} for −log(1 − D). With one that learns, mixing is stable at β = 0 above a "
     "critical speed. Both follow from linear stability near the mixed point, without momentum and sampling noise.",
     (FROZEN, MAP, "phase_portrait/*"),
-    _theory,
+    theory,
     (PORTRAIT, OTHER_PORTRAIT, PHASE_DIAGRAM),
 )

@@ -14,8 +14,9 @@ from experiments.claims.claim import (
     Limit,
     chosen,
     matching_share,
-    num_seeds,
+    part_runs,
     read_runs,
+    seeds_text,
 )
 from experiments.matching.best_product import best_product_js
 from experiments.matching.correlation import read_cells
@@ -24,9 +25,7 @@ from experiments.matching.results import Columns
 from experiments.matching.suggested_runs import criteria_of, labelled
 from experiments.studies.criteria import Criterion, interval_text
 from experiments.studies.statistics import mean_interval
-from experiments.theory.phase_cells import RUNS
 from magail_trainer.cli.command_line import counted
-from magail_trainer.data.run_folder import read_table
 from magail_trainer.learn.config import PolicyStyle
 from magail_trainer.play.statistics import Interval
 
@@ -47,25 +46,11 @@ _SAME = 0.01
 """Two JS distances that differ by less count as one number."""
 
 
-def _mismatch(folder: Path) -> Finding:
+def mismatch(folder: Path) -> Finding:
+    """Independent policies cannot match correlated demonstrations, whatever β is."""
     table, experts = read_cells(folder / CELLS)
-    of_map = [read_table(part / RUNS) for part in sorted(folder.glob(MAP))]
-    map_runs = {name: np.concatenate([runs[name] for runs in of_map]) for name in ("beta", "js_distance")}
-    return mismatch(table, experts, read_runs(folder / RUN_C), map_runs, criteria_of("D", folder / RUN_D / RUN))
-
-
-def mismatch(
-    table: Columns, experts: dict[str, np.ndarray], run_c: Columns, map_runs: Columns, control: list[Criterion]
-) -> Finding:
-    """Independent policies cannot match correlated demonstrations, whatever β is.
-
-    Args:
-        table: the runs of the correlation table.
-        experts: the joint distribution of each expert in it, as it was recorded; `bimodal` is among them.
-        run_c: the runs of the suggested run C, at β = 0 and β = 5.
-        map_runs: all runs of the phase diagram, with the bimodal expert.
-        control: the criteria of the suggested run D, whose expert has no correlation.
-    """
+    run_c, of_map = read_runs(folder / RUN_C), part_runs(folder, MAP)
+    map_beta, map_distance = (np.concatenate([runs[name] for runs in of_map]) for name in ("beta", "js_distance"))
     independent = chosen(table, policy="independent")
     limits = {name: best_product_js(experts[name]).distance for name in KNOWN_LIMITS if name in experts}
     criteria = []
@@ -78,27 +63,20 @@ def mismatch(
     for beta in np.unique(run_c["beta"]).tolist():
         distance = chosen(run_c, beta=beta)["js_distance"]
         criteria.append(stays_above(f"bimodal, run C, β = {beta:g}", distance, limits["bimodal"]))
-    name = f"bimodal, all rewards, speeds and {len(np.unique(map_runs['beta']))} β of the phase diagram"
-    criteria.append(stays_above(name, map_runs["js_distance"], limits["bimodal"]))
+    name = f"bimodal, all rewards, speeds and {len(np.unique(map_beta))} β of the phase diagram"
+    criteria.append(stays_above(name, map_distance, limits["bimodal"]))
+    criteria += labelled("mixed, run D, ", criteria_of("D", folder / RUN_D / RUN))
     seeds = (
-        f"{counted(num_seeds(independent), 'seed')} per expert and discriminator, {num_seeds(run_c)} of run C, "
-        f"{counted(len(map_runs['beta']), 'run')} of the phase diagram"
+        f"{seeds_text(independent)} per expert and discriminator, {seeds_text(run_c)} of run C, "
+        f"{counted(len(map_beta), 'run')} of the phase diagram"
     )
-    return Finding([*criteria, *labelled("mixed, run D, ", control)], [_one_distance_two_failures(run_c)], seeds)
+    return Finding(criteria, [_one_distance_two_failures(run_c)], seeds)
 
 
-def _repair(folder: Path) -> Finding:
+def repair(folder: Path) -> Finding:
+    """Correlated policies match correlated experts, unless each discriminator sees one agent alone."""
     table, _ = read_cells(folder / CELLS)
-    return repair(table, read_runs(folder / WITH_BONUS))
-
-
-def repair(table: Columns, with_bonus: Columns) -> Finding:
-    """Correlated policies match correlated experts, unless each discriminator sees one agent alone.
-
-    Args:
-        table: the runs of the correlation table.
-        with_bonus: runs with a shared signal and the bimodal expert, at β = 0 and others.
-    """
+    with_bonus = read_runs(folder / WITH_BONUS)
     experts = list(dict.fromkeys(table["expert"].tolist()))
     criteria = [_matches(table, policy, expert) for policy in CORRELATED for expert in experts]
     criteria += [
@@ -115,7 +93,7 @@ def repair(table: Columns, with_bonus: Columns) -> Finding:
                 "The entropy bonus that repairs the collapse destroys this repair.",
             )
         )
-    return Finding(criteria, limits, f"{counted(num_seeds(table), 'seed')} per cell")
+    return Finding(criteria, limits, f"{seeds_text(table)} per cell")
 
 
 def stays_above(name: str, distance: np.ndarray, limit: float) -> Criterion:
@@ -171,7 +149,7 @@ MISMATCH = Claim(
     "The expert's joint distribution is not a product, and that of independent policies is. The nearest product, "
     "found by optimisation, bounds every run.",
     (f"{CELLS}/*", RUN_C, RUN_D, MAP),
-    _mismatch,
+    mismatch,
     (
         FIGURE,
         Figure("suggested_run_C", f"{RUN_C}/run/figure.png", "Run C, a correlated expert, β = 0 and β = 5."),
@@ -184,6 +162,6 @@ REPAIR = Claim(
     "five times as fast as the policies, learning rates of the policies that fall to 0. The discriminator sees the "
     "joint action. Neither class of policies is decentralised execution without communication.",
     (f"{CELLS}/*", WITH_BONUS),
-    _repair,
+    repair,
     (FIGURE,),
 )

@@ -12,15 +12,13 @@ from experiments.claims.claim import (
     chosen,
     expert_joint,
     matching_share,
-    num_seeds,
     read_runs,
-    seed_counts,
+    seeds_text,
 )
 from experiments.claims.correlation import stays_above
 from experiments.matching.best_product import best_product_js
 from experiments.matching.games import NEITHER
 from experiments.matching.metrics import MATCH
-from experiments.matching.results import Columns
 from experiments.studies.criteria import Criterion, interval_text
 from experiments.studies.statistics import mean_interval
 from magail_trainer.cli.command_line import counted
@@ -33,20 +31,10 @@ _CLOSE = 0.15
 """A JS distance below this is near, where an expert without correlation is imitated from samples."""
 
 
-def _payoffs_unseen(folder: Path) -> Finding:
-    first, second = (folder / name for name in SAME_DEMONSTRATIONS)
-    apart = float(np.abs(expert_joint(first) - expert_joint(second)).max())
-    return payoffs_unseen(read_runs(first), read_runs(second), apart=apart)
-
-
-def payoffs_unseen(stag: Columns, battle: Columns, *, apart: float) -> Finding:
-    """The same demonstrations train the same policies, whatever the payoffs.
-
-    Args:
-        stag: runs of the stag hunt.
-        battle: runs of the battle of the sexes with the same seeds.
-        apart: the largest difference between the two experts' probabilities of a joint action.
-    """
+def payoffs_unseen(folder: Path) -> Finding:
+    """The same demonstrations train the same policies, whatever the payoffs."""
+    stag, battle = (read_runs(folder / name) for name in SAME_DEMONSTRATIONS)
+    apart = float(np.abs(np.subtract(*(expert_joint(folder / name) for name in SAME_DEMONSTRATIONS))).max())
     paired = all(np.array_equal(stag[name], battle[name]) for name in ("seed", "beta"))
     names = [name for name in stag if name.startswith("prob_")]
     difference = max(float(np.abs(stag[name] - battle[name]).max()) for name in names) if paired else np.inf
@@ -68,21 +56,12 @@ def payoffs_unseen(stag: Columns, battle: Columns, *, apart: float) -> Finding:
         abs(nash[0].estimate - nash[1].estimate) > 1e-3,
         "Training is alike. What the agents could gain by deviating is not.",
     )
-    return Finding(criteria, [limit], f"{counted(num_seeds(stag), 'seed')} for each β")
+    return Finding(criteria, [limit], f"{seeds_text(stag)} for each β")
 
 
-def _other_games(folder: Path) -> Finding:
+def other_games(folder: Path) -> Finding:
+    """The two failures and the repair in chicken, three-agent matching and rock-paper-scissors."""
     games = {name: read_runs(folder / name) for name in (CHICKEN, SIGNAL, THREE, SCISSORS)}
-    return other_games(games, expert_joint(folder / CHICKEN))
-
-
-def other_games(games: dict[str, Columns], chicken_expert: np.ndarray) -> Finding:
-    """The two failures and the repair in chicken, three-agent matching and rock-paper-scissors.
-
-    Args:
-        games: the runs of each game, by the name of its part.
-        chicken_expert: its joint distribution in chicken, `[2, 2]`.
-    """
     share = matching_share(games[SIGNAL]["js_distance"])
     conflict = mean_interval(games[SIGNAL]["ce_conv"])
     convention = games[THREE]["convention"]
@@ -92,7 +71,7 @@ def other_games(games: dict[str, Columns], chicken_expert: np.ndarray) -> Findin
         stays_above(
             "chicken, correlated equilibrium, independent policies",
             games[CHICKEN]["js_distance"],
-            best_product_js(chicken_expert).distance,
+            best_product_js(expert_joint(folder / CHICKEN)).distance,
         ),
         Criterion(
             f"chicken, correlated equilibrium, shared signal: JS distance below {MATCH:g} in {WANTED:.0%} of the seeds",
@@ -110,19 +89,19 @@ def other_games(games: dict[str, Columns], chicken_expert: np.ndarray) -> Findin
             scissors.high < _CLOSE,
         ),
     ]
-    return Finding(criteria, seeds=f"{seed_counts(num_seeds(runs) for runs in games.values())} for each run")
+    return Finding(criteria, seeds=f"{seeds_text(*games.values())} for each run")
 
 
 PAYOFFS_UNSEEN = Claim(
     "MAGAIL never sees payoffs: stag hunt and battle of the sexes train alike",
     "Both experts play either pure equilibrium in half of the episodes; reward −log(1 − D), β = 0 and 1.",
     SAME_DEMONSTRATIONS,
-    _payoffs_unseen,
+    payoffs_unseen,
 )
 OTHER_GAMES = Claim(
     "The same failures and the same repair in other games",
     "Chicken with its best correlated equilibrium as the expert, matching of three agents, rock-paper-scissors with a "
     "uniform expert; reward −log(1 − D).",
     (CHICKEN, SIGNAL, THREE, SCISSORS),
-    _other_games,
+    other_games,
 )
