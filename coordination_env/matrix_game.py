@@ -117,11 +117,11 @@ class MatrixGameEnv(ParallelEnv[str, np.int64, Any]):
         if self.render_mode is None:
             logger.warn(f"{self} was made without a render_mode: choose one of {self.metadata['render_modes']}.")
             return None
-        table = rendering.payoff_table(self.game, self.possible_agents, self._joint)
         heading = f"{self.game.name}, step {steps:{len(str(self._rule.horizon))}} of {self._rule.horizon}"
+        shown = (self.game, self.possible_agents, self._joint, heading)
         if self.render_mode == "rgb_array":
-            return rendering.as_picture(table, heading)
-        text = rendering.as_text(table, heading)
+            return rendering.as_picture(*shown)
+        text = rendering.as_text(*shown)
         if self.render_mode == "ansi":
             return text
         print(text)

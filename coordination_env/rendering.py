@@ -1,142 +1,81 @@
-"""The payoff table of a game, as text and as a picture, with the joint action that was played marked.
+"""The payoff table of a game, as text and as a picture of that text, with the played joint action marked.
 
 Rows are the joint actions of all agents but the last, columns the actions of the last. Of a big table a window around
 the marked cell is shown. Matplotlib is imported only when a picture is asked for.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coordination_env.games import MatrixGame
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 MOST_LINES = 12
 """The most rows, and the most columns, that are shown."""
 
 MARK = "#d55e00"
-"""Vermilion of the Okabe-Ito palette: stands out from the blues for colour-blind readers too."""
-
-LETTER_INCHES = 0.085
-DPI = 100
+"""Vermilion of the Okabe-Ito palette: stands out from black for colour-blind readers too."""
 
 
-@dataclass(frozen=True)
-class PayoffTable:
-    """What is shown of a game: labels, payoffs as text, and shades from 0 (worst for all together) to 1 (best).
+def as_text(game: MatrixGame, agents: Sequence[str], joint: int | None, heading: str) -> str:
+    """The table in plain characters, the marked cell in brackets.
 
-    The three `*_letters` are the room for the longest text that the game can need, shown now or not: every frame of an
-    episode then has the same size, as a video needs.
+    Args:
+        game: what is played.
+        agents: its players.
+        joint: row-major index of the joint action that was played; None for nothing yet.
+        heading: the first line.
     """
-
-    row_axis: str
-    column_axis: str
-    rows: list[str]
-    columns: list[str]
-    cells: list[list[str]]
-    shades: NDArray[np.float64]
-    marked: tuple[int, int] | None
-    caption: str
-    row_letters: int
-    cell_letters: int
-    caption_letters: int
-
-
-def payoff_table(game: MatrixGame, agents: Sequence[str], joint: int | None) -> PayoffTable:
-    """Lay out a game in which the joint action of row-major index `joint` was played (None: nothing yet)."""
     *row_counts, num_columns = game.num_actions
     payoffs = game.payoffs.reshape(game.num_agents, -1, num_columns)
     row, column = divmod(joint or 0, num_columns)
     rows, columns = _window(row, prod(row_counts)), _window(column, num_columns)
-    welfare = payoffs.mean(axis=0)
-    name_letters = [max(len(name) for name in names) for names in game.action_names]
-    payoff_letters = (max(len(f"{payoff:g}") for payoff in np.unique(payoffs)) + 2) * game.num_agents
-    return PayoffTable(
-        row_axis=", ".join(agents[:-1]),
-        column_axis=agents[-1],
-        rows=[_action_names(game, index, row_counts) for index in rows],
-        columns=[game.action_names[-1][index] for index in columns],
-        cells=[[_numbers(payoffs[:, r, c]) for c in columns] for r in rows],
-        shades=((welfare - welfare.min()) / (np.ptp(welfare) or 1.0))[np.ix_(rows, columns)],
-        marked=None if joint is None else (row - rows[0], column - columns[0]),
-        caption=_caption(game, joint, num_shown=len(rows) * len(columns)),
-        row_letters=sum(name_letters[:-1]) + 2 * len(row_counts),
-        cell_letters=max(payoff_letters, name_letters[-1]),
-        caption_letters=40 + sum(name_letters) + 2 * game.num_agents + payoff_letters,
-    )
-
-
-def as_text(table: PayoffTable, heading: str) -> str:
-    """The table in plain characters; the marked cell is in brackets."""
-    cells = [[f" {cell} " for cell in row] for row in table.cells]
-    if table.marked is not None:
-        row, column = table.marked
-        cells[row][column] = f"[{table.cells[row][column]}]"
-    body = [[f" {name} " for name in table.columns], *cells]
-    widths = [max(len(line[i]) for line in body) for i in range(len(table.columns))]
-    labels = [table.row_axis, *table.rows]
+    cells = [[f" {_numbers(payoffs[:, r, c])} " for c in columns] for r in rows]
+    if joint is not None:
+        cells[row - rows[0]][column - columns[0]] = f"[{_numbers(payoffs[:, row, column])}]"
+    body = [[f" {game.action_names[-1][c]} " for c in columns], *cells]
+    widths = [max(len(line[i]) for line in body) for i in range(len(columns))]
+    labels = [", ".join(agents[:-1]), *(_action_names(game, r, row_counts) for r in rows)]
     margin = max(len(label) for label in labels)
     lines = [
         label.ljust(margin) + " " + " ".join(cell.center(width) for cell, width in zip(line, widths, strict=True))
         for label, line in zip(labels, body, strict=True)
     ]
-    title = " " * (margin + 2) + table.column_axis
-    return "\n".join(line.rstrip() for line in [heading, title, *lines, table.caption])
+    title = " " * (margin + 2) + agents[-1]
+    caption = _caption(game, joint, num_shown=len(rows) * len(columns))
+    return "\n".join(line.rstrip() for line in [heading, title, *lines, caption])
 
 
-def as_picture(table: PayoffTable, heading: str) -> NDArray[np.uint8]:
-    """The table as pixels, `[H, W, 3]`: a bluer cell is better for the agents together, the marked one is framed."""
+def as_picture(game: MatrixGame, agents: Sequence[str], joint: int | None, heading: str) -> NDArray[np.uint8]:
+    """The text as pixels, `[H, W, 3]`, the marked cell in colour. All pictures of a game have one size."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    cell_width, cell_height = max(1.3, LETTER_INCHES * table.cell_letters), 0.8
-    table_width, table_height = cell_width * len(table.columns), cell_height * len(table.rows)
-    margin = 0.65 + LETTER_INCHES * table.row_letters
-    width = max(margin + table_width + 0.2, LETTER_INCHES * table.caption_letters, LETTER_INCHES * 1.5 * len(heading))
-    height = 0.85 + table_height + 0.5
-    left = margin + (width - 0.2 - margin - table_width) / 2
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    text = as_text(game, agents, joint, heading)
+    marked = "".join(letter if letter == "\n" else " " for letter in text)
+    if joint is not None:
+        first, last = text.index("["), text.index("]") + 1
+        marked = marked[:first] + text[first:last] + marked[last:]
+        text = text[:first] + " " * (last - first) + text[last:]
+    figure = Figure(figsize=(0.1 * _most_letters(game, agents) + 0.4, 0.25 * (text.count("\n") + 1) + 0.3), dpi=100)
     canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes((left / width, 0.5 / height, table_width / width, table_height / height))
-    _draw_cells(axes, table)
-    figure.text(0.5, 1 - 0.12 / height, heading, ha="center", va="top", fontsize=12, fontweight="bold")
-    figure.text(0.5, 0.15 / height, table.caption, ha="center", va="bottom", fontsize=10, color="0.25")
+    for letters, style in ((text, {"color": "black"}), (marked, {"color": MARK, "fontweight": "bold"})):
+        figure.text(
+            0.2 / figure.get_figwidth(), 0.5, letters, family="monospace", va="center", linespacing=1.5, **style
+        )
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _draw_cells(axes: Axes, table: PayoffTable) -> None:
-    from matplotlib.patches import Rectangle
-
-    num_rows, num_columns = table.shades.shape
-    # The upper half of the colour map would be too dark for black text.
-    axes.imshow(table.shades, cmap="Blues", vmin=-0.15, vmax=2.0, aspect="auto")
-    axes.set_xticks(range(num_columns), table.columns)
-    axes.set_yticks(range(num_rows), table.rows)
-    axes.set_xlabel(table.column_axis, fontsize=10, color="0.25", labelpad=8)
-    axes.set_ylabel(table.row_axis, fontsize=10, color="0.25")
-    axes.xaxis.set_label_position("top")
-    axes.tick_params(length=0, labelsize=10, top=True, bottom=False, labeltop=True, labelbottom=False)
-    for edge in np.arange(num_rows - 1) + 0.5:
-        axes.axhline(edge, color="white", linewidth=3)
-    for edge in np.arange(num_columns - 1) + 0.5:
-        axes.axvline(edge, color="white", linewidth=3)
-    axes.spines[:].set_visible(False)
-    for row, column in np.ndindex(num_rows, num_columns):
-        axes.text(column, row, table.cells[row][column], ha="center", va="center", fontsize=11)
-    if table.marked is not None:
-        row, column = table.marked
-        axes.add_patch(
-            Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=MARK, linewidth=4, clip_on=False, zorder=3)
-        )
+def _most_letters(game: MatrixGame, agents: Sequence[str]) -> int:
+    """More than any line of the game's text has."""
+    names = [max(len(name) for name in names) for names in game.action_names]
+    payoffs = (max(len(f"{payoff:g}") for payoff in np.unique(game.payoffs)) + 2) * game.num_agents
+    margin = max(sum(names[:-1]) + 2 * len(names), len(", ".join(agents[:-1])))
+    columns = min(MOST_LINES, game.num_actions[-1]) * (max(payoffs, names[-1]) + 3)
+    return max(margin + columns, 50 + sum(names) + payoffs)
 
 
 def _window(index: int, size: int) -> range:
