@@ -19,6 +19,9 @@ MARK = "#d55e00"
 """Vermilion of the Okabe-Ito palette: stands out from black for colour-blind readers too."""
 
 
+LETTER_INCHES = 0.085
+
+
 def as_text(game: MatrixGame, agents: Sequence[str], joint: int | None, heading: str) -> str:
     """The table in plain characters, the marked cell in brackets.
 
@@ -59,7 +62,9 @@ def as_picture(game: MatrixGame, agents: Sequence[str], joint: int | None, headi
         first, last = text.index("["), text.index("]") + 1
         marked = marked[:first] + text[first:last] + marked[last:]
         text = text[:first] + " " * (last - first) + text[last:]
-    figure = Figure(figsize=(0.1 * _most_letters(game, agents) + 0.4, 0.25 * (text.count("\n") + 1) + 0.3), dpi=100)
+    figure = Figure(
+        figsize=(LETTER_INCHES * _most_letters(game, agents) + 0.4, 0.25 * (text.count("\n") + 1) + 0.3), dpi=100
+    )
     canvas = FigureCanvasAgg(figure)
     for letters, style in ((text, {"color": "black"}), (marked, {"color": MARK, "fontweight": "bold"})):
         figure.text(
@@ -75,7 +80,10 @@ def _most_letters(game: MatrixGame, agents: Sequence[str]) -> int:
     payoffs = (max(len(f"{payoff:g}") for payoff in np.unique(game.payoffs)) + 2) * game.num_agents
     margin = max(sum(names[:-1]) + 2 * len(names), len(", ".join(agents[:-1])))
     columns = min(MOST_LINES, game.num_actions[-1]) * (max(payoffs, names[-1]) + 3)
-    return max(margin + columns, 50 + sum(names) + payoffs)
+    caption = (
+        25 + sum(names) + payoffs + (30 if max(prod(game.num_actions[:-1]), game.num_actions[-1]) > MOST_LINES else 0)
+    )
+    return max(margin + columns, caption)
 
 
 def _window(index: int, size: int) -> range:
