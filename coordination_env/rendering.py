@@ -66,10 +66,9 @@ def as_picture(game: MatrixGame, agents: Sequence[str], joint: int | None, headi
         figsize=(LETTER_INCHES * _most_letters(game, agents) + 0.4, 0.25 * (text.count("\n") + 1) + 0.3), dpi=100
     )
     canvas = FigureCanvasAgg(figure)
-    for letters, style in ((text, {"color": "black"}), (marked, {"color": MARK, "fontweight": "bold"})):
-        figure.text(
-            0.2 / figure.get_figwidth(), 0.5, letters, family="monospace", va="center", linespacing=1.5, **style
-        )
+    for letters, colour, weight in ((text, "black", "normal"), (marked, MARK, "bold")):
+        words = figure.text(0.2 / figure.get_figwidth(), 0.5, letters, linespacing=1.5, verticalalignment="center")
+        words.set(color=colour, fontweight=weight, fontfamily="monospace")
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
