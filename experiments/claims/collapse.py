@@ -25,8 +25,8 @@ from experiments.claims.claim import (
 from experiments.claims.known_results import COLLAPSED, MIXED, frozen_criteria, table_criteria
 from experiments.matching.metrics import js_distance, pooled_joint
 from experiments.matching.results import AGENTS, Columns
-from experiments.matching.suggested_runs import criteria_of, labelled, mixes, of_beta
-from experiments.studies.criteria import Criterion, interval_text
+from experiments.matching.suggested_runs import criteria_of, mixes, of_beta
+from experiments.studies.criteria import Criterion, interval_text, labelled
 from experiments.studies.statistics import variance_interval
 from experiments.theory.discriminator_speed import critical_speed_ratio
 from experiments.theory.frozen_discriminator import frozen_critical_beta

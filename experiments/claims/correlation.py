@@ -22,8 +22,8 @@ from experiments.matching.best_product import best_product_js
 from experiments.matching.correlation import read_cells
 from experiments.matching.metrics import MATCH
 from experiments.matching.results import Columns
-from experiments.matching.suggested_runs import criteria_of, labelled
-from experiments.studies.criteria import Criterion, interval_text
+from experiments.matching.suggested_runs import criteria_of
+from experiments.studies.criteria import Criterion, interval_text, labelled
 from experiments.studies.statistics import mean_interval
 from magail_trainer.cli.command_line import counted
 from magail_trainer.learn.config import PolicyStyle

@@ -1,7 +1,8 @@
 """One report, written twice: Markdown with its figures beside it, and a single HTML file that needs nothing else."""
 
 import base64
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -49,11 +50,10 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Badge:
-    """A few words that stand out."""
+    """A few words that stand out, in a tone: good, mixed or bad."""
 
     text: str
     tone: str
-    """good, mixed or bad."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _markdown(block: Block, base: Path) -> str:
         case Badge(text):
             return f"**{_plain(text)}**"
         case Grid(header, rows):
-            header, *rows = [[_cell(cell) for cell in line] for line in (header, *rows)]
+            header, *rows = [[_plain(cell) for cell in line] for line in (header, *rows)]
             return "\n".join(markdown_table(header, rows))
         case Command(lines):
             return "\n".join(["```bash", *lines, "```"])
@@ -133,32 +133,20 @@ def _html(block: Block) -> str:
         case Badge(text, tone):
             return f'<p class="verdict {escape(tone)}">{escape(text)}</p>'
         case Grid(header, rows):
-            head = _row(header, "th")
-            return (
-                f"<table>\n<thead>{head}</thead>\n<tbody>\n{_lines(_row(row, 'td') for row in rows)}</tbody>\n</table>"
-            )
+            head, body = _row(header, "th"), "\n".join(_row(row, "td") for row in rows)
+            return f"<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
         case Command(lines):
-            return f"<pre><code>{escape(_lines(lines).rstrip())}</code></pre>"
+            return "<pre><code>" + escape("\n".join(lines)) + "</code></pre>"
         case Picture(file, caption):
             data = base64.b64encode(file.read_bytes()).decode("ascii")
-            source, text = f"data:image/png;base64,{data}", escape(caption)
-            return f'<figure>\n<img src="{source}" alt="{text}">\n<figcaption>{text}</figcaption>\n</figure>'
+            image = f'<img src="data:image/png;base64,{data}" alt="{escape(caption)}">'
+            return f"<figure>\n{image}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"
 
 
 def _row(cells: Sequence[str], tag: str) -> str:
     return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
-def _lines(lines: Iterable[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
-
-
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    for mark in ("\\", "*", "_", "`", "[", "]", "<"):
-        text = text.replace(mark, f"\\{mark}")
-    return text
-
-
-def _cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|")
+    """Text that Markdown shows as it is, in a table, too."""
+    return re.sub(r"[\\*_`\[\]<|]", r"\\\g<0>", text)

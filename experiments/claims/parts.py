@@ -9,8 +9,9 @@ games/chicken ...        run/ as `experiments.coordination` writes it
 
 import contextlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,55 +55,54 @@ class Part:
 
 
 @dataclass(frozen=True)
-class SuggestedJob:
-    """One of the seed's runs."""
-
-    name: Name
-    num_seeds: int | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """All settings of the run."""
-        return {"name": self.name, "num_seeds": self.num_seeds, **settings_of(SUGGESTED_RUNS[self.name].config)}
-
-    def fill(self, folder: Path) -> str:
-        """Train and write the run folder. Its verdict is computed when it is needed."""
-        return verdict(run_suggested(self.name, folder / RUN, num_seeds=self.num_seeds))
-
-
-@dataclass(frozen=True)
-class PortraitJob:
-    """The phase portrait of one reward."""
-
-    name: RewardStyle
-    config: PhasePortraitConfig
-
-    def settings(self) -> dict[str, Any]:
-        """All settings of the runs and the drawing."""
-        return {"name": self.name, **settings_of(self.config.settle())}
-
-    def fill(self, folder: Path) -> str:
-        """Train and draw."""
-        config = replace(self.config.settle(), output=folder / "portrait")
-        draw_phase_portrait(config, command=command_of("phase_portrait", self.config))
-        return counted(config.seeds * len(config.betas) * len(config.discriminator), "run")
-
-
-@dataclass(frozen=True)
-class GameJob:
-    """A sweep of `experiments.coordination`."""
+class Single:
+    """A part that is one experiment."""
 
     name: str
-    config: CoordinationConfig
+    about: Mapping[str, Any]
+    train: Callable[[Path], str]
+    """Fills the folder; goes to another process as it is."""
 
     def settings(self) -> dict[str, Any]:
-        """All settings of the training."""
-        return {"name": self.name, **settings_of(self.config)}
+        """Its name, and all settings of the experiment."""
+        return {"name": self.name, **self.about}
 
     def fill(self, folder: Path) -> str:
-        """Train, measure, and write the run folder."""
-        config = replace(self.config, output=folder / RUN, no_plots=True)
-        results = run_experiment(config, command=command_of("coordination", self.config))
-        return f"{counted(len(results.runs['seed']), 'run')}, mean JS distance {results.runs['js_distance'].mean():.3f}"
+        """Train and write what there is to write."""
+        return self.train(folder)
+
+
+def _suggested(name: Name, num_seeds: int | None) -> Part:
+    settings = {"num_seeds": num_seeds, **settings_of(SUGGESTED_RUNS[name].config)}
+    job = Single(name, settings, partial(_train_suggested, name, num_seeds))
+    return Part("suggested_runs", job, command_of_run(name, num_seeds=num_seeds))
+
+
+def _train_suggested(name: Name, num_seeds: int | None, folder: Path) -> str:
+    return verdict(run_suggested(name, folder / RUN, num_seeds=num_seeds))
+
+
+def portrait_part(config: PhasePortraitConfig) -> Part:
+    """The phase portrait of one reward."""
+    command, settled = command_of("phase_portrait", config), config.settle()
+    job = Single(config.reward_style, settings_of(settled), partial(_draw_portrait, settled, command))
+    return Part("phase_portrait", job, command)
+
+
+def _draw_portrait(config: PhasePortraitConfig, command: str, folder: Path) -> str:
+    draw_phase_portrait(replace(config, output=folder / "portrait"), command=command)
+    return counted(config.seeds * len(config.betas) * len(config.discriminator), "run")
+
+
+def game_part(name: str, config: CoordinationConfig) -> Part:
+    """A sweep of `experiments.coordination`."""
+    command = command_of("coordination", config)
+    return Part("games", Single(name, settings_of(config), partial(_train_game, config, command)), command)
+
+
+def _train_game(config: CoordinationConfig, command: str, folder: Path) -> str:
+    results = run_experiment(replace(config, output=folder / RUN, no_plots=True), command=command)
+    return f"{counted(len(results.runs['seed']), 'run')}, mean JS distance {results.runs['js_distance'].mean():.3f}"
 
 
 def all_parts(*, quick: bool) -> list[Part]:
@@ -112,15 +112,10 @@ def all_parts(*, quick: bool) -> list[Part]:
     parts = [Part("correlation/cells", job, matrix) for job in correlation.jobs_of(table.settle())]
     parts += [Part("phase_diagram/parts", job, diagram_command) for job in phase_diagram.jobs_of(diagram.settle())]
     rewards: tuple[RewardStyle, ...] = ("gail",) if quick else ("gail", "non_saturating")
-    for reward in rewards:
-        portrait = PhasePortraitConfig(reward_style=reward, quick=quick)
-        parts.append(Part("phase_portrait", PortraitJob(reward, portrait), command_of("phase_portrait", portrait)))
+    parts += [portrait_part(PhasePortraitConfig(reward_style=reward, quick=quick)) for reward in rewards]
     for name in SUGGESTED_RUNS:
-        seeds = None if name != "A" else QUICK_SEEDS_OF_A if quick else SEEDS_OF_A
-        parts.append(Part("suggested_runs", SuggestedJob(name, seeds), command_of_run(name, num_seeds=seeds)))
-    for name, config in game_configs(quick=quick).items():
-        parts.append(Part("games", GameJob(name, config), command_of("coordination", config)))
-    return parts
+        parts.append(_suggested(name, None if name != "A" else QUICK_SEEDS_OF_A if quick else SEEDS_OF_A))
+    return parts + [game_part(name, config) for name, config in game_configs(quick=quick).items()]
 
 
 def correlation_config(*, quick: bool) -> correlation.CorrelationConfig:

@@ -25,6 +25,7 @@ from experiments.studies.criteria import (
     Criterion,
     all_hold,
     interval_text,
+    labelled,
     markdown_table,
     verdict,
     verdict_rows,
@@ -81,32 +82,22 @@ def splits(runs: Columns) -> list[Criterion]:
 
 def mixes(runs: Columns) -> list[Criterion]:
     """Both agents at 0.5, as uncertain as can be."""
-    entropies = np.stack([runs[f"entropy_{agent}"] for agent in AGENTS])
+    entropy = float(np.min([runs[f"entropy_{agent}"] for agent in AGENTS]))
     prob_a = np.stack([runs[f"prob_a_{agent}"] for agent in AGENTS])
+    ends, uniform = f"{prob_a.min():.3f} to {prob_a.max():.3f}", bool(abs(prob_a - 0.5).max() < 0.05)
     return [
         _near_half(runs, within=0.02),
-        Criterion(
-            "entropies ≈ log 2 = 0.693 (every one above 0.68)", f"least {entropies.min():.4f}", entropies.min() > 0.68
-        ),
-        Criterion(
-            "P(A) ≈ 0.5 in every seed (within 0.05)",
-            f"{prob_a.min():.3f} to {prob_a.max():.3f}",
-            bool(abs(prob_a - 0.5).max() < 0.05),
-        ),
+        Criterion("entropies ≈ log 2 = 0.693 (every one above 0.68)", f"least {entropy:.4f}", entropy > 0.68),
+        Criterion("P(A) ≈ 0.5 in every seed (within 0.05)", ends, uniform),
     ]
 
 
 def stays_away(runs: Columns, expert_joint: np.ndarray) -> list[Criterion]:
     """The JS distance stays where independent policies must be, or above."""
-    limit, js = best_product_js(expert_joint).distance, mean_interval(runs["js_distance"])
-    return [
-        Criterion(
-            f"JS distance stays high (no seed below {limit:.3f}, the least that independent policies can have; it "
-            "is > 0.5)",
-            f"{interval_text(js)}, least {runs['js_distance'].min():.4f}",
-            limit > 0.5 and bool(runs["js_distance"].min() > limit - 1e-6),
-        )
-    ]
+    limit, least = best_product_js(expert_joint).distance, float(runs["js_distance"].min())
+    expected = f"JS distance stays high (no seed below {limit:.3f}, the least of independent policies, which is > 0.5)"
+    observed = f"{interval_text(mean_interval(runs['js_distance']))}, least {least:.4f}"
+    return [Criterion(expected, observed, limit > 0.5 and least > limit - 1e-6)]
 
 
 def matches_uniform(runs: Columns) -> list[Criterion]:
@@ -130,14 +121,14 @@ def is_sound(runs: Columns, history: Columns, *, eval_episodes: int) -> list[Cri
     """
     paths = np.stack([history[f"prob_a_{agent}"] for agent in AGENTS])  # [2, K, R]
     moved = np.abs(paths - paths[:, :1]).max(axis=(0, 1))
-    rate, played = runs["coordination_rate"], runs["sampled_coordination_rate"]
-    error = np.sqrt(rate * (1 - rate) / eval_episodes)
+    rate = runs["coordination_rate"]
+    difference, error = np.abs(runs["sampled_coordination_rate"] - rate), np.sqrt(rate * (1 - rate) / eval_episodes)
     return [
         Criterion("P(A) moves in training, in every run", f"by {moved.min():.3f} at least", bool(moved.min() > 0.001)),
         Criterion(
             "agents match as often in play as their policies say (every run within 4 standard errors)",
-            f"largest difference {np.abs(played - rate).max():.4f}",
-            bool((np.abs(played - rate) < 4 * error + 0.002).all()),
+            f"largest difference {difference.max():.4f}",
+            bool((difference < 4 * error + 0.002).all()),
         ),
     ]
 
@@ -211,13 +202,7 @@ def criteria_of(name: Name, folder: Path) -> list[Criterion]:
 
 
 def expected_criteria(name: Name, runs: Columns, expert_joint: np.ndarray) -> list[Criterion]:
-    """What is checked for each β of a run.
-
-    Args:
-        name: of the run.
-        runs: `[R]` under each name.
-        expert_joint: `[2, 2]`
-    """
+    """What is checked for each β of a run: runs `[R]` under each name, the expert's joint distribution `[2, 2]`."""
     suggested, criteria = SUGGESTED_RUNS[name], []
     for beta, checks in suggested.checks.items():
         rows = of_beta(runs, beta)
@@ -225,11 +210,6 @@ def expected_criteria(name: Name, runs: Columns, expert_joint: np.ndarray) -> li
         found += [criterion for check in checks for criterion in check(rows)]
         criteria += labelled(f"β={beta:g}: ", found) if len(suggested.checks) > 1 else found
     return criteria
-
-
-def labelled(label: str, criteria: Sequence[Criterion]) -> list[Criterion]:
-    """The criteria with a label before what was expected."""
-    return [replace(criterion, expected=label + criterion.expected) for criterion in criteria]
 
 
 def run_suggested(
@@ -244,21 +224,20 @@ def run_suggested(
 
 def verdict_lines(outcomes: Mapping[Name, Sequence[Criterion]]) -> list[str]:
     """Expected, observed and verdict of each run, as a Markdown table."""
-    rows = []
-    for name, criteria in outcomes.items():
-        rows += verdict_rows(f"{name}: {SUGGESTED_RUNS[name].statement}", labelled(f"{name}: ", criteria))
-    return markdown_table(HEADER, rows)
+    titles = {name: f"{name}: {SUGGESTED_RUNS[name].statement}" for name in outcomes}
+    groups = [verdict_rows(titles[name], labelled(f"{name}: ", outcomes[name])) for name in outcomes]
+    return markdown_table(HEADER, [row for group in groups for row in group])
 
 
 def report_of(outcomes: Mapping[Name, Sequence[Criterion]], *, num_seeds: int | None, command: str) -> str:
     """The text of `report.md`."""
     lines = ["# The seed's suggested runs", "", f"Made by `{command}`.", "", *verdict_lines(outcomes), ""]
+    lines += ["Intervals of means are percentile bootstraps over seeds, those of shares exact.", ""]
     for name, criteria in outcomes.items():
         seeds = counted(num_seeds or len(SUGGESTED_RUNS[name].config.seeds), "seed")
-        lines += [f"## Run {name}: {verdict(criteria)}", "", SUGGESTED_RUNS[name].statement, ""]
-        lines += [f"{seeds} for each β; intervals of means are percentile bootstraps over seeds, of shares exact.", ""]
-        lines += [f"![run {name}]({name}/figure.png)", ""]
-    return "\n".join(lines) + "\n"
+        text = f"{SUGGESTED_RUNS[name].statement} {seeds} for each β."
+        lines += [f"## Run {name}: {verdict(criteria)}", "", text, "", f"![run {name}]({name}/figure.png)", ""]
+    return "\n".join(lines)
 
 
 def main(config: SuggestedRunsConfig) -> int:

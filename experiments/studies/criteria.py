@@ -1,7 +1,7 @@
 """A criterion: what was expected of some runs, what was observed, and whether it holds."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from magail_trainer.play.statistics import Interval
 
@@ -25,6 +25,11 @@ def all_hold(criteria: Sequence[Criterion]) -> bool:
 def verdict(criteria: Sequence[Criterion]) -> str:
     """`all_hold` in words."""
     return "reproduced" if all_hold(criteria) else "NOT reproduced"
+
+
+def labelled(label: str, criteria: Iterable[Criterion]) -> list[Criterion]:
+    """The criteria with a label before what was expected."""
+    return [replace(criterion, expected=label + criterion.expected) for criterion in criteria]
 
 
 def evidence_rows(criteria: Iterable[Criterion]) -> list[tuple[str, str, str]]:

@@ -18,13 +18,13 @@ from experiments.claims.claim import Claim, Figure, Finding, Limit
 from experiments.claims.games import PAYOFFS_UNSEEN, SAME_DEMONSTRATIONS
 from experiments.claims.pages import Badge, Block, Command, Grid, Heading, Paragraph, Picture, html, markdown
 from experiments.claims.parts import (
-    GameJob,
     Part,
-    PortraitJob,
     all_parts,
     check_parts,
     correlation_config,
     game_configs,
+    game_part,
+    portrait_part,
 )
 from experiments.claims.report import CLAIMS, ReportConfig, parts_of, run_report
 from experiments.claims.text import Examined, blocks_of
@@ -32,6 +32,7 @@ from experiments.matching.coordination import CoordinationConfig
 from experiments.studies.criteria import Criterion
 from experiments.studies.jobs import command_of, run_jobs
 from experiments.theory.phase_diagram import PhaseConfig
+from experiments.theory.phase_portrait import PhasePortraitConfig
 from magail_trainer.cli.command_line import parse
 from magail_trainer.errors import InputError
 
@@ -137,7 +138,7 @@ def test_every_claim_stands_with_evidence_seeds_and_command(tmp_path: Path) -> N
 
 
 def test_the_command_of_settings_makes_them_again() -> None:
-    portraits = [part.job.config for part in all_parts(quick=False) if isinstance(part.job, PortraitJob)]
+    portraits = [PhasePortraitConfig(quick=True), PhasePortraitConfig(reward_style="non_saturating")]
     configs = {"coordination": list(game_configs(quick=True).values()), "phase_portrait": portraits}
     configs |= {"phase_diagram": [PhaseConfig(quick=True)], "correlation": [correlation_config(quick=True)]}
     for module, all_ in configs.items():
@@ -172,9 +173,9 @@ def test_a_part_that_no_claim_needs_is_not_made(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_quick_portrait_is_one_of_the_settings_that_quick_stands_for() -> None:
-    (quick,) = [part.job for part in all_parts(quick=True) if isinstance(part.job, PortraitJob)]
-    assert command_of("phase_portrait", quick.config) == "python -m experiments.phase_portrait --quick"
-    spelt_out = replace(quick, config=replace(quick.config, quick=False, seeds=5, epochs=1000))
+    config = PhasePortraitConfig(quick=True)
+    quick, spelt_out = (portrait_part(c) for c in (config, replace(config, quick=False, seeds=5, epochs=1000)))
+    assert quick.command == "python -m experiments.phase_portrait --quick"
     assert quick.settings() == spelt_out.settings()
     assert "quick" not in quick.settings()
 
@@ -222,7 +223,7 @@ def test_an_interrupted_report_goes_on_and_does_nothing_twice(tmp_path: Path, mo
 def test_parts_of_other_settings_are_refused(tmp_path: Path) -> None:
     parts = [part for part in all_parts(quick=True) if part.place == "games"]
     config = replace(game_configs(quick=True)["matching_3"], seeds=(0, 1), epochs=5, eval_episodes=2)
-    other = Part("games", GameJob("matching_3", config), "")
+    other = game_part("matching_3", config)
     run_jobs([other], tmp_path, processes=1)
     with pytest.raises(InputError, match="was made with seeds="):
         check_parts(parts, tmp_path)
