@@ -59,7 +59,7 @@ def floor_table(root: Path) -> Table:
             }
             scale = Reference({env: earned["random"]}, {env: earned["expert"]})
             values = {name: played[name][row] for name in FLOOR_COLUMNS if name != "normalized"}
-            values["normalized"] = float(scale.scores([float(values["return"])], env)[0])
+            values["normalized"] = scale.score(float(values["return"]), env)
             for name in FLOOR_COLUMNS:
                 table[name].append(values[name])
     return table
@@ -92,8 +92,7 @@ def score_table(root: Path, floors: Table) -> Table:
             values = {name: column[row].item() for name, column in played.items()}
             values |= {"expert": expert} | {name: settings[name] for name in ("demonstrations", "method")}
             for kind in ("stochastic", "argmax"):
-                score = of[env, expert].scores([float(values[f"return_{kind}"])], env)
-                values[f"normalized_{kind}"] = float(score[0])
+                values[f"normalized_{kind}"] = of[env, expert].score(float(values[f"return_{kind}"]), env)
             for name in COLUMNS:
                 table[name].append(values[name])
     return table
@@ -142,7 +141,7 @@ def read_curves(root: Path, floors: Table) -> list[Curve]:
             if scale is None or not returns:
                 continue
             earned = np.asarray(side.earned(returns), dtype=np.float64)
-            normalized = scale.scores(earned.ravel().tolist(), side.label).reshape(earned.shape)
+            normalized = scale.score(earned, side.label)
             what = (side.label, task.expert, settings["demonstrations"], settings["method"])
             curves.append(Curve(*what, history["epoch"], history["env_steps"], normalized))
     return curves

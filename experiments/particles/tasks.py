@@ -11,8 +11,7 @@ from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.play.cross_play import side_mean
-from magail_trainer.play.evaluation import TEAM
-from magail_trainer.play.scores import played_returns
+from magail_trainer.play.scores import mean_returns, play
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,8 @@ def reference_returns(task: Task, *, episodes: int, seed: int) -> dict[str, list
             player = task.player(policy)
             if task.is_competitive:
                 player = Sides(player, task.player("expert"), side.agents)
-            returns = played_returns(task.entry, player, episodes=episodes, seed=seed)
-            alone = {name: value for name, value in returns.items() if name != TEAM}
+            returns = mean_returns(play(task.entry, player, episodes=episodes, seed=seed))
+            alone = {name: value for name, value in returns.items() if isinstance(name, str)}
             row = (side.label, task.expert, policy, side.earned(alone), episodes)
             for name, value in zip(table, row, strict=True):
                 table[name].append(value)

@@ -13,9 +13,9 @@ from experiments.particles.tasks import Task
 from magail_trainer.data.run_folder import History
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.play.cross_play import cross_play
-from magail_trainer.play.evaluation import TEAM, evaluate
+from magail_trainer.play.evaluation import evaluate
 from magail_trainer.play.load_runs import TrainedRuns
-from magail_trainer.play.scores import LEARNER
+from magail_trainer.play.results import LEARNER, TEAM
 
 CURVE_POINTS = 100
 
@@ -73,8 +73,8 @@ def side_returns(task: Task, trained: TrainedRuns, *, episodes: int, seed: int) 
         played = evaluate(trained, episodes=episodes, seed=seed)
         labels = [task.sides[0]] * len(trained.runs)
     who = LEARNER if task.is_competitive else TEAM
-    earned = {"return_stochastic": played[f"return_{who}"], "return_argmax": played[f"greedy_return_{who}"]}
-    return {"env": [side.label for side in labels], "seed": list(played["seed"]), **earned}
+    earned = {"return_stochastic": played.returns["sampled", who], "return_argmax": played.returns["greedy", who]}
+    return {"env": [side.label for side in labels], "seed": list(played.rows["seed"]), **earned}
 
 
 def _steps(weight: Tensor) -> int:

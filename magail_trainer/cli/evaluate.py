@@ -1,6 +1,6 @@
 """The command `magail evaluate`. Torch is imported when it is executed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,7 @@ from magail_trainer.text import aligned, counted, display_path
 
 if TYPE_CHECKING:
     from magail_trainer.play.load_runs import TrainedRuns
+    from magail_trainer.play.results import Earner, Evaluation
     from magail_trainer.play.scores import Reference
 
 
@@ -59,12 +60,12 @@ class Evaluate:
         torch.set_num_threads(1)
         self._check_flags()
         trained = load_runs(self.run)
-        columns, remarks = self._play_opponents(trained) if self.opponents else self._play(trained)
-        _print_runs(columns, self.episodes)
-        _print_table("Over seeds, the interquartile mean and its 95 % bootstrap interval:", summarise(columns))
+        evaluation, remarks = self._play_opponents(trained) if self.opponents else self._play(trained)
+        _print_runs(evaluation, self.episodes)
+        _print_table("Over seeds, the interquartile mean and its 95 % bootstrap interval:", summarise(evaluation))
         print("\n".join(remarks))
         if self.output is not None:
-            write_table(self.output, columns)
+            write_table(self.output, evaluation.table())
             print(f"Wrote {display_path(self.output)}.")
 
     def _check_flags(self) -> None:
@@ -80,8 +81,8 @@ class Evaluate:
                 raise InputError(f"{str(self.output)!r} already exists; choose another file or add --overwrite.")
             self.output.parent.mkdir(parents=True, exist_ok=True)  # now, lest an hour's work cannot be written
 
-    def _play(self, trained: "TrainedRuns") -> tuple[dict[str, list], list[str]]:
-        """The runs by themselves: the table, with scores if there is an expert, and remarks."""
+    def _play(self, trained: "TrainedRuns") -> tuple["Evaluation", list[str]]:
+        """The runs by themselves, with scores if there is an expert, and remarks."""
         from magail_trainer.play.evaluation import evaluate
         from magail_trainer.play.scores import add_scores, find_expert, make_reference
 
@@ -92,38 +93,38 @@ class Evaluate:
         reference = None
         if expert is not None:
             reference = make_reference(trained, expert, **self._how())
-        columns = evaluate(trained, **self._how())
+        evaluation = evaluate(trained, **self._how())
         if reference is None:
-            return columns, [f"No scores: {source} (--dataset names one whose expert is a score of 1)."]
+            return evaluation, [f"No scores: {source} (--dataset names one whose expert is a score of 1)."]
         ends = ("the random joint policy", f"the expert of {display_path(source)}")
-        return add_scores(columns, reference), _explain(reference, ends)
+        return add_scores(evaluation, reference), _explain(reference, ends, evaluation.label)
 
-    def _play_opponents(self, trained: "TrainedRuns") -> tuple[dict[str, list], list[str]]:
-        """The runs against the opponents: the table, with scores where random and opponents differ, and remarks."""
+    def _play_opponents(self, trained: "TrainedRuns") -> tuple["Evaluation", list[str]]:
+        """The runs against the opponents, with scores where random and opponents differ, and remarks."""
         from magail_trainer.data.joint_policies import make_joint_policy
-        from magail_trainer.play.cross_play import add_side_scores, choose_sides, cross_play, make_side_reference
+        from magail_trainer.play.cross_play import choose_sides, cross_play, make_side_reference
+        from magail_trainer.play.scores import add_scores
 
         sides = choose_sides(list(trained.codes.actions), self.side)
         arguments = key_values(self.opponent_args, flag="--opponent-args")
         expert, opponents = (make_joint_policy(self.opponents, trained.entry, arguments) for _ in range(2))
         reference = make_side_reference(trained.entry, expert, opponents, sides=sides, **self._how())
-        columns = cross_play(trained, opponents, sides=sides, **self._how())
+        evaluation = cross_play(trained, opponents, sides=sides, **self._how())
         who = display_path(self.opponents)
-        return add_side_scores(columns, reference), _explain(
-            reference, (f"the random joint policy against {who}", f"{who} against {who}")
-        )
+        ends = (f"the random joint policy against {who}", f"{who} against {who}")
+        return add_scores(evaluation, reference), _explain(reference, ends, evaluation.label)
 
     def _how(self) -> dict[str, int]:
         return {"episodes": self.episodes, "seed": self.seed, "processes": self.processes}
 
 
-def _explain(reference: "Reference", players: tuple[str, str]) -> list[str]:
-    """What the scores mean, and which agents or sides have none; `players` are who scores 0 and who 1."""
+def _explain(reference: "Reference", players: tuple[str, str], label: Callable[["Earner"], str]) -> list[str]:
+    """What the scores mean, and which earners or sides have none; `players` are who scores 0 and who 1."""
     ends = [
-        f"{number} is {who} ({', '.join(f'{name} {value:.4f}' for name, value in returns.items())})"
+        f"{number} is {who} ({', '.join(f'{label(name)} {value:.4f}' for name, value in returns.items())})"
         for number, (who, returns) in enumerate(zip(players, (reference.random, reference.expert), strict=True))
     ]
-    without = [name for name in reference.random if not reference.has_span(name)]
+    without = [label(name) for name in reference.random if not reference.has_span(name)]
     why = "random and expert earn the same, or are less than three standard errors apart"
     if len(without) == len(reference.random):
         return [f"No scores, for {why}: {'; '.join(end.partition(' is ')[2] for end in ends)}."]
@@ -131,21 +132,23 @@ def _explain(reference: "Reference", players: tuple[str, str]) -> list[str]:
     return [f"Scores: {'; '.join(ends)}.", *remarks]
 
 
-def _print_runs(columns: Mapping[str, list[Any]], episodes: int) -> None:
+def _print_runs(evaluation: "Evaluation", episodes: int) -> None:
     """A row for each run: first what it earned, then its scores and the joint actions where there are any."""
-    keys = {name: columns[name] for name in ("side", "beta", "seed") if name in columns}
-    titles = {"return": f"Mean return of {counted(episodes, 'episode')}:", "score": "Score:"}
-    for measure, title in titles.items():
-        shown = {
-            f"{greedy.replace('_', ' ')}{name.removeprefix(f'{greedy}{measure}_')}": values
-            for greedy in ("", "greedy_")
-            for name, values in columns.items()
-            if name.startswith(f"{greedy}{measure}_")
-        }
-        if shown:
-            _print_table(title, keys | shown)
-    shares = {name: values for name, values in columns.items() if name.startswith("P(")}
-    if shares:
+    from magail_trainer.play.results import apart
+
+    keys = {name: evaluation.rows[name] for name in ("side", "beta", "seed") if name in evaluation.rows}
+    for title, measured in (
+        (f"Mean return of {counted(episodes, 'episode')}:", evaluation.returns),
+        ("Score:", evaluation.scores),
+    ):
+        columns = dict(keys)
+        for (acting, earner), values in measured.items():
+            name = evaluation.label(earner)
+            columns[apart(name if acting == "sampled" else f"greedy {name}", columns)] = values
+        if measured:
+            _print_table(title, columns)
+    if evaluation.shares:
+        shares = {f"P{action}": values for action, values in evaluation.shares.items()}
         _print_table("Share of each joint action:", keys | shares)
 
 

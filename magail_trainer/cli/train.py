@@ -10,7 +10,7 @@ import numpy as np
 import tyro
 
 from magail_trainer.cli.command_line import key_values, this_command
-from magail_trainer.data.run_folder import BESIDE_CONFIG, CONFIG, History, write_run
+from magail_trainer.data.run_folder import BESIDE_CONFIG, CONFIG, History, final_metrics, write_run
 from magail_trainer.data.trajectories import Trajectories, read_manifest
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
@@ -77,7 +77,7 @@ class Train:
         with new_folder(self.output, **own) as folder:
             trainer = Trainer(entry, dataset, runs, self.config, device=self.device, processes=self.processes)
             history = train_with_history(trainer, log_every=self.log_every)
-            final = {name.replace("/", "_"): values[-1] for name, values in history.items() if name != "epoch"}
+            final = final_metrics(history)
             write_run(
                 folder,
                 config={

@@ -7,6 +7,7 @@ checkpoint/    the parameters: one npz file per module, `[R, ...]` for every par
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,13 @@ def read_config(path: str | Path) -> dict[str, Any]:
         InputError: the folder is not one.
     """
     return read_json(Path(path) / CONFIG, what="run folder", kind=FORMAT, version=VERSION)
+
+
+def final_metrics(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The last `[R]` of each metric, `entropy/a` as the column `entropy_a`; names that would meet keep their slash."""
+    columns = {name: name.replace("/", "_") for name in history if name != "epoch"}
+    times = Counter(columns.values())
+    return {column if times[column] == 1 else name: history[name][-1] for name, column in columns.items()}
 
 
 def write_table(file: Path, columns: Mapping[str, Iterable[Any]]) -> None:

@@ -4,6 +4,7 @@ A side is a list of agents, which the learner plays; the opponents play all othe
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ import numpy as np
 from magail_trainer.data.joint_policies import JointPolicy, Sides, make_joint_policy
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
-from magail_trainer.play.evaluation import TEAM
 from magail_trainer.play.load_runs import TrainedRuns
-from magail_trainer.play.scores import LEARNER, POLICIES, Reference, play, played_returns, standard_error
+from magail_trainer.play.results import ACTING, LEARNER, Column, Earner, Evaluation
+from magail_trainer.play.scores import Reference, mean_returns, play, standard_error
 from magail_trainer.play.trained_policy import TrainedJointPolicy
 
 
@@ -31,7 +32,7 @@ def choose_sides(agents: Sequence[str], side: Sequence[str]) -> list[tuple[str, 
     return [tuple(side)] if side else [(agent,) for agent in agents]
 
 
-def side_mean(returns: Mapping[str, Any], side: Sequence[str]) -> Any:
+def side_mean(returns: Mapping[Any, Any], side: Sequence[str]) -> Any:
     """What a side earns: the mean over its agents of numbers, or arrays of one shape, by agent."""
     return sum(returns[agent] for agent in side) / len(side)
 
@@ -44,7 +45,7 @@ def cross_play(
     episodes: int,
     seed: int,
     processes: int = 1,
-) -> dict[str, list]:
+) -> Evaluation:
     """Each run plays each side against the opponents, with drawn actions and with the likeliest ones.
 
     Args:
@@ -56,28 +57,30 @@ def cross_play(
         processes: how many step the copies of an env that has no vectorised form of its own.
 
     Returns:
-        a table, a row for each side and run: side (its agents, with a plus between them), beta, seed, and the mean
-        return of each agent and of the side (`return_<agent>`, `return_learner`; `greedy_return_...`).
+        a row for each side and run: the mean return of each agent and of the learner's side.
 
     Raises:
         InputError: a number is out of range.
     """
-    table: dict[str, list] = {}
+    rows: dict[str, list[Any]] = {"side": [], "beta": [], "seed": []}
+    earners: list[Earner] = [*trained.policies.agents, LEARNER]
+    returns: dict[Column, list[float]] = {(acting, earner): [] for acting in ACTING for earner in earners}
     players = [
-        [TrainedJointPolicy(trained.entry, trained, run=run, greedy=greedy) for greedy in (False, True)]
+        [TrainedJointPolicy(trained.entry, trained, run=run, greedy=acting == "greedy") for acting in ACTING]
         for run in range(len(trained.runs))
     ]
-    for side in sides:
-        for run, pair in enumerate(players):
-            row = {"side": _label(side), "beta": float(trained.runs.beta[run]), "seed": int(trained.runs.seed[run])}
-            for prefix, player in zip(POLICIES.values(), pair, strict=True):
-                together = Sides(player, opponents, side)
-                earned = played_returns(trained.entry, together, episodes=episodes, seed=seed, processes=processes)
-                earned[LEARNER] = side_mean(earned, side)
-                row |= {f"{prefix}return_{name}": value for name, value in earned.items() if name != TEAM}
-            for name, value in row.items():
-                table.setdefault(name, []).append(value)
-    return table
+    for side, (run, pair) in product(sides, enumerate(players)):
+        row = (_label(side), float(trained.runs.beta[run]), int(trained.runs.seed[run]))
+        for column, value in zip(rows.values(), row, strict=True):
+            column.append(value)
+        for acting, player in zip(ACTING, pair, strict=True):
+            together = Sides(player, opponents, side)
+            played = play(trained.entry, together, episodes=episodes, seed=seed, processes=processes)
+            earned = mean_returns(played)
+            earned[LEARNER] = side_mean(earned, side)
+            for earner in earners:
+                returns[acting, earner].append(earned[earner])
+    return Evaluation(rows, returns)
 
 
 def make_side_reference(
@@ -119,23 +122,6 @@ def make_side_reference(
             errors[end][_label(side)] = standard_error(returns)
     span_error = {side: float(np.hypot(error, errors[1][side])) for side, error in errors[0].items()}
     return Reference(ends[0], ends[1], span_error)
-
-
-def add_side_scores(columns: Mapping[str, list], reference: Reference) -> dict[str, list]:
-    """`columns` of `cross_play` with `score_learner` and `greedy_score_learner` behind them.
-
-    NaN where a side has no score; the columns as they are where none has any.
-    """
-    if not any(reference.has_span(side) for side in reference.random):
-        return dict(columns)
-    scored = {
-        f"{prefix}score_{LEARNER}": [
-            float(reference.scores([value], side)[0])
-            for side, value in zip(columns["side"], columns[f"{prefix}return_{LEARNER}"], strict=True)
-        ]
-        for prefix in POLICIES.values()
-    }
-    return {**columns, **scored}
 
 
 def _label(side: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -13,10 +12,8 @@ from magail_trainer.learn.encoders import Codes, joint_row
 from magail_trainer.learn.policies import Policies
 from magail_trainer.learn.rollout import Rollout, SampledRollouts
 from magail_trainer.learn.runs import Runs
-from magail_trainer.play.load_runs import TrainedRuns, load_runs
-
-TEAM = "team"
-"""In tables, the sum over the agents."""
+from magail_trainer.play.load_runs import TrainedRuns
+from magail_trainer.play.results import ACTING, TEAM, Column, Evaluation
 
 _AT_ONCE = 200
 _AT_ONCE_ONE_BY_ONE = 32  # of an env that is stepped copy by copy: many copies are large, and no faster
@@ -100,16 +97,7 @@ def joint_action_counts(rollout: Rollout, codes: Codes) -> Float[np.ndarray, "R 
     return np.asarray(counts, dtype=np.float64)
 
 
-def evaluate_run(path: str | Path, *, episodes: int, seed: int) -> dict[str, list]:
-    """Play the policies of a run folder; see `evaluate`.
-
-    Raises:
-        InputError: there is no such folder, it does not fit its env, or a number is out of range.
-    """
-    return evaluate(load_runs(path), episodes=episodes, seed=seed)
-
-
-def evaluate(trained: TrainedRuns, *, episodes: int, seed: int, processes: int = 1) -> dict[str, list]:
+def evaluate(trained: TrainedRuns, *, episodes: int, seed: int, processes: int = 1) -> Evaluation:
     """Play trained policies, with drawn actions and with the likeliest ones.
 
     Args:
@@ -119,39 +107,39 @@ def evaluate(trained: TrainedRuns, *, episodes: int, seed: int, processes: int =
         processes: how many step the copies of an env that has no vectorised form of its own.
 
     Returns:
-        a table, a row per run: beta; seed; the mean return of each agent (`return_<agent>`) and of all together
-        (`return_team`); the same of the likeliest actions (`greedy_return_...`); and the share of each joint action
-        drawn (`P(...)`), where there are at most 16.
+        the mean return of each agent and of the team, and the share of each joint action drawn, where there are at
+        most 16.
 
     Raises:
         InputError: a number is out of range.
     """
-    columns: dict[str, list] = {name: column.tolist() for name, column in trained.runs.columns.items()}
-    returns, shares = _play(trained, episodes=episodes, seed=seed, greedy=False, processes=processes)
-    greedy_returns, _ = _play(trained, episodes=episodes, seed=seed, greedy=True, processes=processes)
-    columns |= {f"return_{name}": values.tolist() for name, values in returns.items()}
-    columns |= {f"greedy_return_{name}": values.tolist() for name, values in greedy_returns.items()}
-    return columns | shares
-
-
-def _play(
-    trained: TrainedRuns, *, episodes: int, seed: int, greedy: bool, processes: int
-) -> tuple[dict[str, np.ndarray], dict[str, list]]:
-    """The mean return `[R]` of each agent and the team, and the columns of the joint actions where they are few."""
-    codes, policies = trained.codes, trained.policies
-    sizes = [code.size for code in codes.finite_actions.values()]
+    returns: dict[Column, list[float]] = {}
+    counts: Float[np.ndarray, "R J"] | None = None
+    sizes = [code.size for code in trained.codes.finite_actions.values()]
     few = bool(sizes) and math.prod(sizes) <= _MAX_JOINT_ACTIONS
-    returns, counts = {agent: np.zeros(len(trained.runs)) for agent in policies.agents}, np.zeros(())
-    for rollout in evaluation_rollouts(
-        trained.entry, codes, policies, trained.runs, episodes=episodes, seed=seed, greedy=greedy, processes=processes
-    ):
-        played = rollout.batch.num_episodes
-        for agent, value in rollout.mean_return.items():
-            returns[agent] += value.cpu().numpy() * played / episodes
-        if few:
-            counts = counts + joint_action_counts(rollout, codes)
-    returns[TEAM] = np.sum(list(returns.values()), axis=0)
-    if not few:
-        return returns, {}
+    for acting in ACTING:
+        means = {agent: np.zeros(len(trained.runs)) for agent in trained.policies.agents}
+        for rollout in evaluation_rollouts(
+            trained.entry,
+            trained.codes,
+            trained.policies,
+            trained.runs,
+            episodes=episodes,
+            seed=seed,
+            greedy=acting == "greedy",
+            processes=processes,
+        ):
+            for agent, value in rollout.mean_return.items():
+                means[agent] += value.cpu().numpy() * rollout.batch.num_episodes / episodes
+            if few and acting == "sampled":
+                played = joint_action_counts(rollout, trained.codes)
+                counts = played if counts is None else counts + played
+        returns |= {(acting, agent): values.tolist() for agent, values in means.items()}
+        returns[acting, TEAM] = np.sum(list(means.values()), axis=0).tolist()
+    rows = {name: column.tolist() for name, column in trained.runs.columns.items()}
+    if counts is None:
+        return Evaluation(rows, returns)
     shares = counts / counts.sum(axis=1, keepdims=True)
-    return returns, {f"P{action}": shares[:, index].tolist() for index, action in enumerate(np.ndindex(*sizes))}
+    return Evaluation(
+        rows, returns, {action: shares[:, index].tolist() for index, action in enumerate(np.ndindex(*sizes))}
+    )

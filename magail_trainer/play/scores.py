@@ -1,9 +1,11 @@
 """Returns as scores: 0 is what the random joint policy earns, 1 is what the expert earns."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,40 +16,35 @@ from magail_trainer.data.trajectories import Trajectories, read_manifest
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.learn.trainer import check_same_env
-from magail_trainer.play.evaluation import TEAM
 from magail_trainer.play.load_runs import TrainedRuns
+from magail_trainer.play.results import ACTING, LEARNER, TEAM, Column, Earner, Evaluation
 from magail_trainer.play.statistics import Interval, bootstrap_interval, interquartile_mean
 
+Numbers = TypeVar("Numbers", float, NDArray[np.float64])
 _SAME = 1e-9
 _ERRORS_APART = 3
 _ONE_BY_ONE = 32  # copies of an env that has no vectorised form of its own
-POLICIES = {"sampled": "", "greedy": "greedy_"}
-"""Ways of acting, and what the columns of a table begin with that are of them."""
-
-LEARNER = "learner"
-"""In tables of cross-play, the mean over the agents that the learner plays."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The ends of the scale: mean returns by agent, and of the team."""
+    """The ends of the scale: mean returns by earner, or in cross-play by side."""
 
-    random: Mapping[str, float]
-    expert: Mapping[str, float]
-    span_error: Mapping[str, float] = field(default_factory=dict)
+    random: Mapping[Any, float]
+    expert: Mapping[Any, float]
+    span_error: Mapping[Any, float] = field(default_factory=dict)
     """The standard error of the difference between the two, where it is known."""
 
-    def has_span(self, name: str) -> bool:
+    def has_span(self, name: Earner) -> bool:
         """Whether random and expert are so far apart, by three standard errors, that there can be scores."""
         span = abs(self.expert[name] - self.random[name])
         return span >= max(_SAME, _ERRORS_APART * self.span_error.get(name, 0.0))
 
-    def scores(self, values: Sequence[float], name: str) -> NDArray[np.float64]:
-        """Returns `[R]` of an agent, or the team, as scores; NaN where random and expert earn about the same."""
+    def score(self, value: Numbers, name: Earner) -> Numbers:
+        """A return, or an array of them, as a score; NaN where random and expert earn about the same."""
         if not self.has_span(name):
-            return np.full(len(values), np.nan)
-        span = self.expert[name] - self.random[name]
-        return (np.asarray(values, dtype=np.float64) - self.random[name]) / span
+            return value * math.nan
+        return (value - self.random[name]) / (self.expert[name] - self.random[name])
 
 
 def play(entry: EnvEntry, policy: JointPolicy, *, episodes: int, seed: int, processes: int = 1) -> Trajectories:
@@ -60,26 +57,18 @@ def play(entry: EnvEntry, policy: JointPolicy, *, episodes: int, seed: int, proc
     return record(entry, policy, episodes=episodes, seed=seed, num_envs=copies, processes=processes)
 
 
-def played_returns(
-    entry: EnvEntry, policy: JointPolicy, *, episodes: int, seed: int, processes: int = 1
-) -> dict[str, float]:
-    """The mean return of each agent, and of the team, when a joint policy plays.
-
-    Raises:
-        InputError: a number out of range.
-    """
-    return mean_returns(play(entry, policy, episodes=episodes, seed=seed, processes=processes))
-
-
-def mean_returns(trajectories: Trajectories) -> dict[str, float]:
+def mean_returns(trajectories: Trajectories) -> dict[Earner, float]:
     """The mean return of each agent, and of the team."""
-    means = {agent: float(values.mean()) for agent, values in trajectories.returns.items()}
+    means: dict[Earner, float] = {agent: float(values.mean()) for agent, values in trajectories.returns.items()}
     return {**means, TEAM: sum(means.values())}
 
 
-def standard_errors(trajectories: Trajectories) -> dict[str, float]:
+def standard_errors(trajectories: Trajectories) -> dict[Earner, float]:
     """Of `mean_returns`, from the spread over episodes."""
-    returns = {**trajectories.returns, TEAM: np.sum(list(trajectories.returns.values()), axis=0)}
+    returns: dict[Earner, NDArray[Any]] = {
+        **trajectories.returns,
+        TEAM: np.sum(list(trajectories.returns.values()), axis=0),
+    }
     return {name: standard_error(values) for name, values in returns.items()}
 
 
@@ -120,50 +109,37 @@ def find_expert(trained: TrainedRuns) -> tuple[Trajectories | None, str]:
     return None, f"the dataset {described['path']!r} is no longer there"
 
 
-def add_scores(columns: Mapping[str, list], reference: Reference) -> dict[str, list]:
-    """`columns` of `evaluate` with `score_<agent>` after the returns, and `greedy_score_<agent>`.
-
-    NaN where an agent has no score; the columns as they are where nobody has any.
-    """
+def add_scores(evaluation: Evaluation, reference: Reference) -> Evaluation:
+    """The evaluation with scores: NaN where an earner or a side has none; without any where nobody has one."""
     if not any(reference.has_span(name) for name in reference.random):
-        return dict(columns)
-    scored: dict[str, list] = {}
-    for prefix in POLICIES.values():
-        for name in reference.random:
-            values = columns[f"{prefix}return_{name}"]
-            scored[f"{prefix}score_{name}"] = reference.scores(values, name).tolist()
-    shares = {name: values for name, values in columns.items() if name.startswith("P(")}
-    return {**{name: values for name, values in columns.items() if name not in shares}, **scored, **shares}
+        return evaluation
+    scores: dict[Column, list[float]] = {}
+    for acting, earner in product(ACTING, evaluation.earners):
+        values = evaluation.returns[acting, earner]
+        names = evaluation.rows["side"] if earner is LEARNER else [earner] * len(values)
+        scores[acting, earner] = [reference.score(value, name) for value, name in zip(values, names, strict=True)]
+    return replace(evaluation, scores=scores)
 
 
-def summarise(columns: Mapping[str, list]) -> dict[str, list]:
+def summarise(evaluation: Evaluation) -> dict[str, list[Any]]:
     """Over seeds: the interquartile mean of what each β earned, with its bootstrap 95 % interval.
 
-    Args:
-        columns: of `evaluate` or `cross_play`, with scores or without.
-
     Returns:
-        a table, a row for each β (and side), way of acting and agent (of cross-play, the learner): beta, actions,
-        agent, return, and its interval; and the same of the score, where there is one.
+        a table, a row for each β (and side), way of acting and earner: beta, actions, agent, return, and its interval;
+        and the same of the score, where there is one.
     """
-    keys = [name for name in ("side", "beta") if name in columns]
-    everybody = [name.removeprefix("return_") for name in columns if name.startswith("return_")]
-    names = [LEARNER] if LEARNER in everybody else everybody
-    groups = list(zip(*(columns[key] for key in keys), strict=True))
-    table: dict[str, list] = {name: [] for name in (*keys, "actions", "agent")}
-    for group in dict.fromkeys(groups):
-        members = [index for index, other in enumerate(groups) if other == group]
-        for actions, prefix in POLICIES.items():
-            for name in names:
-                row = dict(zip(keys, group, strict=True)) | {"actions": actions, "agent": name}
-                for measure in ("return", "score"):
-                    values = columns.get(f"{prefix}{measure}_{name}")
-                    if values is not None:
-                        low, estimate, high = f"{measure}_low", measure, f"{measure}_high"
-                        interval = _interval([values[index] for index in members])
-                        row |= {estimate: interval.estimate, low: interval.low, high: interval.high}
-                for key, value in row.items():
-                    table.setdefault(key, []).append(value)
+    keys = [name for name in ("side", "beta") if name in evaluation.rows]
+    groups = list(zip(*(evaluation.rows[key] for key in keys), strict=True))
+    table: dict[str, list[Any]] = {name: [] for name in (*keys, "actions", "agent")}
+    for group, acting, earner in product(dict.fromkeys(groups), ACTING, evaluation.earners):
+        row = dict(zip(keys, group, strict=True)) | {"actions": acting, "agent": evaluation.label(earner)}
+        for measure, columns in (("return", evaluation.returns), ("score", evaluation.scores)):
+            if columns:
+                members = zip(columns[acting, earner], groups, strict=True)
+                interval = _interval([value for value, other in members if other == group])
+                row |= {measure: interval.estimate, f"{measure}_low": interval.low, f"{measure}_high": interval.high}
+        for name, value in row.items():
+            table.setdefault(name, []).append(value)
     return table
 
 

@@ -18,7 +18,8 @@ from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories, read_manifest
 from magail_trainer.envs.registry import resolve
-from magail_trainer.play.evaluation import evaluate_run
+from magail_trainer.play.evaluation import evaluate
+from magail_trainer.play.load_runs import load_runs
 
 torch.set_num_threads(1)
 
@@ -154,7 +155,7 @@ def test_the_dataset_is_a_recording_of_the_expert(small: Results) -> None:
 
 
 def test_the_checkpoint_is_that_of_the_table(small: Results) -> None:
-    table = evaluate_run(small.folder, episodes=2000, seed=0)
+    table = evaluate(load_runs(small.folder), episodes=2000, seed=0).table()
     assert table["seed"] == small.runs["seed"].tolist()
     for index, cell in enumerate(CELLS):
         exact = small.runs[f"joint_{cell}"]

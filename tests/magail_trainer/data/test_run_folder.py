@@ -12,6 +12,7 @@ from torch import nn
 
 from magail_trainer.data.run_folder import (
     History,
+    final_metrics,
     read_checkpoint,
     read_config,
     read_table,
@@ -123,3 +124,13 @@ def test_arrays_cut_short_anywhere_are_refused_and_the_file_is_closed(tmp_path: 
         file.write_bytes(whole[:length])
         with pytest.raises(InputError, match="is not the npz file"):
             read_arrays(file)
+
+
+def test_metrics_of_agents_whose_columns_would_meet_keep_their_names() -> None:
+    history = {"epoch": np.arange(2)}
+    history |= {name: np.array([[0], [number]]) for number, name in enumerate(("return/a_1", "return/a/1", "loss/b"))}
+    assert {name: values.tolist() for name, values in final_metrics(history).items()} == {
+        "return/a_1": [0],
+        "return/a/1": [1],
+        "loss_b": [2],
+    }

@@ -12,9 +12,10 @@ from magail_trainer.data.run_folder import read_table
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import MagailConfig
-from magail_trainer.play.cross_play import add_side_scores, choose_sides, cross_play, make_side_reference, side_mean
+from magail_trainer.play.cross_play import choose_sides, cross_play, make_side_reference, side_mean
 from magail_trainer.play.load_runs import load_runs
-from magail_trainer.play.scores import Reference, summarise
+from magail_trainer.play.results import LEARNER, Column, Evaluation
+from magail_trainer.play.scores import Reference, add_scores, summarise
 from tests.magail_trainer.commands import magail
 from tests.magail_trainer.saved_runs import play_a, saved
 
@@ -59,7 +60,8 @@ def test_the_sides_are_those_asked_for_or_each_agent_in_turn() -> None:
 def test_cross_play_pays_who_matches_the_opponents(matching: Path) -> None:
     opponents = make_joint_policy("all_AA", MATCHING, {})
     sides = [("agent_0",), ("agent_1",)]
-    table = cross_play(load_runs(matching), opponents, sides=sides, episodes=1000, seed=0)
+    evaluation = cross_play(load_runs(matching), opponents, sides=sides, episodes=1000, seed=0)
+    table = evaluation.table()
     assert list(table) == [
         *("side", "beta", "seed", "return_agent_0", "return_agent_1", "return_learner"),
         *("greedy_return_agent_0", "greedy_return_agent_1", "greedy_return_learner"),
@@ -69,7 +71,7 @@ def test_cross_play_pays_who_matches_the_opponents(matching: Path) -> None:
     expected = [pytest.approx(0.9, abs=0.04), 0, 1] * 2  # the probability of A
     assert table["return_agent_0"] == table["return_agent_1"] == expected
     assert table["greedy_return_agent_0"] == [1, 0, 1] * 2
-    assert table == cross_play(load_runs(matching), opponents, sides=sides, episodes=1000, seed=0)
+    assert evaluation == cross_play(load_runs(matching), opponents, sides=sides, episodes=1000, seed=0)
 
 
 def test_a_side_earns_the_mean_over_its_agents() -> None:
@@ -86,10 +88,11 @@ def test_scores_on_either_side_of_matching_pennies_by_hand(pennies: Path) -> Non
     assert reference.random == dict.fromkeys(("agent_0", "agent_1"), pytest.approx(0, abs=4 / math.sqrt(episodes)))
     assert reference.span_error["agent_1"] == pytest.approx(1 / math.sqrt(episodes), rel=0.02)
     opponents = make_joint_policy("joint", PENNIES, {"joint": HEADS})
-    table = cross_play(load_runs(pennies), opponents, sides=SIDES, episodes=episodes, seed=0)
+    evaluation = cross_play(load_runs(pennies), opponents, sides=SIDES, episodes=episodes, seed=0)
+    table = evaluation.table()
     assert table["return_learner"] == table["return_agent_0"][:3] + table["return_agent_1"][3:]
     assert table["greedy_return_learner"] == [1, -1, 1, -1, 1, -1]
-    scored = add_side_scores(table, reference)
+    scored = add_scores(evaluation, reference).table()
     assert list(scored) == [*table, "score_learner", "greedy_score_learner"]
     # Heads with probability 0.9, 0 and 1, on either side: 2 · 0.9 - 1 of what heads alone would have won or lost.
     assert scored["score_learner"] == [pytest.approx(value, abs=0.1) for value in [0.8, -1, 1] * 2]
@@ -101,8 +104,8 @@ def test_copies_of_the_opponents_share_no_chance_with_them() -> None:
     # Together they would always match. As strangers they match as often as anybody: there is nothing to be scored.
     reference = reference_of(MATCHING, "bimodal", SIDES, episodes=1000)
     assert reference.expert == dict.fromkeys(("agent_0", "agent_1"), pytest.approx(0.5, abs=0.07))
-    columns = {"side": ["agent_0"], "return_learner": [0.5], "greedy_return_learner": [0.5]}
-    assert add_side_scores(columns, reference) == columns
+    evaluation = Evaluation({"side": ["agent_0"]}, {("sampled", LEARNER): [0.5], ("greedy", LEARNER): [0.5]})
+    assert add_scores(evaluation, reference) is evaluation
 
 
 def test_several_agents_are_scored_together(tmp_path: Path) -> None:
@@ -113,22 +116,23 @@ def test_several_agents_are_scored_together(tmp_path: Path) -> None:
     assert reference.random["agent_0+agent_2"] == pytest.approx(0.25, abs=0.04)
     assert reference.span_error["agent_0+agent_2"] == pytest.approx(math.sqrt(0.25 * 0.75 / episodes), rel=0.05)
     trained = load_runs(saved(tmp_path, entry, MagailConfig(network="tabular"), play_a))
-    table = cross_play(trained, make_joint_policy("all_AA", entry, {}), sides=[side], episodes=episodes, seed=0)
-    scored = add_side_scores(table, reference)
+    evaluation = cross_play(trained, make_joint_policy("all_AA", entry, {}), sides=[side], episodes=episodes, seed=0)
+    scored = add_scores(evaluation, reference).table()
     assert scored["side"] == ["agent_0+agent_2"] * 3
     assert scored["score_learner"] == [pytest.approx(value, abs=0.07) for value in ((0.81 - 0.25) / 0.75, -1 / 3, 1)]
 
 
 def test_a_side_without_a_span_has_no_score_and_the_summary_is_of_the_learner() -> None:
-    columns = {
-        **{"side": ["a", "a", "b", "b"], "beta": [0.0] * 4, "seed": [1, 2, 1, 2]},
-        **{"return_a": [1.0, 3.0, 8.0, 8.0], "return_b": [9.0, 9.0, 5.0, 7.0], "return_learner": [1.0, 3.0, 5.0, 7.0]},
-        **{f"greedy_return_{name}": [4.0] * 4 for name in ("a", "b", "learner")},
+    returns: dict[Column, list[float]] = {
+        **{("sampled", "a"): [1.0, 3.0, 8.0, 8.0], ("sampled", "b"): [9.0, 9.0, 5.0, 7.0]},
+        **{("sampled", LEARNER): [1.0, 3.0, 5.0, 7.0]},
+        **{("greedy", earner): [4.0] * 4 for earner in ("a", "b", LEARNER)},
     }
-    reference = Reference({"a": 0.0, "b": 5.0}, {"a": 4.0, "b": 5.0})
-    scored = add_side_scores(columns, reference)
-    assert scored["score_learner"][:2] == [0.25, 0.75]
-    assert np.isnan(scored["score_learner"][2:] + scored["greedy_score_learner"][2:]).all()
+    evaluation = Evaluation({"side": ["a", "a", "b", "b"], "beta": [0.0] * 4, "seed": [1, 2, 1, 2]}, returns)
+    scored = add_scores(evaluation, Reference({"a": 0.0, "b": 5.0}, {"a": 4.0, "b": 5.0}))
+    assert list(scored.scores) == [("sampled", LEARNER), ("greedy", LEARNER)]
+    assert scored.scores["sampled", LEARNER][:2] == [0.25, 0.75]
+    assert np.isnan(scored.scores["sampled", LEARNER][2:] + scored.scores["greedy", LEARNER][2:]).all()
     summary = summarise(scored)
     assert summary["side"] == ["a", "a", "b", "b"]
     assert summary["actions"] == ["sampled", "greedy"] * 2

@@ -17,7 +17,8 @@ from magail_trainer.errors import InputError
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
-from magail_trainer.play.evaluation import evaluate_run, evaluation_rollouts, joint_action_counts
+from magail_trainer.play.evaluation import evaluate, evaluation_rollouts, joint_action_counts
+from magail_trainer.play.load_runs import load_runs
 
 torch.set_num_threads(1)
 
@@ -45,6 +46,10 @@ def save(trainer: Trainer, folder: Path) -> Path:
     return folder
 
 
+def table_of(folder: Path, *, episodes: int, seed: int) -> dict[str, list]:
+    return evaluate(load_runs(folder), episodes=episodes, seed=seed).table()
+
+
 def expected_joint() -> np.ndarray:
     """`[R, 4]`"""
     first, second = (np.array([PROB_A[agent], 1 - np.array(PROB_A[agent])]).T for agent in PROB_A)
@@ -53,7 +58,7 @@ def expected_joint() -> np.ndarray:
 
 def test_the_checkpoint_plays_with_the_probabilities_of_the_policies(tmp_path: Path) -> None:
     episodes = 5050  # not a multiple of those played at once
-    table = evaluate_run(save(make_trainer(), tmp_path), episodes=episodes, seed=0)
+    table = table_of(save(make_trainer(), tmp_path), episodes=episodes, seed=0)
     assert list(table) == [
         "beta",
         "seed",
@@ -81,7 +86,7 @@ def test_the_checkpoint_plays_with_the_probabilities_of_the_policies(tmp_path: P
 
 
 def test_longer_episodes_add_up_to_their_return_and_count_every_step(tmp_path: Path) -> None:
-    table = evaluate_run(save(make_trainer(horizon=3), tmp_path), episodes=450, seed=1)
+    table = table_of(save(make_trainer(horizon=3), tmp_path), episodes=450, seed=1)
     shares = np.array([table[f"P{cell}"] for cell in np.ndindex(2, 2)]).T
     np.testing.assert_allclose(table["return_agent_0"], 3 * (shares[:, 0] + shares[:, 3]), atol=1e-5)
     expected = expected_joint()
@@ -106,7 +111,7 @@ def test_counts_by_hand() -> None:
 
 def test_the_same_seed_plays_the_same_and_another_seed_does_not(tmp_path: Path) -> None:
     folder = save(make_trainer(), tmp_path)
-    first, again, other = (evaluate_run(folder, episodes=300, seed=seed) for seed in (0, 0, 1))
+    first, again, other = (table_of(folder, episodes=300, seed=seed) for seed in (0, 0, 1))
     assert first == again
     assert first["P(0, 0)"] != other["P(0, 0)"]
 
@@ -133,16 +138,16 @@ def test_no_two_batches_of_one_evaluation_and_none_of_training_share_their_noise
 def test_refuses_numbers_out_of_range(tmp_path: Path, episodes: int, seed: int, message: str) -> None:
     folder = save(make_trainer(), tmp_path)
     with pytest.raises(InputError) as refusal:
-        evaluate_run(folder, episodes=episodes, seed=seed)
+        table_of(folder, episodes=episodes, seed=seed)
     assert str(refusal.value) == message
 
 
 def test_refuses_a_folder_without_a_run_or_with_a_checkpoint_of_another_env(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no run folder"):
-        evaluate_run(tmp_path / "nothing", episodes=1, seed=0)
+        table_of(tmp_path / "nothing", episodes=1, seed=0)
     folder = save(make_trainer(), tmp_path)
     config = json.loads((folder / "config.json").read_text())
     config["env"]["kwargs"] = {"num_actions": 3}
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="does not fit the env and runs of its folder"):
-        evaluate_run(folder, episodes=1, seed=0)
+        table_of(folder, episodes=1, seed=0)

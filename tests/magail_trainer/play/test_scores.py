@@ -19,6 +19,7 @@ from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.play.evaluation import evaluate
 from magail_trainer.play.load_runs import TrainedRuns
+from magail_trainer.play.results import TEAM, Column, Evaluation
 from magail_trainer.play.scores import (
     Reference,
     add_scores,
@@ -33,7 +34,7 @@ torch.set_num_threads(1)
 
 ENTRY = resolve("coordination_env:coordination/matching-v0")
 REFERENCE = Reference(
-    random={"a": -10.0, "b": 0.0, "team": -10.0}, expert={"a": -2.0, "b": 0.0, "team": -2.0}
+    random={"a": -10.0, "b": 0.0, TEAM: -10.0}, expert={"a": -2.0, "b": 0.0, TEAM: -2.0}
 )  # fmt: skip
 
 
@@ -53,16 +54,17 @@ def make_runs(*, prob_a: tuple[float, ...], path: Path, config: Mapping | None =
 
 
 def test_scores_by_hand() -> None:
-    np.testing.assert_allclose(REFERENCE.scores([-10.0, -6.0, -2.0, 0.0, -18.0], "a"), [0, 0.5, 1, 1.25, -1])
-    assert np.isnan(REFERENCE.scores([0.0, 1.0], "b")).all()
+    scores = REFERENCE.score(np.array([-10.0, -6.0, -2.0, 0.0, -18.0]), "a")
+    np.testing.assert_allclose(scores, [0, 0.5, 1, 1.25, -1])
+    assert math.isnan(REFERENCE.score(1.0, "b"))
 
 
 def test_who_plays_like_the_expert_scores_1_and_who_plays_like_random_0(tmp_path: Path) -> None:
     trained, episodes = make_runs(prob_a=(1.0, 0.5), path=tmp_path), 2000
     reference = make_reference(trained, demonstrations(), episodes=episodes, seed=0)
-    assert reference.expert == {"agent_0": 1, "agent_1": 1, "team": 2}
-    assert reference.random["team"] == 2 * reference.random["agent_0"] == pytest.approx(1, abs=0.1)
-    columns = add_scores(evaluate(trained, episodes=episodes, seed=0), reference)
+    assert reference.expert == {"agent_0": 1, "agent_1": 1, TEAM: 2}
+    assert reference.random[TEAM] == 2 * reference.random["agent_0"] == pytest.approx(1, abs=0.1)
+    columns = add_scores(evaluate(trained, episodes=episodes, seed=0), reference).table()
     tolerance = 4 * math.sqrt(2 * 0.25 / episodes) / 0.5  # of the difference of two means, by the width of the scale
     for name in ("agent_0", "agent_1", "team"):
         assert columns[f"score_{name}"] == [pytest.approx(1), pytest.approx(0, abs=tolerance)]
@@ -76,12 +78,12 @@ def test_there_is_no_score_where_random_and_expert_are_about_the_same(tmp_path: 
     returns, random = expert.returns["agent_0"], 0.5
     by_hand = math.sqrt(returns.var(ddof=1) / 10 + random * (1 - random) / 200)
     assert reference.span_error["agent_0"] == pytest.approx(by_hand, rel=0.02)
-    assert reference.span_error["team"] == pytest.approx(2 * by_hand, rel=0.02)  # they are paid the same
+    assert reference.span_error[TEAM] == pytest.approx(2 * by_hand, rel=0.02)  # they are paid the same
     assert not any(reference.has_span(name) for name in reference.random)
-    columns = evaluate(trained, episodes=5, seed=0)
-    assert add_scores(columns, reference) == columns
-    far = replace(REFERENCE, span_error={"a": 2.6, "b": 0.0, "team": 2.7})
-    assert [far.has_span(name) for name in ("a", "b", "team")] == [True, False, False]
+    evaluation = evaluate(trained, episodes=5, seed=0)
+    assert add_scores(evaluation, reference) is evaluation
+    far = replace(REFERENCE, span_error={"a": 2.6, "b": 0.0, TEAM: 2.7})
+    assert [far.has_span(name) for name in ("a", "b", TEAM)] == [True, False, False]
 
 
 def test_the_same_seed_makes_the_same_reference(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_the_same_seed_makes_the_same_reference(tmp_path: Path) -> None:
 
 
 def test_mean_returns_add_up() -> None:
-    assert mean_returns(demonstrations("bimodal")) == {"agent_0": 1, "agent_1": 1, "team": 2}
+    assert mean_returns(demonstrations("bimodal")) == {"agent_0": 1, "agent_1": 1, TEAM: 2}
 
 
 def test_an_expert_of_another_env_is_refused(tmp_path: Path) -> None:
@@ -133,23 +135,22 @@ def test_a_dataset_that_is_no_longer_the_one_is_not_used(tmp_path: Path) -> None
 
 
 def test_the_summary_is_over_the_seeds_of_each_beta() -> None:
-    columns = {
-        "beta": [0.0, 0.0, 0.0, 0.0, 1.0],
-        "seed": [1, 2, 3, 4, 1],
-        "return_a": [-100.0, -6.0, -4.0, 0.0, -2.0],
-        "return_b": [0.0, 0.0, 0.0, 0.0, 0.0],
-        "return_team": [1.0, 1.0, 1.0, 1.0, 1.0],
-        **{f"greedy_return_{name}": [-10.0] * 5 for name in ("a", "b", "team")},
+    returns: dict[Column, list[float]] = {
+        ("sampled", "a"): [-100.0, -6.0, -4.0, 0.0, -2.0],
+        ("sampled", "b"): [0.0, 0.0, 0.0, 0.0, 0.0],
+        ("sampled", TEAM): [1.0, 1.0, 1.0, 1.0, 1.0],
+        **{("greedy", earner): [-10.0] * 5 for earner in ("a", "b", TEAM)},
     }
-    table = summarise(add_scores(columns, REFERENCE))
+    evaluation = Evaluation({"beta": [0.0, 0.0, 0.0, 0.0, 1.0], "seed": [1, 2, 3, 4, 1]}, returns)
+    table = summarise(add_scores(evaluation, REFERENCE))
     assert table["beta"] == [0.0] * 6 + [1.0] * 6
     assert table["actions"] == (["sampled"] * 3 + ["greedy"] * 3) * 2
     assert table["agent"] == ["a", "b", "team"] * 4
     assert table["return"][0] == -5  # of -6 and -4
     assert table["score"][0] == pytest.approx(5 / 8)
-    expected = bootstrap_interval(np.array(columns["return_a"][:4]), interquartile_mean)
+    expected = bootstrap_interval(np.array(returns["sampled", "a"][:4]), interquartile_mean)
     assert (table["return_low"][0], table["return_high"][0]) == expected[1:]
     assert np.isnan([table[name][1] for name in ("score", "score_low", "score_high")]).all()
     assert (table["return"][6], table["score"][6], table["score_low"][6]) == (-2, 1, 1)
     assert table["score"][3] == 0
-    assert "score" not in summarise(columns)
+    assert "score" not in summarise(evaluation)
