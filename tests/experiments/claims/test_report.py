@@ -4,8 +4,9 @@ import base64
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatch
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from experiments.claims.games import PAYOFFS_UNSEEN, SAME_DEMONSTRATIONS
 from experiments.claims.pages import Badge, Block, Command, Grid, Heading, Paragraph, Picture, html, markdown
 from experiments.claims.parts import (
     Part,
+    Single,
     all_parts,
     check_parts,
     correlation_config,
@@ -30,7 +32,7 @@ from experiments.claims.report import CLAIMS, ReportConfig, parts_of, run_report
 from experiments.claims.text import Examined, blocks_of
 from experiments.matching.coordination import CoordinationConfig
 from experiments.studies.criteria import Criterion
-from experiments.studies.jobs import command_of, run_jobs
+from experiments.studies.jobs import command_of, run_jobs, settings_of
 from experiments.theory.phase_diagram import PhaseConfig
 from experiments.theory.phase_portrait import PhasePortraitConfig
 from magail_trainer.cli.command_line import parse
@@ -42,23 +44,21 @@ CHECKOUT = Path(report.__file__).parents[2]
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-VOID = {"meta", "img"}
 
 
 class Reader(HTMLParser):
     """Collects tags, addresses and text, and insists that tags are closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: str) -> None:
         super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.text = ""
+        self.open, self.tags, self.addresses, self.text = list[str](), list[str](), list[str](), ""
+        self.feed(page)
+        assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.addresses += [str(value) for name, value in attrs if name in ("src", "href", "srcset", "data")]
-        if tag not in VOID:
+        if tag not in ("meta", "img"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -68,15 +68,8 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def read(page: str) -> Reader:
-    reader = Reader()
-    reader.feed(page)
-    assert reader.open == []
-    return reader
-
-
 def assert_self_contained(page: str, *, pictures: int) -> None:
-    reader = read(page)
+    reader = Reader(page)
     assert len(reader.addresses) == reader.tags.count("img") == pictures
     assert all(address.startswith("data:image/png;base64,") for address in reader.addresses)
     assert not {"script", "link", "iframe", "object"} & set(reader.tags)
@@ -100,7 +93,7 @@ def test_the_page_holds_its_figures_and_escapes_its_text(tmp_path: Path) -> None
     page = html(blocks(tmp_path))
     assert_self_contained(page, pictures=1)
     assert base64.b64encode(PNG).decode() in page
-    text = read(page).text
+    text = Reader(page).text
     for said in ("A & B", "1 < 2, [0, 1], lr_disc * 2", "a | b", "<script>alert(1)</script>", "echo '<&>'"):
         assert said in text
 
@@ -125,7 +118,7 @@ def test_every_claim_stands_with_evidence_seeds_and_command(tmp_path: Path) -> N
     findings = [good, replace(good, limits=[ice, steam]), replace(good, criteria=[Criterion("wet", "0.2", False)])]
     examined = [Examined(claim, finding, ["cmd 1"]) for finding in findings]
     made = blocks_of(examined, tmp_path, command="python -m experiments.report --quick", note="Quick.")
-    text = read(html(made)).text
+    text = Reader(html(made)).text
     assert [block.text for block in made if isinstance(block, Badge)] == [
         "reproduced", "reproduced, with a qualification", "NOT reproduced",
     ]  # fmt: skip
@@ -146,14 +139,11 @@ def test_the_command_of_settings_makes_them_again() -> None:
             command = command_of(module, config).split()
             assert command[:3] == ["python", "-m", f"experiments.{module}"]
             again: Any = parse(type(config), prog="again", args=command[3:])
-            assert replace(again, output=config.output, **_jobs(config)) == config
+            assert command_of(module, again) == command_of(module, config)
+            assert settings_of(again) == settings_of(config)
     assert command_of("coordination", CoordinationConfig(exact=True, seeds=(1, 2), output=Path("x"))) == (
         "python -m experiments.coordination --expert_type bimodal --seeds 1 2 --exact"
     )
-
-
-def _jobs(config: Any) -> dict[str, Any]:
-    return {"jobs": config.jobs} if hasattr(config, "jobs") else {}
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -180,44 +170,26 @@ def test_a_quick_portrait_is_one_of_the_settings_that_quick_stands_for() -> None
     assert "quick" not in quick.settings()
 
 
-@dataclass(frozen=True)
-class Counted:
-    """A part that notes when it is done, and is interrupted where its name says so."""
+def test_an_interrupted_report_goes_on_and_does_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, trained, interrupted = ReportConfig(output=tmp_path / "report", jobs=1), [], ["B"]
 
-    name: str
-    log: Path
-    interrupted: bool = False
-
-    def settings(self) -> dict[str, Any]:
-        return {"name": self.name}
-
-    def fill(self, folder: Path) -> str:
-        (folder / "content").write_text(self.name)
-        if self.interrupted:
+    def train(name: str, folder: Path) -> str:
+        (folder / "content").write_text(name)
+        if name in interrupted:
             raise KeyboardInterrupt
-        with self.log.open("a") as stream:
-            stream.write(f"{self.name}\n")
+        trained.append(name)
         return "done"
 
-
-def test_an_interrupted_report_goes_on_and_does_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log, output = tmp_path / "log", tmp_path / "report"
-    config = ReportConfig(output=output, jobs=1, quick=True)
+    parts = [Part("suggested_runs", Single(name, {}, partial(train, name)), "") for name in "ABC"]
+    monkeypatch.setattr(report, "parts_of", lambda _: parts)
     monkeypatch.setattr(report, "write_report", lambda *_, **__: [])
     monkeypatch.setattr(report, "draw_studies", lambda *_, **__: None)
-
-    def make_parts(*, interrupted: bool) -> None:
-        names = {"A": False, "B": interrupted, "C": False}
-        parts = [Part("suggested_runs", Counted(name, log, stop), "") for name, stop in names.items()]
-        monkeypatch.setattr(report, "parts_of", lambda _: parts)
-
-    make_parts(interrupted=True)
     with pytest.raises(KeyboardInterrupt):
         run_report(config)
-    assert [path.name for path in (output / "suggested_runs").iterdir()] == ["A"]  # no half of B
-    make_parts(interrupted=False)
+    assert [path.name for path in (tmp_path / "report" / "suggested_runs").iterdir()] == ["A"]  # no half of B
+    interrupted.clear()
     assert run_report(config) == run_report(config) == []
-    assert log.read_text().split() == ["A", "B", "C"]
+    assert trained == ["A", "B", "C"]
 
 
 def test_parts_of_other_settings_are_refused(tmp_path: Path) -> None:
