@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from magail_trainer.errors import InputError
+from magail_trainer.folders import recover
 
 
 def plain_json(value: Any) -> Any:
@@ -36,6 +37,7 @@ def read_json(file: Path, *, what: str, kind: str, version: int) -> dict[str, An
         InputError: there is none, or it says something else.
     """
     folder = str(file.parent)
+    recover(file.parent)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

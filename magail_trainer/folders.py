@@ -1,13 +1,28 @@
-"""Output folders that appear whole or not at all."""
+"""Output folders that appear whole or not at all, whenever the process that writes them is killed.
+
+The folder `out` is written as `.out.partial`, flushed to the disk, and renamed. Its writer holds a lock (`flock`) on
+it, which ends with the process however that ends: what is not locked was left by a killed writer and is written anew.
+An `out` that is replaced is `.out.old` for the moment between two renames; if the writer is killed just then, the next
+command that wants `out`, to read or to write it, gives it its name back.
+"""
 
 import os
 import shutil
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
 from magail_trainer.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # on Windows there is no such lock, and two writers are found out at the end
+    fcntl = None
+
+_WRITER = ".writer"
+"""A file in an unfinished folder that says who writes it."""
 
 
 @contextmanager
@@ -30,25 +45,65 @@ def new_folder(
         reads: what the block reads, which must not be replaced.
 
     Raises:
-        InputError: `path` is taken, or cannot be written. Raised on entry, so that hours of work are not lost to it;
-            on exit as well, if `path` was taken in the meantime.
+        InputError: `path` is taken, or being written by another process, or cannot be written. Raised on entry, so
+            that hours of work are not lost to it; on exit as well, if `path` was taken in the meantime.
     """
     path = Path(path)
-    target = path.resolve()  # the folder behind a link, or behind "."
-    staging = target.parent / f".{target.name}.partial-{os.getpid()}"
+    try:
+        target = path.resolve()  # the folder behind a link, or behind "."
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"Cannot write to {str(path)!r}: {error}.") from error
     with no_empty_folders(target.parent):
         try:
+            recover(target)
             _check_free(path, marker, others, reads, overwrite=overwrite)
             target.parent.mkdir(parents=True, exist_ok=True)
-            staging.mkdir()
+            staging, lock = _lock(target)
         except OSError as error:
             raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
         try:
             yield staging
             _check_free(path, marker, others, reads, overwrite=overwrite)  # somebody else may have been quicker
+            (staging / _WRITER).unlink()
+            _flush(staging)
             _replace(target, staging)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+            os.close(lock)
+
+
+def recover(target: Path) -> None:
+    """Give a folder its name back, if the process that was about to replace it was killed between two renames."""
+    target = target.resolve()
+    old = _hidden(target, "old")
+    if not old.is_dir() or _is_being_written(target):
+        return
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError):  # another reader was quicker
+            old.rename(target)
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[Path]:
+    """Yield a hidden name beside `path`; when the block ends, what was written there replaces `path` at one stroke.
+
+    Raises:
+        InputError: it cannot be written. What stood at `path` stays as it was.
+    """
+    target = Path(path)
+    staging = _hidden(target, f"partial-{os.getpid()}")
+    try:
+        yield staging
+        _flush(staging)
+        staging.replace(target)
+        _flush_folder(target.parent)
+    except OSError as error:
+        raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
+    finally:
+        with suppress(OSError):
+            staging.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -84,14 +139,87 @@ def _check_free(path: Path, marker: str, others: Sequence[str], reads: Path | No
         raise InputError(f"{str(reads)!r} is read, and lies in {str(path)!r}, so that is not replaced.")
 
 
-def _replace(path: Path, staging: Path) -> None:
-    old = staging.with_name(staging.name + ".old")
-    if path.exists():
-        path.rename(old)
+def _hidden(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}.{suffix}")
+
+
+def _lock(target: Path) -> tuple[Path, int]:
+    """Make the folder to write in, empty, and lock it; its path, and the descriptor that holds the lock."""
+    staging = _hidden(target, "partial")
+    while True:
+        staging.mkdir(exist_ok=True)
+        lock = os.open(staging, os.O_RDONLY)
+        try:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if staging.exists() and staging.stat().st_ino == os.fstat(lock).st_ino:
+                break
+            os.close(lock)  # its writer has finished between our two calls
+        except BlockingIOError:
+            os.close(lock)
+            raise InputError(
+                f"{str(target)!r} is being written by {_writer(staging)}; wait for it, or end it."
+            ) from None
+    for left in staging.iterdir():  # by a writer that was killed
+        shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+    (staging / _WRITER).write_text(f"process {os.getpid()} on {socket.gethostname()}")
+    return staging, lock
+
+
+def _is_being_written(target: Path) -> bool:
     try:
-        staging.rename(path)
+        lock = os.open(_hidden(target, "partial"), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+
+
+def _writer(staging: Path) -> str:
+    with suppress(OSError):
+        return (staging / _WRITER).read_text() or "another process"
+    return "another process"
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or all that is in a folder, is on the disk: a rename may get there before what it renames."""
+    if path.is_dir():
+        for inner in path.iterdir():
+            if not inner.is_symlink():
+                _flush(inner)
+        _flush_folder(path)
+    else:
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _flush_folder(path: Path) -> None:
+    with suppress(OSError):  # some file systems, and Windows, have no such call for folders
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _replace(target: Path, staging: Path) -> None:
+    old = _hidden(target, "old")
+    if target.exists():
+        target.rename(old)
+    try:
+        staging.rename(target)
     except OSError:
         if old.exists():
-            old.rename(path)
+            old.rename(target)
         raise
+    _flush_folder(target.parent)
     shutil.rmtree(old, ignore_errors=True)

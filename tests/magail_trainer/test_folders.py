@@ -1,12 +1,16 @@
 """Output folders appear whole or not at all, and never in place of something else."""
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from magail_trainer.errors import InputError
-from magail_trainer.folders import new_folder
+from magail_trainer.folders import new_file, new_folder, recover
 
 
 def write(path: Path, text: str = "new", *, overwrite: bool = False) -> None:
@@ -157,3 +161,94 @@ def test_a_folder_is_not_replaced_by_what_reads_it(tmp_path: Path) -> None:
     ):
         pass
     assert reads.exists()
+
+
+KILLED = """
+import os, pathlib, shutil, sys
+
+path, kill_at, calls = sys.argv[1], int(sys.argv[2]), 0
+
+
+def counting(real):
+    def call(*args, **kwargs):
+        global calls
+        calls += 1
+        if calls == kill_at:
+            os.kill(os.getpid(), 9)
+        return real(*args, **kwargs)
+
+    return call
+
+
+for owner, names in ((pathlib.Path, ("mkdir", "rename", "unlink", "write_text")), (os, ("fsync", "open", "close")),
+                     (shutil, ("rmtree",))):
+    for name in names:
+        setattr(owner, name, counting(getattr(owner, name)))
+from magail_trainer.folders import new_folder
+
+with new_folder(path, marker="marker", others=("more",), overwrite=True) as folder:
+    (folder / "more").mkdir()
+    (folder / "more" / "file").write_text("new")
+    (folder / "marker").write_text("new")
+"""
+
+
+def killed_at(call: int, path: Path) -> bool:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path), str(call)], check=False)
+    assert done.returncode in (0, -signal.SIGKILL)
+    return done.returncode != 0
+
+
+@pytest.mark.parametrize("replaces", ["nothing", "old"])
+def test_a_writer_that_is_killed_at_any_call_loses_nothing_and_leaves_nothing(replaces: str, tmp_path: Path) -> None:
+    path, call, first = tmp_path / "out", 0, replaces == "nothing"
+    while True:
+        call += 1
+        if not first:
+            write(path, "old", overwrite=True)
+        was_killed = killed_at(call, path)
+        recover(path)
+        if path.exists():
+            assert (path / "marker").read_text() in (("new",) if first else ("old", "new"))
+        else:
+            assert first  # what was there before is there again
+        write(path, "again", overwrite=True)
+        assert [file.name for file in path.iterdir()] == ["marker"]
+        assert list(tmp_path.iterdir()) == [path]
+        if not was_killed:
+            break
+        if first:
+            shutil.rmtree(path)
+    assert call > 10
+
+
+def test_a_second_writer_is_refused_by_name_and_does_no_harm(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "out", marker="marker") as folder:
+        (folder / "marker").write_text("first")
+        with pytest.raises(InputError, match=rf"is being written by process {os.getpid()} on "):
+            write(tmp_path / "out")
+    assert [(file.name, file.read_text()) for file in (tmp_path / "out").iterdir()] == [("marker", "first")]
+
+
+def test_a_file_is_replaced_at_one_stroke_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("old")
+
+    def fail() -> None:
+        with new_file(file) as staging:
+            staging.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert (file.read_text(), list(tmp_path.iterdir())) == ("old", [file])
+    with new_file(file) as staging:
+        staging.write_text("new")
+    assert (file.read_text(), list(tmp_path.iterdir())) == ("new", [file])
+
+
+def test_links_in_a_circle_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(InputError, match="Cannot write to"):
+        write(tmp_path / "a")
