@@ -3,7 +3,7 @@
 python -m experiments.conventions --help
 """
 
-from experiments.particles.conventions import ConventionsConfig, main
+from experiments.particles.convention_study import ConventionsConfig, main
 from magail_trainer.cli.command_line import run_command
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Which landmark each agent of simple_spread ends at, and which convention that is.
 
-R is the number of runs, E of episodes, A of agents and of landmarks. The assignments of the expert `coin` are called
-coherent: agent i at landmark (i + k) mod A, for k = 0, …, A - 1.
+R is the number of runs, E of episodes, A of agents and of landmarks. Convention k, for k = 0, …, A - 1, is the
+assignment of agent i to landmark (i + k) mod A, as the expert `coin` has it; an episode that ends in one is coherent.
 """
 
 from collections.abc import Mapping
@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 
 from experiments.matching.metrics import entropy
 from magail_trainer.data.trajectories import Trajectories
-from magail_trainer.learn.rollout import SampledRollouts
+from magail_trainer.play.evaluation import evaluation_rollouts
 from magail_trainer.play.load_runs import TrainedRuns
 
 IntArray = NDArray[np.int64]
 
 NO_CONVENTION = -1
-AT_ONCE = 200
 
 
 def nearest_landmarks(observations: Mapping[str, np.ndarray]) -> IntArray:
-    """The landmark that each agent is nearest to, `[..., A]`; the first of several that are equally near.
+    """The landmark nearest to each agent, `[..., A]`; on ties the first.
 
     Args:
         observations: `[..., 6A]` by agent, as in simple_spread: velocity, position, then the landmarks from the agent.
@@ -35,8 +34,8 @@ def nearest_landmarks(observations: Mapping[str, np.ndarray]) -> IntArray:
     return np.stack(nearest, axis=-1)
 
 
-def conventions(landmarks: IntArray) -> IntArray:
-    """The k of each coherent assignment, `[...]`, and `NO_CONVENTION` for any other, from landmarks `[..., A]`."""
+def played_convention(landmarks: IntArray) -> IntArray:
+    """The convention k of each episode, `[...]`, or `NO_CONVENTION`, from landmarks `[..., A]`."""
     num_agents = landmarks.shape[-1]
     shifts = (landmarks - np.arange(num_agents)) % num_agents
     return np.where((shifts == shifts[..., :1]).all(axis=-1), shifts[..., 0], NO_CONVENTION)
@@ -49,19 +48,19 @@ def share_landmark(landmarks: IntArray) -> NDArray[np.bool_]:
 
 
 def convention_columns(landmarks: IntArray, signal: IntArray | None = None) -> dict[str, np.ndarray]:
-    """What the episodes of each run end in.
+    """How often the episodes of each run end in each convention.
 
     Args:
-        landmarks: `[R, E, A]`, as of `nearest_landmarks`.
-        signal: what the agents shared in each episode, `[R, E]`; None where they shared nothing.
+        landmarks: `[R, E, A]`, from `nearest_landmarks`.
+        signal: the agents' shared signal in each episode, `[R, E]`; None without one.
 
     Returns:
-        columns `[R]`: `same_landmark`, the share of episodes in which two agents are at one landmark; `share_k`, that
-        of each coherent assignment; `other`, that of all others, those with two agents at one landmark among them;
-        `entropy`, in nats, of the convention among coherent episodes: 0 for a single one, NaN where there is none; and
-        `signal_bits`, see `signal_information`, 0 where there is no signal.
+        columns `[R]`: `same_landmark`, the share of episodes in which two agents are at one landmark; `share_k`, the
+        share of each convention; `other`, the share of episodes without one, those of `same_landmark` included;
+        `entropy`, in nats, of the convention among coherent episodes, NaN if there are none; and `signal_bits`, see
+        `signal_information`, 0 without a signal.
     """
-    num_agents, found = landmarks.shape[-1], conventions(landmarks)
+    num_agents, found = landmarks.shape[-1], played_convention(landmarks)
     shares = np.stack([(found == shift).mean(axis=1) for shift in range(num_agents)], axis=-1)  # [R, A]
     coherent = shares.sum(axis=-1)
     of_coherent = shares / np.where(coherent > 0, coherent, 1)[:, np.newaxis]
@@ -75,14 +74,14 @@ def convention_columns(landmarks: IntArray, signal: IntArray | None = None) -> d
 
 
 def signal_information(found: IntArray, signal: IntArray) -> NDArray[np.float64]:
-    """What the signal tells of the convention, `[R]`: their mutual information, in bits.
+    """Mutual information of signal and convention, in bits, `[R]`.
 
-    0 where the signal is ignored, log2 3 = 1.58 where it decides between three conventions, each as often. No
-    convention counts as one more. Counts overstate it, by about 0.006 bits for 4 signals and 1000 episodes (Miller
-    1955: cells of freedom over 2 E log 2).
+    It is 0 if the agents ignore the signal and log2 3 = 1.58 if the signal chooses between three conventions, each as
+    often. `NO_CONVENTION` counts as one more value. Counts overstate it, by about 0.006 bits for 4 signals and 1000
+    episodes (Miller 1955: degrees of freedom over 2 E log 2).
 
     Args:
-        found: the convention of each episode, `[R, E]`, as of `conventions`.
+        found: the convention of each episode, `[R, E]`, from `played_convention`.
         signal: of each episode, `[R, E]`.
     """
     played = found - NO_CONVENTION
@@ -94,36 +93,35 @@ def signal_information(found: IntArray, signal: IntArray) -> NDArray[np.float64]
 
 
 def final_landmarks(trained: TrainedRuns, *, episodes: int, seed: int) -> tuple[IntArray, IntArray | None]:
-    """Play trained runs with drawn actions; where their agents end, `[R, E, A]`, and what they shared, `[R, E]`.
+    """Play trained runs with sampled actions.
 
     Args:
         trained: runs in simple_spread.
         episodes: of each run.
         seed: decides all chance, with the runs' seeds.
+
+    Returns:
+        the landmark at which each agent ends, `[R, E, A]`; and the shared signal, `[R, E]`, None without one.
     """
     landmarks, signals = [], []
-    for first in range(0, episodes, AT_ONCE):
-        size = min(AT_ONCE, episodes - first)
-        vector_env = trained.entry.make_vector(len(trained.runs) * size)
-        rollouts = SampledRollouts(
-            vector_env,
-            trained.codes,
-            seeds=trained.runs.seed.tolist(),
-            episodes=size,
-            device=next(trained.policies.parameters()).device,
-            purpose=f"conventions/{seed}/{first}",
-            for_critic=True,
-        )
-        rollout = rollouts.collect(trained.policies)
-        vector_env.close()
+    for rollout in evaluation_rollouts(
+        trained.entry,
+        trained.codes,
+        trained.policies,
+        trained.runs,
+        episodes=episodes,
+        seed=seed,
+        for_critic=True,
+        purpose="conventions",
+    ):
         final, batch = rollout.final_observations, rollout.batch
+        landmarks.append(nearest_landmarks({agent: seen.cpu().numpy() for agent, seen in final.items()}))
         if batch.signal is not None:
             signals.append(batch.of_episode(batch.signal).cpu().numpy())
-        landmarks.append(nearest_landmarks({agent: seen.cpu().numpy() for agent, seen in final.items()}))
     return np.concatenate(landmarks, axis=1), np.concatenate(signals, axis=1) if signals else None
 
 
 def recorded_landmarks(trajectories: Trajectories) -> IntArray:
-    """Where the agents of recorded episodes end, `[1, E, A]`."""
+    """The landmark at which each agent of recorded episodes ends, `[1, E, A]`."""
     last = np.cumsum(trajectories.lengths + 1) - 1
     return nearest_landmarks({agent: seen[last] for agent, seen in trajectories.observations.items()})[np.newaxis]

@@ -29,6 +29,8 @@ def evaluation_rollouts(
     episodes: int,
     seed: int = 0,
     greedy: bool = False,
+    for_critic: bool = False,
+    purpose: str = "evaluation",
     processes: int = 1,
 ) -> Iterator[Rollout]:
     """Play `episodes` episodes of every run, a few hundred at a time.
@@ -44,6 +46,8 @@ def evaluation_rollouts(
         episodes: of each run.
         seed: decides all chance, with the runs' seeds.
         greedy: play the likeliest action of each agent in place of a drawn one.
+        for_critic: keep what each agent observed last, and how episodes end; see `SampledRollouts`.
+        purpose: names the stream of noise.
         processes: how many step the copies of an env that has no vectorised form of its own.
 
     Raises:
@@ -65,7 +69,8 @@ def evaluation_rollouts(
                     seeds=runs.seed.tolist(),
                     episodes=size,
                     device=device,
-                    purpose=f"evaluation/{seed}/{first}",
+                    purpose=f"{purpose}/{seed}/{first}",
+                    for_critic=for_critic,
                     greedy=greedy,
                 )
                 yield rollouts.collect(policies)

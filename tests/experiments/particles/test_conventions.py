@@ -13,19 +13,19 @@ import torch
 
 pytest.importorskip("mpe2")
 
-from experiments.particles import conventions as command
+from experiments.particles import convention_study as command
 from experiments.particles.convention_figure import MOST_COLUMNS, PARTS, conventions_figure, parts
 from experiments.particles.convention_measures import (
     NO_CONVENTION,
     convention_columns,
-    conventions,
     final_landmarks,
     nearest_landmarks,
+    played_convention,
     recorded_landmarks,
     share_landmark,
     signal_information,
 )
-from experiments.particles.conventions import ConventionsConfig, jobs_of, largest_share, summary
+from experiments.particles.convention_study import ConventionsConfig, jobs_of, largest_share, summary
 from experiments.particles.figures import METHODS
 from experiments.particles.tasks import TASKS
 from magail_trainer.cli.command_line import run_command
@@ -73,7 +73,7 @@ def test_landmarks_and_convention_of_positions_by_hand(
 ) -> None:
     landmarks = nearest_landmarks(observe(positions))
     assert landmarks.tolist() == nearest
-    assert conventions(landmarks) == convention
+    assert played_convention(landmarks) == convention
     assert share_landmark(landmarks) == shared
 
 
@@ -107,7 +107,7 @@ def test_the_expert_plays_all_three_conventions_about_as_often() -> None:
     assert abs(shares - 1 / 3).max() < 0.1
     assert columns["other"][0] < 0.1
     assert columns["entropy"][0] == pytest.approx(math.log(3), abs=0.02)
-    found = conventions(recorded_landmarks(recorded))[0]
+    found = played_convention(recorded_landmarks(recorded))[0]
     shifts = expert.shifts  # type: ignore[attr-defined]
     assert (found == shifts).mean() > 0.9
 
