@@ -38,7 +38,8 @@ from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
 from magail_trainer.learn.config import Baseline, MagailConfig, PolicyStyle, RewardStyle, Schedule
 from magail_trainer.learn.runs import Runs
-from magail_trainer.learn.trainer import Trainer, train_with_history
+from magail_trainer.learn.trainer import Trainer
+from magail_trainer.learn.training import train_with_history
 from magail_trainer.play.evaluation import evaluation_rollouts, joint_action_counts
 
 ENV_ID = "coordination_env:coordination/matching-v0"
@@ -173,7 +174,7 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
             demonstrations.save(folder / "dataset")
         expert_joint = joint_frequencies(demonstrations, game)
         started = time.process_time()
-        history = train_with_history(trainer, log_every=10, measure=lambda: _probabilities(trainer, game))
+        history = train_with_history(trainer, log_every=10, measure=lambda _: _probabilities(trainer, game))
         training_cpu_seconds = time.process_time() - started
         table = {"beta": runs.beta, "seed": runs.seed, **exact_columns(exact_joint(trainer), expert_joint, game)}
         table |= sampled_columns(_play(trainer, game, config.eval_episodes), expert_joint, game)

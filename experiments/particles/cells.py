@@ -12,7 +12,7 @@ All seeds of a cell see the same demonstrations: an interval over seeds says not
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,12 +21,11 @@ import numpy as np
 from experiments.particles.experts import VERSION
 from experiments.particles.tasks import TASKS, reference_returns
 from experiments.particles.training import clone, side_returns, train
-from magail_trainer.cli.train import Clone
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import write_run, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
-from magail_trainer.learn.config import DEFAULT_BETA, MagailConfig, PolicyStyle
+from magail_trainer.learn.config import DEFAULT_BETA, MagailConfig, PolicyStyle, as_run, cloning_updates, heeded
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.play.load_runs import load_runs
@@ -133,9 +132,7 @@ class Cell:
         config, updates = self.training()
         training = asdict(config)
         if self.algorithm == "cloning":
-            heeded = {setting.name for setting in fields(Clone)}
-            heeded |= {"policy", "signals", "signal_starts"} if self.method in OF_SIGNAL else set()
-            training = {name: value for name, value in training.items() if name in heeded}
+            training = heeded(config, "cloning")
         described = {
             "kind": "cell",
             "experts": VERSION,
@@ -158,10 +155,8 @@ class Cell:
         policy: PolicyStyle = "shared_signal" if self.method in OF_SIGNAL else "independent"
         share = TASKS[self.task].share_parameters
         if self.algorithm == "cloning":
-            entry = TASKS[self.task].entry
-            command = Clone(entry.id, dataset=Path(), output=Path(), network="mlp")
-            config = replace(command.settings(entry), policy=policy, share_parameters=share)
-            return config, updates or command.updates_on(self._episodes)
+            config = as_run(MagailConfig(network="mlp", policy=policy, share_parameters=share), "cloning")
+            return config, updates or cloning_updates(config, episodes=self._episodes)
         scratch = self.method.endswith(SCRATCH)
         warm_start = 0 if scratch else min(preset.warm_start, updates or preset.warm_start)
         own = {
@@ -184,8 +179,9 @@ class Cell:
             recorded = task.augmented(recorded, copies=COPIES)
         runs = Runs.grid(betas=(self._beta,), seeds=self.effort.seeds)
         started = time.process_time()
-        trainer = Trainer(task.entry, recorded, runs, config)
-        history = clone(trainer, updates) if self.algorithm == "cloning" else train(trainer)
+        cloning = {"algorithm": "cloning", "updates": updates} if self.algorithm == "cloning" else {}
+        trainer = Trainer(task.entry, recorded, runs, config, **cloning)
+        history = clone(trainer) if cloning else train(trainer)
         seconds = (time.process_time() - started) / len(runs)
         self._write_run(folder, trainer, history)
 
@@ -224,10 +220,7 @@ class Cell:
         }
         write_run(
             folder,
-            config={
-                "algorithm": "behavioural_cloning" if self.algorithm == "cloning" else "magail",
-                **trainer.describe(),
-            },
+            config=trainer.describe(),
             table={"beta": trainer.runs.beta, "seed": trainer.runs.seed, **final},
             history=history,
             modules={"policies": trainer.policies},

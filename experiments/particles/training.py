@@ -20,16 +20,17 @@ from magail_trainer.play.results import LEARNER, TEAM
 CURVE_POINTS = 100
 
 
-def clone(trainer: Trainer, updates: int) -> dict[str, np.ndarray]:
+def clone(trainer: Trainer) -> dict[str, np.ndarray]:
     """Clone to the end.
 
     Returns:
         `epoch [K]`, here updates, and `cloning_loss [K, R]`.
     """
-    history, every = History(), max(1, updates // CURVE_POINTS)
-    for update, loss in enumerate(trainer.clone(updates), start=1):
-        if update % every == 0 or update in (1, updates):
-            history.append(update, {"cloning_loss": loss})
+    history, updates = History(), trainer.updates
+    every = max(1, updates // CURVE_POINTS)
+    for record in trainer.clone():
+        if record.epoch % every == 0 or record.epoch in (1, updates):
+            history.append(record.epoch, record.metrics)
     return history.stack()
 
 

@@ -34,7 +34,8 @@ from magail_trainer.files import plain_json
 from magail_trainer.learn.config import RewardStyle
 from magail_trainer.learn.losses import REWARDS
 from magail_trainer.learn.runs import Runs
-from magail_trainer.learn.trainer import Trainer, train_with_history
+from magail_trainer.learn.trainer import Trainer
+from magail_trainer.learn.training import train_with_history
 from magail_trainer.play.statistics import Interval
 
 BOUNDED: tuple[RewardStyle, ...] = ("gail", "symmetric")
@@ -91,7 +92,7 @@ class Frozen:
         train_with_history(optimal, log_every=DISC_EPOCHS)
         disc_held = Runs(grid.seed, grid.beta, lr_policy=LR_POLICY * rate, lr_disc=held)
         trainer = Trainer(entry, demonstrations, disc_held, training)
-        trainer.discriminator.load_state_dict(optimal.discriminator.state_dict())
+        trainer.modules["discriminator"].load_state_dict(optimal.modules["discriminator"].state_dict())
         return trainer
 
 

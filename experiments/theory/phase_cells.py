@@ -34,7 +34,8 @@ from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
 from magail_trainer.learn.config import MagailConfig, RewardStyle
 from magail_trainer.learn.runs import Runs
-from magail_trainer.learn.trainer import Trainer, train_with_history
+from magail_trainer.learn.trainer import Trainer
+from magail_trainer.learn.training import train_with_history
 
 RUNS = "runs.csv"
 RUNS_PER_PART = 1000

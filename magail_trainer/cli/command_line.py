@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, NoReturn, Union
 
 import tyro
@@ -28,7 +28,6 @@ def run_command(
     *,
     prog: str,
     args: Sequence[str] | None = None,
-    defaults: Mapping[str, Callable[[Sequence[str]], Any]] | None = None,
     flag_pairs: bool = False,
 ) -> NoReturn:
     """Parse the arguments, execute, and exit the process: 0 done, 2 a mistake in the input, 130 interrupted.
@@ -38,16 +37,12 @@ def run_command(
         execute: gets the parsed dataclass; an int that it returns is the exit status.
         prog: the program's name in help and messages.
         args: the arguments; those of the process by default.
-        defaults: by subcommand whose defaults depend on its arguments, what makes them: called with the arguments.
         flag_pairs: see `parse`.
     """
     message = ""
     with _prepared_process():
         try:
-            given = sys.argv[1:] if args is None else args
-            make_default = (defaults or {}).get(given[0]) if given else None
-            default = make_default(given[1:]) if make_default else None
-            status = execute(parse(commands, prog=prog, args=args, default=default, flag_pairs=flag_pairs)) or 0
+            status = execute(parse(commands, prog=prog, args=args, flag_pairs=flag_pairs)) or 0
         except InputError as error:
             status, message = 2, str(error)
         except KeyboardInterrupt:
@@ -105,7 +100,6 @@ def parse(
     *,
     prog: str,
     args: Sequence[str] | None = None,
-    default: Any = None,
     flag_pairs: bool = False,
 ) -> Any:
     """Read the command line into a dataclass.
@@ -114,8 +108,7 @@ def parse(
         commands: see `run_command`.
         prog: the program's name.
         args: the arguments; those of the process by default.
-        default: an instance of one of the dataclasses, whose values are the defaults of its command.
-        flag_pairs: give a switch `--x` a `--no-x` beside it: needed where a `default` may have it on.
+        flag_pairs: give a switch `--x` a `--no-x` beside it: needed where it may be on by default.
 
     Raises:
         InputError: tyro's complaint, folded from its box of several lines into one sentence.
@@ -127,23 +120,18 @@ def parse(
     try:
         with contextlib.redirect_stderr(complaint):
             if isinstance(commands, dict):
-                return tyro.cli(_subcommands(commands, default), prog=prog, args=args, config=config)
-            return tyro.cli(commands, prog=prog, args=args, config=config, default=default)
+                return tyro.cli(_subcommands(commands), prog=prog, args=args, config=config)
+            return tyro.cli(commands, prog=prog, args=args, config=config)
     except SystemExit as stop:
         if stop.code == 0:  # --help
             raise
         raise InputError(_sentence(complaint.getvalue())) from None
 
 
-def _subcommands(commands: dict[str, type], default: Any) -> Any:
-    """What `tyro.extras.subcommand_cli_from_dict` makes of them, with a default for one."""
-    options: list[Any] = [Annotated[None, tyro.conf.Suppress]]  # tyro wants two at least
-    for name, command in reversed(commands.items()):
-        if isinstance(default, command):
-            options.insert(0, Annotated[command, tyro.conf.subcommand(name, default=default)])
-        else:
-            options.insert(0, Annotated[Any, tyro.conf.subcommand(name, constructor=command)])
-    return Union[tuple(options)]  # noqa: UP007
+def _subcommands(commands: dict[str, type]) -> Any:
+    """A type whose values are those of any of the commands."""
+    options = [Annotated[Any, tyro.conf.subcommand(name, constructor=command)] for name, command in commands.items()]
+    return Union[(*options, Annotated[None, tyro.conf.Suppress])]  # tyro wants two at least
 
 
 def key_values(pairs: Sequence[str], *, flag: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ The commands are the dataclasses below; their fields are the flags. Torch is imp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tyro
@@ -211,8 +210,4 @@ def main(args: Sequence[str] | None = None) -> None:
         "clone": Clone,
         "evaluate": Evaluate,
     }
-
-    def execute(command: Any) -> int | None:
-        return command()
-
-    run_command(commands, execute, prog="magail", args=args, defaults={"train": Train.defaults}, flag_pairs=True)
+    run_command(commands, lambda command: command(), prog="magail", args=args, flag_pairs=True)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from magail_trainer.learn.batch import Batch, ExpertBatches
-from magail_trainer.learn.config import MagailConfig
+from magail_trainer.learn.config import CloningConfig
 from magail_trainer.learn.optimizers import RunAdam
 from magail_trainer.learn.policies import Policies
 
@@ -49,7 +49,7 @@ def _losses_with_signal(
 def losses_of_episodes(policies: Policies, expert: Batch) -> tuple[Float[Tensor, "R E"], Float[Tensor, "R E"]]:
     """The part of the loss that each episode makes up, and the log-probability of all its actions."""
     loss, total = torch.zeros_like(expert.of_episode(expert.weight)), torch.zeros_like(expert.of_episode(expert.weight))
-    for agent, policy in policies.of(expert).items():
+    for agent, policy in policies.in_batch(expert).items():
         log_prob, weight = policy.log_prob(expert.actions[agent]), expert.weight_of(agent)
         loss = loss - expert.by_episode(weight * log_prob).sum(-1)
         total = total + expert.by_episode((weight > 0) * log_prob).sum(-1)
@@ -59,7 +59,7 @@ def losses_of_episodes(policies: Policies, expert: Batch) -> tuple[Float[Tensor,
 def behavioural_cloning(
     policies: Policies,
     demonstrations: ExpertBatches,
-    config: MagailConfig,
+    config: CloningConfig,
     *,
     updates: int,
     num_runs: int,

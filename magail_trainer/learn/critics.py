@@ -6,7 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from magail_trainer.learn.networks import Normalizer
+from magail_trainer.learn.config import MagailConfig
+from magail_trainer.learn.encoders import Codes
+from magail_trainer.learn.networks import Normalizer, make_network, make_normalizers
+from magail_trainer.learn.runs import Runs
 
 
 class CentralisedCritic(nn.Module):
@@ -48,3 +51,21 @@ class DecentralisedCritics(nn.Module):
             agent: network(self.normalizers[agent](observations[agent])).squeeze(-1)
             for agent, network in self.networks.items()
         }
+
+
+def make_critic(codes: Codes, runs: Runs, config: MagailConfig) -> nn.Module | None:
+    """The critic that `config.critic` names, or none."""
+    if config.critic == "none":
+        return None
+    normalizers = make_normalizers(codes, len(runs))
+    sizes = {agent: code.size for agent, code in codes.observations.items()}
+    if config.critic == "centralised":
+        streams = runs.streams("initial critic")
+        return CentralisedCritic(
+            make_network(sum(sizes.values()), len(sizes), streams, config, last_scale=1.0), normalizers
+        )
+    networks = {
+        agent: make_network(size, 1, runs.streams("initial critic", agent), config, last_scale=1.0)
+        for agent, size in sizes.items()
+    }
+    return DecentralisedCritics(networks, normalizers)

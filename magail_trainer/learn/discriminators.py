@@ -1,50 +1,75 @@
-"""Discriminators: what agents observed and did in, a judge's logit out. A high logit means expert."""
+"""Discriminators: what agents observed and did in, a logit out. A high logit means expert.
 
+There may be several, by name: one for all agents, or one for each. A discriminator of your own is anything of the
+protocol `Discriminator`, given to `Trainer(discriminator=...)`, or made by a function that
+`--discriminator module:callable` names. This one is linear in all that the agents observe and do:
+
+    def linear(codes, runs, config):
+        view = View(list(codes.actions), list(codes.actions))  # whose observations, whose actions
+        network = Perceptron((view_size(view, codes), 1), runs.streams("linear"), last_scale=0.1)
+        part = NeuralDiscriminator(network, view, codes, make_normalizers(codes, len(runs)))
+        return Discriminators({"linear": part}, dict.fromkeys(codes.actions, "linear"))
+"""
+
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from magail_trainer.errors import InputError
+from magail_trainer.importing import import_callable
 from magail_trainer.learn.batch import Batch, equal_weights
-from magail_trainer.learn.config import DiscriminatorStyle
+from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.encoders import Codes, joint_row
 from magail_trainer.learn.losses import gradient_penalty
-from magail_trainer.learn.networks import Normalizer
+from magail_trainer.learn.networks import (
+    Normalizer,
+    Table,
+    check_table_size,
+    make_network,
+    make_normalizers,
+)
+from magail_trainer.learn.runs import Runs
+from magail_trainer.learn.zero_sum import two_sides
 
 
 @runtime_checkable
 class Discriminator(Protocol):
-    """One or more judges, each with a logit of its own; every agent is rewarded by one of them."""
+    """One or more discriminators, each with a logit of its own; every agent is rewarded by one of them.
 
-    judge_of: Mapping[str, str]
-    """agent -> the judge that rewards it"""
+    A `torch.nn.Module` with these attributes and methods will do. Its parameters have the runs as their leading axis.
+    """
+
+    rewarded_by: Mapping[str, str]
+    """agent -> the name of the discriminator whose logit rewards it"""
     opposed: Collection[str]
-    """Agents that are paid the negative of what the judge's logit is worth."""
+    """Agents that are paid the negative of that reward."""
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """What is trained."""
         ...
 
     def __call__(self, batch: Batch) -> dict[str, Float[Tensor, "R B"]]:
-        """The logit of "an expert did this", by judge."""
+        """The logit of "an expert did this", by discriminator."""
         ...
 
     def gradient_penalty(self, expert: Batch, learner: Batch) -> Float[Tensor, " R"]:
-        """How far the judges' gradients are from 1 between the expert's inputs and the learner's."""
+        """E[(|gradient| − 1)²] between the expert's inputs and the learner's; called where it has a weight."""
         ...
 
 
-def rewarded_agents(discriminator: Discriminator, judge: str) -> list[str]:
-    """The agents that a judge rewards. It learns from the steps at which at least one of them is active."""
-    return [agent for agent, name in discriminator.judge_of.items() if name == judge]
+def weight_for(discriminator: Discriminator, name: str, batch: Batch) -> Float[Tensor, "R B"]:
+    """The weights that a discriminator learns with: those of the steps at which an agent that it rewards is active."""
+    return batch.weight_of(*(agent for agent, by in discriminator.rewarded_by.items() if by == name))
 
 
 @dataclass(frozen=True)
 class View:
-    """What one judge sees of a transition."""
+    """What one discriminator sees of a transition."""
 
     observations_of: Sequence[str]
     """The agents whose observations it sees, in the env's order."""
@@ -52,13 +77,13 @@ class View:
     """The agents whose actions it sees."""
 
 
-def views(style: DiscriminatorStyle, agents: Sequence[str]) -> tuple[dict[str, View], dict[str, str]]:
-    """The judges of a style with what they see, and the judge of each agent.
+def views(style: str, agents: Sequence[str]) -> tuple[dict[str, View], dict[str, str]]:
+    """What each discriminator of a style sees, and the one that rewards each agent.
 
     `joint` is the centralised discriminator of Song et al. 2018, section 4, and sees all; `per_agent` the decentralised
-    one, a judge for each agent that sees its own observation and action, and so no correlation between agents;
-    `own_view_joint_action` a judge for each agent that sees its own observation and all actions.
-    `zero_sum` sees all, as `joint` does; what it is trained on is another matter, see `contrasts.MixedPlay`.
+    one for each agent, which sees its own observation and action, and so no correlation between agents;
+    `own_view_joint_action` is one for each agent, which sees its own observation and all actions.
+    `zero_sum` sees all, as `joint` does; what it is trained on differs, see `zero_sum.MixedPlay`.
     """
     if style in ("joint", "zero_sum"):
         return {style: View(agents, agents)}, dict.fromkeys(agents, style)
@@ -67,43 +92,42 @@ def views(style: DiscriminatorStyle, agents: Sequence[str]) -> tuple[dict[str, V
 
 
 class Discriminators(nn.Module):
-    """A network for each judge, over what its view shows it.
+    """A network for each discriminator, over what its view shows it.
 
     Args:
-        judges: by name, a `TableJudge` or a `NeuralJudge`.
-        judge_of: agent -> the judge that rewards it.
+        parts: by name, a `TableDiscriminator` or a `NeuralDiscriminator`.
+        rewarded_by: agent -> the name of the part that rewards it.
         opposed: agents that are paid the negative.
     """
 
     def __init__(
-        self, judges: Mapping[str, nn.Module], judge_of: Mapping[str, str], *, opposed: Collection[str] = ()
+        self, parts: Mapping[str, nn.Module], rewarded_by: Mapping[str, str], *, opposed: Collection[str] = ()
     ) -> None:
         super().__init__()
-        self.judges = nn.ModuleDict(judges)
-        self.judge_of, self.opposed = judge_of, opposed
+        self.judges = nn.ModuleDict(parts)  # the name that parameters have in checkpoints
+        self.rewarded_by, self.opposed = rewarded_by, opposed
 
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, "R B"]]:
-        """The logit of each transition, by judge."""
-        return {name: judge(judge.inputs(batch)) for name, judge in self.judges.items()}  # type: ignore[operator]
+        """The logit of each transition, by discriminator."""
+        return {name: part(part.inputs(batch)) for name, part in self.judges.items()}  # type: ignore[operator]
 
     def gradient_penalty(self, expert: Batch, learner: Batch) -> Float[Tensor, " R"]:
-        """Σ_judges E[(|∂logit/∂input| − 1)²] on the way from the expert's inputs to the learner's; not for tables."""
+        """Σ E[(|∂logit/∂input| − 1)²] on the way from the expert's inputs to the learner's; not for tables."""
         samples = min(expert.weight.shape[1], learner.weight.shape[1])
         # Where between the two: evenly spread by the golden ratio. Chance is in which ones are paired.
         share = (torch.arange(samples, device=expert.weight.device) * 0.6180339887 % 1).view(1, -1, 1)
         penalty = torch.zeros_like(expert.weight[:, 0])
-        for name, judge in self.judges.items():
-            agents = rewarded_agents(self, name)
-            there = [batch.weight_of(*agents)[:, :samples] > 0 for batch in (expert, learner)]
-            from_expert, from_learner = (judge.inputs(batch)[:, :samples] for batch in (expert, learner))  # type: ignore[operator]
+        for name, part in self.judges.items():
+            there = [weight_for(self, name, batch)[:, :samples] > 0 for batch in (expert, learner)]
+            from_expert, from_learner = (part.inputs(batch)[:, :samples] for batch in (expert, learner))  # type: ignore[operator]
             between = torch.lerp(from_expert, from_learner, share).requires_grad_()
-            (gradients,) = torch.autograd.grad(judge(between).sum(), between, create_graph=True)
+            (gradients,) = torch.autograd.grad(part(between).sum(), between, create_graph=True)
             penalty = penalty + gradient_penalty(gradients, equal_weights(there[0] & there[1]))
         return penalty
 
 
-class TableJudge(nn.Module):
-    """A judge with a row for each joint value that it sees; so it can tell correlated from independent behaviour.
+class TableDiscriminator(nn.Module):
+    """A row for each joint value that it sees; so it can tell correlated from independent behaviour.
 
     Args:
         network: `[R, B]` joint row numbers to `[R, B]` logits.
@@ -133,8 +157,8 @@ class TableJudge(nn.Module):
         return self.network(rows)
 
 
-class NeuralJudge(nn.Module):
-    """A judge over features: observations, normalised, and actions, one-hot or scaled to [-1, 1].
+class NeuralDiscriminator(nn.Module):
+    """A network of features: observations, normalised, and actions, one-hot or scaled to [-1, 1].
 
     Args:
         network: `[R, B, F]` features to `[R, B, 1]` logits.
@@ -163,7 +187,64 @@ class NeuralJudge(nn.Module):
 
 
 def view_size(view: View, codes: Codes) -> int:
-    """How many features a judge sees, F."""
+    """How many features a discriminator sees, F."""
     return sum(codes.observations[agent].size for agent in view.observations_of) + sum(
         codes.actions[agent].size for agent in view.actions_of
     )
+
+
+def own_discriminator(codes: Codes, runs: Runs, config: MagailConfig) -> Discriminator:
+    """What the user's function `config.discriminator` makes; see the top of this file.
+
+    Raises:
+        InputError: it fails, or makes something else.
+    """
+    factory = import_callable(config.discriminator, what="--discriminator")
+    try:
+        own = factory(codes, runs, config)
+    except Exception as error:  # whatever the user's own code raises
+        raise InputError(f"--discriminator {config.discriminator} cannot be used: {error}") from error
+    return checked_discriminator(own, codes, name=config.discriminator)
+
+
+def checked_discriminator(own: Any, codes: Codes, *, name: str) -> Discriminator:
+    """A discriminator of the user's own, after a look at it.
+
+    Raises:
+        InputError: it is not of the protocol, or does not reward each agent of the env.
+    """
+    if not isinstance(own, Discriminator) or set(own.rewarded_by) != set(codes.actions):
+        raise InputError(
+            f"--discriminator {name} is a {type(own).__name__}; expected a Discriminator whose rewarded_by names "
+            f"{', '.join(codes.actions)} (see magail_trainer.learn.discriminators)."
+        )
+    return own
+
+
+def make_discriminator(codes: Codes, runs: Runs, config: MagailConfig) -> Discriminators:
+    """The discriminators of the style `config.discriminator`; tables start at zero: no opinion.
+
+    Raises:
+        InputError: a table would be too large, or there are no two sides.
+    """
+    agents = list(codes.actions)
+    seen, rewarded_by = views(config.discriminator, agents)
+    opposed = two_sides(agents, config.sides)[1] if config.discriminator == "zero_sum" else ()
+    if config.family == "tabular":
+        parts: dict[str, nn.Module] = {name: _table(view, codes, len(runs)) for name, view in seen.items()}
+        return Discriminators(parts, rewarded_by, opposed=opposed)
+    normalizers, parts = make_normalizers(codes, len(runs)), {}
+    for name, view in seen.items():
+        streams = runs.streams("initial discriminator", name)
+        network = make_network(view_size(view, codes), 1, streams, config, last_scale=0.1)
+        parts[name] = NeuralDiscriminator(network, view, codes, normalizers)
+    return Discriminators(parts, rewarded_by, opposed=opposed)
+
+
+def _table(view: View, codes: Codes, num_runs: int) -> TableDiscriminator:
+    observation_sizes = {agent: code.size for agent, code in codes.observations.items()}
+    action_sizes = {agent: code.size for agent, code in codes.actions.items()}
+    sizes = [observation_sizes[agent] for agent in view.observations_of]
+    rows = math.prod([*sizes, *(action_sizes[agent] for agent in view.actions_of)])
+    check_table_size("discriminator", rows, num_runs=num_runs)
+    return TableDiscriminator(Table(torch.zeros(num_runs, rows)), view, observation_sizes, action_sizes)

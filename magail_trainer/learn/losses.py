@@ -7,13 +7,19 @@ last bit of a softplus depends on where in the tensor a number stands, and so on
 """
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from magail_trainer.errors import InputError
+from magail_trainer.importing import import_callable
 from magail_trainer.learn.config import RewardStyle
+
+Reward = Callable[[Tensor], Tensor]
+"""From logits of any shape to rewards of the same shape. A high logit means expert."""
 
 
 def expected(values: Float[Tensor, "R B"], weight: Float[Tensor, "R B"]) -> Float[Tensor, " R"]:
@@ -66,12 +72,41 @@ def symmetric_reward(logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return 2 * logit.sigmoid() - 1
 
 
-REWARDS: Mapping[RewardStyle, Callable[[Tensor], Tensor]] = {
+REWARDS: Mapping[RewardStyle, Reward] = {
     "non_saturating": non_saturating_reward,
     "gail": gail_reward,
     "airl": airl_reward,
     "symmetric": symmetric_reward,
 }
+
+
+def reward_function(style: RewardStyle | str) -> Reward:
+    """The reward of a name, or `module:callable`: one of your own, such as
+
+        def clipped(logit):
+            return logit.clamp(-2, 2)
+
+    Raises:
+        InputError: the user's own cannot be used.
+    """
+    if ":" in style:
+        return checked_reward(import_callable(style, what="--reward_style"), name=style)
+    return REWARDS[cast(RewardStyle, style)]
+
+
+def checked_reward(reward: Reward, *, name: str) -> Reward:
+    """A reward of the user's own, after a try.
+
+    Raises:
+        InputError: it fails, or changes the shape.
+    """
+    try:
+        paid = reward(torch.zeros(2, 3))
+    except Exception as error:  # whatever the user's own code raises
+        raise InputError(f"--reward_style {name} cannot be used: {error}") from error
+    if not isinstance(paid, Tensor) or paid.shape != (2, 3):
+        raise InputError(f"--reward_style {name} must make rewards [2, 3] of logits [2, 3]; it made {paid!r}.")
+    return reward
 
 
 def generalized_advantage(

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from magail_trainer.learn.batch import Batch, ExpertBatches
 from magail_trainer.learn.config import MagailConfig
-from magail_trainer.learn.discriminators import Discriminator, rewarded_agents
-from magail_trainer.learn.losses import REWARDS, discriminator_loss, expected
+from magail_trainer.learn.discriminators import Discriminator, weight_for
+from magail_trainer.learn.losses import Reward, discriminator_loss, expected
 from magail_trainer.learn.optimizers import RunAdam
 from magail_trainer.learn.policies import Policies
 from magail_trainer.learn.ppo import PolicyStep
@@ -71,6 +71,7 @@ def magail(
     beta: Float[Tensor, " R"],
     config: MagailConfig,
     *,
+    reward: Reward,
     contrast: Contrast = expert_against_learner,
     lr_policy: Float[Tensor, " R"] | None = None,
     lr_disc: Float[Tensor, " R"] | None = None,
@@ -79,12 +80,13 @@ def magail(
 
     Args:
         policies: π_i for each agent.
-        discriminator: its judges.
+        discriminator: D, for all agents or for each.
         critic: what the advantages are measured against, where they are.
         rollouts: plays the policies.
         demonstrations: the expert's steps.
         beta: weight of the policies' entropy, one per run.
         config: everything else.
+        reward: of a discriminator's logit.
         contrast: what the discriminator is to tell apart.
         lr_policy: the policies' learning rates, where runs differ in them; by default the config's.
         lr_disc: the discriminator's, likewise.
@@ -106,18 +108,17 @@ def magail(
             high, low = contrast(policies, demonstrations.minibatch(), learner)
             high_logit, low_logit = discriminator(high), discriminator(low)
             loss_d = torch.zeros_like(beta)
-            for judge, logit in high_logit.items():
-                agents = rewarded_agents(discriminator, judge)
-                weights = high.weight_of(*agents), low.weight_of(*agents)
+            for name, logit in high_logit.items():
+                weights = [weight_for(discriminator, name, batch) for batch in (high, low)]
                 loss_d = loss_d + discriminator_loss(
-                    logit, weights[0], low_logit[judge], weights[1], label_smoothing=config.label_smoothing
+                    logit, weights[0], low_logit[name], weights[1], label_smoothing=config.label_smoothing
                 )
             penalty = config.gradient_penalty * discriminator.gradient_penalty(high, low) if penalised else 0
             discriminator_optimizer.descend(loss_d + penalty)
 
         # Reward: what the new discriminator says of each (observation, action) that was played.
         learnt_from = rollout.part(policy_step.episodes)
-        rewards = discriminator_rewards(discriminator, learnt_from.batch, config)
+        rewards = discriminator_rewards(discriminator, learnt_from.batch, reward)
 
         # Policies: REINFORCE or PPO on that reward, plus β times the entropy.
         statistics = policy_step.update(learnt_from, rewards, epoch=epoch, demonstrations=cloning)
@@ -128,14 +129,13 @@ def magail(
 
 @torch.no_grad()
 def discriminator_rewards(
-    discriminator: Discriminator, batch: Batch, config: MagailConfig
+    discriminator: Discriminator, batch: Batch, reward: Reward
 ) -> dict[str, Float[Tensor, "R B"]]:
-    """The reward of each step, by agent: a function of its judge's logit, or the negative of it."""
-    reward_of = REWARDS[config.reward_style]
-    rewards = {judge: reward_of(logit) for judge, logit in discriminator(batch).items()}
+    """The reward of each step, by agent: a function of its discriminator's logit, or the negative of it."""
+    rewards = {name: reward(logit) for name, logit in discriminator(batch).items()}
     return {
-        agent: -rewards[judge] if agent in discriminator.opposed else rewards[judge]
-        for agent, judge in discriminator.judge_of.items()
+        agent: -rewards[name] if agent in discriminator.opposed else rewards[name]
+        for agent, name in discriminator.rewarded_by.items()
     }
 
 

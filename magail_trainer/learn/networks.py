@@ -1,11 +1,21 @@
 """Run-stacked networks: every parameter has the runs R as its leading axis, so that R networks train as one."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from magail_trainer.errors import InputError
+from magail_trainer.importing import import_callable
+from magail_trainer.learn.batch import Batch
+from magail_trainer.learn.config import PoliciesConfig
+from magail_trainer.learn.encoders import Codes
+
+_MAX_TABLE_ROWS = 10_000_000
+_CONSTANT = 1e-3  # a feature of a smaller deviation does not vary
 
 
 class Table(nn.Module):
@@ -117,11 +127,73 @@ class Normalizer(nn.Module):
         return ((features - self.mean) * self.scale).clamp(-10, 10)
 
 
-_CONSTANT = 1e-3
-
-
 def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> Float[np.ndarray, "{rows} {columns}"]:
     normal = rng.standard_normal((max(rows, columns), min(rows, columns)))
     basis, triangle = np.linalg.qr(normal)
     basis = basis * np.sign(np.diag(triangle))  # makes it uniform over the orthogonal matrices
     return np.ascontiguousarray(basis if rows >= columns else basis.T, dtype=np.float32)
+
+
+def make_network(
+    inputs: int, outputs: int, streams: Sequence[np.random.Generator], config: PoliciesConfig, *, last_scale: float
+) -> nn.Module:
+    """A perceptron for each run, `[R, B, inputs]` to `[R, B, outputs]`, or a network of the user's own.
+
+    `--network module:callable` names a function like this one, which starts as it likes:
+
+        def two_layers(inputs, outputs):
+            return nn.Sequential(nn.Linear(inputs, 32), nn.Tanh(), nn.Linear(32, outputs))
+
+    Args:
+        inputs: features.
+        outputs: numbers.
+        streams: the random stream of each run.
+        config: `hidden`, and `network`.
+        last_scale: see `Perceptron`.
+
+    Raises:
+        InputError: the user's own cannot be made, or has other shapes.
+    """
+    if ":" not in config.network:
+        return Perceptron((inputs, *config.hidden, outputs), streams, last_scale=last_scale)
+    factory, modules = import_callable(config.network, what="--network"), []
+    try:
+        with torch.random.fork_rng(devices=[]):
+            for rng in streams:  # torch initialises from its global state on the CPU alone
+                torch.default_generator.manual_seed(int(rng.integers(2**63)))
+                modules.append(factory(inputs, outputs))
+        network = StackedModules(modules)
+        shape = tuple(network(torch.zeros(len(streams), 2, inputs)).shape)
+    except Exception as error:  # whatever the user's own code raises
+        raise InputError(f"--network {config.network} cannot be used: {error}") from error
+    if shape != (len(streams), 2, outputs):
+        raise InputError(f"--network {config.network} turns [2, {inputs}] into {list(shape[1:])}, not [2, {outputs}].")
+    return network
+
+
+def check_table_size(owner: str, rows: int, *, num_runs: int) -> None:
+    """Refuse a table that would fill the memory.
+
+    Raises:
+        InputError: it has more than ten million numbers.
+    """
+    if rows * num_runs > _MAX_TABLE_ROWS:
+        raise InputError(
+            f"A table for the {owner} needs {rows:,} numbers in each run, {rows * num_runs:,} in all; "
+            f"expected at most {_MAX_TABLE_ROWS:,}."
+        )
+
+
+def make_normalizers(codes: Codes, num_runs: int) -> dict[str, Normalizer]:
+    """One for each agent's observations."""
+    return {agent: Normalizer(num_runs, code.size) for agent, code in codes.observations.items()}
+
+
+def fit_normalizers(module: nn.Module, batch: Batch) -> None:
+    """Fit the normalisers of each part of a discriminator or a critic to what each agent observes.
+
+    A part that has some keeps them by agent, under the name `normalizers`.
+    """
+    for part in module.modules():
+        for agent, normalizer in getattr(part, "normalizers", {}).items():
+            cast(Normalizer, normalizer).fit(batch.observations[agent], batch.weight_of(agent))

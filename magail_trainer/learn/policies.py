@@ -1,110 +1,21 @@
-"""Policies: a dict of observations in, a dict of action distributions out; independent of each other, or correlated.
-
-Each agent's policy is a table or a network. It sees the agent's own observation and what else it is *given*: nothing
-(independent), a signal that all agents share, or the actions of the agents before it (autoregressive).
-"""
+"""Policies: a dict of observations in, a dict of action distributions out; independent of each other, or correlated."""
 
 from collections.abc import Mapping, Sequence
 
 import torch
 from gymnasium import spaces
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from magail_trainer.errors import InputError
+from magail_trainer.learn.agent_policies import Given, NeuralPolicy, neural_policies, table_policy
 from magail_trainer.learn.batch import Batch
-from magail_trainer.learn.distributions import Categorical, DiagonalGaussian, Distribution, MultiCategorical
-from magail_trainer.learn.encoders import ActionCode, FiniteSpace, joint_row
+from magail_trainer.learn.config import PoliciesConfig
+from magail_trainer.learn.distributions import Categorical, Distribution
+from magail_trainer.learn.encoders import ActionCode, Codes, FiniteSpace
 from magail_trainer.learn.networks import Normalizer
+from magail_trainer.learn.runs import Runs
 from magail_trainer.seeding import RunNoise
-
-Given = Sequence[Shaped[Tensor, "R B ..."]]
-"""What an agent sees besides its observation: rows `[R, B]`, or numbers `[R, B, A]`."""
-
-
-class TabularPolicy(nn.Module):
-    """One agent's softmax policy with a row of logits for each observation, and each value of what it is given.
-
-    Args:
-        initial_logits: `[R, S, A]`
-        given: of what it sees besides the observation.
-    """
-
-    noise_size = 1
-
-    def __init__(self, initial_logits: Float[Tensor, "R S A"], *, given: Sequence[ActionCode] = ()) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(initial_logits.clone())
-        self._given_sizes = [code.size for code in given]
-
-    def forward(
-        self, rows: Int[Tensor, "R B"], mask: Bool[Tensor, "R B A"] | None = None, given: Given = ()
-    ) -> Categorical:
-        """The distribution of actions in the observations with these row numbers."""
-        if self._given_sizes:
-            rows = joint_row([rows, *given], [self.logits.shape[1], *self._given_sizes])
-        if mask is not None:
-            logits = self.logits.gather(1, rows.unsqueeze(-1).expand(-1, -1, self.logits.shape[-1]))
-            return Categorical(_allowed(logits, mask).log_softmax(-1))
-        return Categorical(self.logits.log_softmax(-1), rows)
-
-
-class NeuralPolicy(nn.Module):
-    """One agent's policy as a network of its features; the network may be shared with other agents.
-
-    Args:
-        network: `[R, B, O (+ G + G O)]` to `[R, B, A]`: logits, or the mean of a Gaussian.
-        normalizer: of the features.
-        identity: `[G]`, the agent among the G that share the network, one-hot; see `own_place`.
-        log_std: `[R, 1, A]` for continuous actions.
-        given: of what it sees besides the observation; its features are appended too.
-        sizes: of each of several numbers, where these are drawn by themselves; they sum to A.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        normalizer: Normalizer,
-        *,
-        identity: Float[Tensor, " G"] | None = None,
-        log_std: nn.Parameter | None = None,
-        given: Sequence[ActionCode] = (),
-        sizes: Sequence[int] = (),
-    ) -> None:
-        super().__init__()
-        self.network, self.normalizer, self.log_std, self._given = network, normalizer, log_std, given
-        self.register_buffer("identity", identity, persistent=False)
-        self.identity: Tensor | None
-        self._sizes = tuple(sizes)
-        self.noise_size = max(1, len(sizes)) if log_std is None else log_std.shape[-1]
-
-    def forward(
-        self, features: Float[Tensor, "R B O"], mask: Bool[Tensor, "R B A"] | None = None, given: Given = ()
-    ) -> Distribution:
-        """The distribution of actions in the observations with these features."""
-        inputs = [self.normalizer(features)]
-        if self.identity is not None:
-            inputs.append(own_place(inputs[0], self.identity))
-        inputs += [code.features(values) for code, values in zip(self._given, given, strict=True)]
-        outputs = self.network(torch.cat(inputs, dim=-1))
-        if self.log_std is not None:
-            return DiagonalGaussian(outputs, self.log_std)
-        if self._sizes:
-            if mask is not None:
-                raise InputError("An action mask came with actions of several numbers; expected Discrete actions.")
-            return MultiCategorical(outputs, self._sizes)
-        return Categorical((outputs if mask is None else _allowed(outputs, mask)).log_softmax(-1))
-
-
-def own_place(features: Float[Tensor, "R B O"], identity: Float[Tensor, " G"]) -> Float[Tensor, "R B _"]:
-    """A one-hot of the agent among G, and its features, halved, in its place among zeros: `[R, B, G + G O]`.
-
-    So the first layer of a shared network has weights that all agents share and weights of each agent's own. The
-    one-hot alone would give an agent a bias of its own: agents that are to look at different things needed a larger
-    network. Half, for then the shared weights, which all agents train, lead.
-    """
-    own = (identity.unsqueeze(-1) * features.unsqueeze(-2) / 2).flatten(-2)
-    return torch.cat([identity.expand(*features.shape[:2], -1), own], dim=-1)
 
 
 class Policies(nn.Module):
@@ -160,7 +71,7 @@ class Policies(nn.Module):
             for agent in self.agents
         }
 
-    def of(self, batch: Batch) -> dict[str, Distribution]:
+    def in_batch(self, batch: Batch) -> dict[str, Distribution]:
         """The action distributions in the samples of a batch."""
         return self(batch.observations, batch.masks, signal=batch.signal, actions=batch.actions)
 
@@ -252,11 +163,72 @@ class AutoregressivePolicies(Policies):
         return [actions[other] for other in self.agents[: self.agents.index(agent)]]
 
 
-def signal_code(num_signals: int) -> FiniteSpace:
-    """How a network sees the shared signal: one-hot."""
-    return FiniteSpace(spaces.Discrete(num_signals), "shared signal")
+def make_policies(codes: Codes, runs: Runs, config: PoliciesConfig) -> Policies:
+    """One policy per agent, from each run's own random stream.
+
+    The weights of a shared signal start equal.
+
+    Raises:
+        InputError: `share_parameters` names unknown agents, or agents that differ in their spaces.
+    """
+    given = {agent: _given(agent, codes, config) for agent in codes.actions}
+    made: dict[str, nn.Module] = {}
+    if config.family == "tabular":
+        made |= {agent: table_policy(agent, codes, runs, config, given[agent]) for agent in codes.actions}
+    else:
+        for group in sharing_groups(codes, config):
+            made |= neural_policies(group, codes, runs, config, given[group[0]])
+    policies = {agent: made[agent] for agent in codes.actions}
+    match config.policy:
+        case "independent":
+            return IndependentPolicies(policies)
+        case "shared_signal":
+            return SharedSignalPolicies(policies, torch.zeros(len(runs), config.signals))
+        case "autoregressive":
+            return AutoregressivePolicies(policies)
 
 
-def _allowed(logits: Float[Tensor, "R B A"], mask: Bool[Tensor, "R B A"]) -> Float[Tensor, "R B A"]:
-    """Logits at which a forbidden action has probability 0 and adds nothing to the entropy."""
-    return logits.masked_fill(~mask, -1e9)
+def sharing_groups(codes: Codes, config: PoliciesConfig) -> list[list[str]]:
+    """Which agents share a network; see `PoliciesConfig.share_parameters`.
+
+    Raises:
+        InputError: an agent is unknown, or is named twice, or has other spaces than its group.
+    """
+    agents, share = list(codes.actions), config.share_parameters
+    kinds = {agent: _kind(agent, codes, config) for agent in agents}
+    match share:
+        case "none":
+            groups = [[agent] for agent in agents]
+        case "auto":
+            groups = [[agent for agent in agents if kinds[agent] == kind] for kind in dict.fromkeys(kinds.values())]
+        case "all":
+            groups = [agents]
+        case _:
+            groups = [part.split(",") for part in share.split(":")]
+            named = [agent for group in groups for agent in group]
+            for agent in named:
+                if agent not in agents or named.count(agent) > 1:
+                    raise InputError(
+                        f"--share_parameters names {agent!r}; expected auto, none, all, or each of "
+                        f"{', '.join(agents)} at most once, such as {','.join(agents[:2])}."
+                    )
+            groups += [[agent] for agent in agents if agent not in named]
+    for group in groups:
+        for agent in group:
+            if kinds[agent] != kinds[group[0]]:
+                raise InputError(f"{group[0]} and {agent} cannot share parameters: what they see or do differs.")
+    return groups
+
+
+def _kind(agent: str, codes: Codes, config: PoliciesConfig) -> tuple:
+    observation, action = codes.observations[agent], codes.actions[agent]
+    given = sum(code.size for code in _given(agent, codes, config))
+    return observation.size, action.size, type(observation), type(action), getattr(action, "sizes", ()), given
+
+
+def _given(agent: str, codes: Codes, config: PoliciesConfig) -> list[ActionCode]:
+    """What an agent sees besides its observation; see `Policies.given`."""
+    if config.policy == "shared_signal":
+        return [FiniteSpace(spaces.Discrete(config.signals), "shared signal")]
+    before = list(codes.actions)[: list(codes.actions).index(agent)]
+    return [codes.actions[other] for other in before] if config.policy == "autoregressive" else []

@@ -39,11 +39,12 @@ class PolicyStatistics:
 
 
 @dataclass(frozen=True)
-class _Targets:
-    """What an update aims at, by agent, `[R, B]` each; they stay as they are while the policies change."""
+class Targets:
+    """What the updates of a step aim at, by agent, `[R, B]` each; fixed while the policies change."""
 
     advantage: Mapping[str, Tensor]
     log_prob: Mapping[str, Tensor]
+    """Of the actions when they were played; empty without clipping."""
     value: Mapping[str, Tensor]
     value_target: Mapping[str, Tensor]
     signal_advantage: Tensor | None = None
@@ -107,13 +108,16 @@ class PolicyStep:
         lr_scale = left if config.lr_schedule == "linear" else 1.0
         beta = self._beta * left if config.beta_schedule == "linear" else self._beta
         held = epoch <= config.warm_critic  # the policies wait until the critic knows something
-        targets = self._targets(rollout, rewards)
+        if config.normalize_rewards:
+            rewards = self._return_scale.scale(rewards, rollout.batch)
+        targets = policy_targets(self._policies, self._critic, rollout, rewards, config)
+        num_minibatches = 1 if config.exact else config.policy_minibatches
         for _ in range(config.policy_epochs):
-            for episodes in self._minibatches(rollout.batch):
+            for episodes in minibatches(rollout.batch.num_episodes, num_minibatches):
                 steps = slice(episodes.start * rollout.batch.num_steps, episodes.stop * rollout.batch.num_steps)
                 batch = rollout.batch.part(episodes)
-                loss, statistics = self._policy_loss(batch, targets, steps, beta)
-                loss = loss + self._signal_loss(batch, targets, episodes, beta)
+                loss, statistics = policy_loss(self._policies, batch, targets, steps, beta, clip=config.clip)
+                loss = loss + signal_loss(self._policies, batch, targets, episodes, beta, clip=config.clip)
                 first = first or statistics
                 if demonstrations is not None and not held:
                     weight = config.cloning * demonstrations.num_demonstrations / 100
@@ -121,102 +125,112 @@ class PolicyStep:
                 if not held:
                     self._optimizer.descend(loss, lr_scale=lr_scale)
                 if self._critic is not None:
-                    self._critic_optimizer.descend(self._value_loss(batch, targets, steps), lr_scale=lr_scale)
+                    loss = critic_loss(self._critic, batch, targets, steps, clip=config.value_clip)
+                    self._critic_optimizer.descend(loss, lr_scale=lr_scale)
         assert first is not None
         return first
 
-    def _minibatches(self, batch: Batch) -> Iterator[slice]:
-        """Consecutive episodes, which are independent and alike; no shuffling makes them more so."""
-        size = -(-batch.num_episodes // (1 if self._config.exact else self._config.policy_minibatches))
-        for first in range(0, batch.num_episodes, size):
-            yield slice(first, min(first + size, batch.num_episodes))
 
-    def _policy_loss(
-        self, batch: Batch, targets: _Targets, steps: slice, beta: Float[Tensor, " R"]
-    ) -> tuple[Float[Tensor, " R"], PolicyStatistics]:
-        loss, entropies, weights = torch.zeros_like(beta), {}, {}
-        for agent, policy in self._policies.of(batch).items():
-            entropy, weights[agent] = policy.entropy(), batch.weight_of(agent)
-            old = targets.log_prob[agent][:, steps] if agent in targets.log_prob else None
-            log_prob, advantage = policy.log_prob(batch.actions[agent]), targets.advantage[agent][:, steps]
-            objective = policy_objective(log_prob, old, advantage, entropy, beta, clip=self._config.clip)
-            loss = loss - expected(objective, weights[agent])
-            entropies[agent] = entropy.detach()
-        return loss, PolicyStatistics(loss.detach(), entropies, weights)
+def minibatches(num_episodes: int, number: int) -> Iterator[slice]:
+    """Consecutive episodes, which are independent and alike; no shuffling makes them more so."""
+    size = -(-num_episodes // number)
+    for first in range(0, num_episodes, size):
+        yield slice(first, min(first + size, num_episodes))
 
-    def _signal_loss(
-        self, batch: Batch, targets: _Targets, episodes: slice, beta: Float[Tensor, " R"]
-    ) -> Float[Tensor, " R"]:
-        """The same for the weights of a shared signal: it is drawn with an episode's first step, and counts like it."""
-        weights, advantage = self._policies.signal(batch.num_episodes), targets.signal_advantage
-        if weights is None or batch.signal is None or advantage is None:
-            return torch.zeros_like(beta)
-        old = None if targets.signal_log_prob is None else targets.signal_log_prob[:, episodes]
-        log_prob = weights.log_prob(batch.of_episode(batch.signal))
-        arguments = (log_prob, old, advantage[:, episodes], weights.entropy(), beta)
-        return -expected(policy_objective(*arguments, clip=self._config.clip), batch.of_episode(batch.weight))
 
-    def _value_loss(self, batch: Batch, targets: _Targets, steps: slice) -> Float[Tensor, " R"]:
-        assert self._critic is not None
-        loss = torch.zeros_like(self._beta)
-        for agent, value in self._critic(batch.observations).items():
-            old, target = targets.value[agent][:, steps], targets.value_target[agent][:, steps]
-            error = value_loss(value, old, target, clip=self._config.value_clip)
-            loss = loss + expected(error, batch.weight_of(agent))
-        return loss
+@torch.no_grad()
+def policy_targets(
+    policies: Policies,
+    critic: nn.Module | None,
+    rollout: Rollout,
+    rewards: Mapping[str, Float[Tensor, "R B"]],
+    config: MagailConfig,
+) -> Targets:
+    """Advantages, and what the critic is to say, from the rewards of each step by agent."""
+    batch, gae_lambda = rollout.batch, 1.0 if critic is None else config.gae_lambda
+    values, next_values = values_of(critic, rollout)
+    advantage, value_target = {}, {}
+    for agent, reward in rewards.items():
+        if agent in batch.active:  # who has left earns nothing more
+            reward = reward * batch.active[agent]
+        rows, value, following = (batch.by_episode(part) for part in (reward, values[agent], next_values[agent]))
+        ends = torch.zeros_like(rows, dtype=torch.bool)  # without values, padding with 0 is end enough
+        if rollout.ends:
+            ends = _by_episode(rollout.ends[agent], batch)
+        estimate = generalized_advantage(rows, value, following, ends, discount=config.discount, gae_lambda=gae_lambda)
+        weight = batch.weight_of(agent)
+        if config.baseline == "batch":
+            estimate = estimate - step_mean(estimate, _by_episode(weight, batch))
+        advantage[agent] = estimate.flatten(1)
+        value_target[agent] = advantage[agent] + values[agent]
+        if config.normalize_advantages:
+            advantage[agent] = normalized(advantage[agent], weight)
+    log_prob, signal_advantage, signal_log_prob = {}, None, None
+    if batch.signal is not None:
+        signal_advantage = torch.stack([batch.of_episode(values) for values in advantage.values()]).mean(0)
+    if config.clip > 0:
+        distributions = policies.in_batch(batch)
+        log_prob = {agent: policy.log_prob(batch.actions[agent]) for agent, policy in distributions.items()}
+        weights = policies.signal(batch.num_episodes)
+        if weights is not None and batch.signal is not None:
+            signal_log_prob = weights.log_prob(batch.of_episode(batch.signal))
+    return Targets(advantage, log_prob, values, value_target, signal_advantage, signal_log_prob)
 
-    @torch.no_grad()
-    def _targets(self, rollout: Rollout, rewards: Mapping[str, Float[Tensor, "R B"]]) -> _Targets:
-        config, batch = self._config, rollout.batch
-        gae_lambda = 1.0 if self._critic is None else config.gae_lambda
-        if batch.active:  # who has left earns nothing more
-            rewards = {agent: reward * batch.active[agent] for agent, reward in rewards.items()}
-        if config.normalize_rewards:
-            rewards = self._return_scale.scale(rewards, batch)
-        values, next_values = self._values(rollout)
-        advantage, target = {}, {}
-        for agent, reward in rewards.items():
-            rows, value, following = (batch.by_episode(part) for part in (reward, values[agent], next_values[agent]))
-            ends = torch.zeros_like(rows, dtype=torch.bool)  # without values, padding with 0 is end enough
-            if rollout.ends:
-                ends = _by_episode(rollout.ends[agent], batch)
-            estimate = generalized_advantage(
-                rows, value, following, ends, discount=config.discount, gae_lambda=gae_lambda
-            )
-            weight = batch.weight_of(agent)
-            if config.baseline == "batch":
-                estimate = estimate - step_mean(estimate, _by_episode(weight, batch))
-            advantage[agent] = estimate.flatten(1)
-            target[agent] = advantage[agent] + values[agent]
-            if config.normalize_advantages:
-                advantage[agent] = normalized(advantage[agent], weight)
-        log_prob, signal_advantage, signal_log_prob = {}, None, None
-        if batch.signal is not None:
-            signal_advantage = torch.stack([batch.of_episode(values) for values in advantage.values()]).mean(0)
-        if config.clip > 0:
-            distributions = self._policies.of(batch)
-            log_prob = {agent: policy.log_prob(batch.actions[agent]) for agent, policy in distributions.items()}
-            weights = self._policies.signal(batch.num_episodes)
-            if weights is not None and batch.signal is not None:
-                signal_log_prob = weights.log_prob(batch.of_episode(batch.signal))
-        return _Targets(advantage, log_prob, values, target, signal_advantage, signal_log_prob)
 
-    def _values(self, rollout: Rollout) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Of the observations acted on and of those that followed, `[R, B]` by agent; all 0 without a critic."""
-        batch = rollout.batch
-        if self._critic is None:
-            zero = torch.zeros_like(batch.weight)
-            return dict.fromkeys(batch.actions, zero), dict.fromkeys(batch.actions, zero)
-        values = self._critic(batch.observations)
-        final_values = self._critic(rollout.final_observations)
-        following = {}
-        for agent, value in values.items():
-            of_episode = _by_episode(value, batch)
-            following_step = torch.cat([of_episode[..., 1:], torch.zeros_like(of_episode[..., :1])], dim=-1)
-            ends, terminated = (_by_episode(flags[agent], batch) for flags in (rollout.ends, rollout.terminated))
-            at_end = final_values[agent].unsqueeze(-1) * ~terminated
-            following[agent] = torch.where(ends, at_end, following_step).flatten(1)
-        return values, following
+def values_of(critic: nn.Module | None, rollout: Rollout) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Of the observations acted on and of those that followed, `[R, B]` by agent; all 0 without a critic.
+
+    A terminated episode is followed by 0, a truncated one by the value of its final observation.
+    """
+    batch = rollout.batch
+    if critic is None:
+        zero = torch.zeros_like(batch.weight)
+        return dict.fromkeys(batch.actions, zero), dict.fromkeys(batch.actions, zero)
+    values, final_values, following = critic(batch.observations), critic(rollout.final_observations), {}
+    for agent, value in values.items():
+        steps = _by_episode(value, batch)
+        following_step = torch.cat([steps[..., 1:], torch.zeros_like(steps[..., :1])], dim=-1)
+        ends, terminated = (_by_episode(flags[agent], batch) for flags in (rollout.ends, rollout.terminated))
+        at_end = final_values[agent].unsqueeze(-1) * ~terminated
+        following[agent] = torch.where(ends, at_end, following_step).flatten(1)
+    return values, following
+
+
+def policy_loss(
+    policies: Policies, batch: Batch, targets: Targets, steps: slice, beta: Float[Tensor, " R"], *, clip: float
+) -> tuple[Float[Tensor, " R"], PolicyStatistics]:
+    """The negative objective of all agents' policies on a minibatch, the samples `steps` of the targets."""
+    loss, entropies, weights = torch.zeros_like(beta), {}, {}
+    for agent, policy in policies.in_batch(batch).items():
+        entropy, weights[agent] = policy.entropy(), batch.weight_of(agent)
+        old = targets.log_prob[agent][:, steps] if agent in targets.log_prob else None
+        log_prob, advantage = policy.log_prob(batch.actions[agent]), targets.advantage[agent][:, steps]
+        objective = policy_objective(log_prob, old, advantage, entropy, beta, clip=clip)
+        loss = loss - expected(objective, weights[agent])
+        entropies[agent] = entropy.detach()
+    return loss, PolicyStatistics(loss.detach(), entropies, weights)
+
+
+def signal_loss(
+    policies: Policies, batch: Batch, targets: Targets, episodes: slice, beta: Float[Tensor, " R"], *, clip: float
+) -> Float[Tensor, " R"]:
+    """The same for the weights of a shared signal: it is drawn with an episode's first step, and counts like it."""
+    weights, advantage = policies.signal(batch.num_episodes), targets.signal_advantage
+    if weights is None or batch.signal is None or advantage is None:
+        return torch.zeros_like(beta)
+    old = None if targets.signal_log_prob is None else targets.signal_log_prob[:, episodes]
+    log_prob = weights.log_prob(batch.of_episode(batch.signal))
+    objective = policy_objective(log_prob, old, advantage[:, episodes], weights.entropy(), beta, clip=clip)
+    return -expected(objective, batch.of_episode(batch.weight))
+
+
+def critic_loss(critic: nn.Module, batch: Batch, targets: Targets, steps: slice, *, clip: float) -> Float[Tensor, " R"]:
+    """How far the critic's values of a minibatch are from their targets, over all agents."""
+    loss = torch.zeros_like(batch.weight[:, 0])
+    for agent, value in critic(batch.observations).items():
+        old, target = targets.value[agent][:, steps], targets.value_target[agent][:, steps]
+        loss = loss + expected(value_loss(value, old, target, clip=clip), batch.weight_of(agent))
+    return loss
 
 
 class ReturnScale:

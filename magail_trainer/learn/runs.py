@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from magail_trainer.errors import InputError
+from magail_trainer.seeding import stream
 
 _MAX_BETA = 1e30  # its products stay finite in single precision
 
@@ -48,6 +49,10 @@ class Runs:
         optional = {"lr_policy": self.lr_policy, "lr_disc": self.lr_disc}
         given = {name: column for name, column in optional.items() if column is not None}
         return {"beta": self.beta, "seed": self.seed, **given}
+
+    def streams(self, *purpose: str) -> list[np.random.Generator]:
+        """Each run's own random stream for a purpose."""
+        return [stream(seed, *purpose) for seed in self.seed.tolist()]
 
     def select(self, rows: slice) -> "Runs":
         """Some of the runs."""

@@ -29,8 +29,8 @@ from magail_trainer.learn.batch import Batch
 from magail_trainer.learn.behavioural_cloning import losses_of_episodes
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.encoders import Codes
-from magail_trainer.learn.models import make_policies
 from magail_trainer.learn.optimizers import RunAdam
+from magail_trainer.learn.policies import make_policies
 from magail_trainer.learn.runs import Runs
 from magail_trainer.seeding import stream
 
@@ -78,7 +78,7 @@ def _infer_one(
     starts, values, episodes = config.signal_starts, config.signals, expert.num_episodes
     stacked, device = starts * values, expert.weight.device
     linear = replace(
-        config, policy="independent", signals=MagailConfig.signals, hidden=(), own_network="", share_parameters="none"
+        config, policy="independent", signals=MagailConfig.signals, hidden=(), network="mlp", share_parameters="none"
     )
     policies = make_policies(codes, Runs.grid(betas=(0.0,), seeds=range(stacked)), linear).to(device)
     of_episode, expert = expert.episode_weight, expert.repeated(stacked)

@@ -1,19 +1,17 @@
 """Puts the parts together: env, dataset, run table and settings in; a trainer out."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from functools import cached_property
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
-import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from magail_trainer.data.run_folder import History
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.finite_env import FiniteVectorEnv
 from magail_trainer.envs.registry import EnvEntry
@@ -22,33 +20,62 @@ from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
 from magail_trainer.learn.batch import Batch
 from magail_trainer.learn.behavioural_cloning import behavioural_cloning
-from magail_trainer.learn.config import MagailConfig, at_least_passes
+from magail_trainer.learn.config import Algorithm, MagailConfig, as_run, cloning_updates, heeded
+from magail_trainer.learn.critics import make_critic
 from magail_trainer.learn.demonstrations import Demonstrations, ExactDemonstrations
-from magail_trainer.learn.discriminators import Discriminators
+from magail_trainer.learn.discriminators import (
+    Discriminator,
+    checked_discriminator,
+    make_discriminator,
+    own_discriminator,
+)
 from magail_trainer.learn.encoders import Codes, suits_tables
 from magail_trainer.learn.fixed_horizon import FixedHorizon
+from magail_trainer.learn.losses import Reward, checked_reward, reward_function
 from magail_trainer.learn.magail import EpochRecord, Rollouts, magail, reinforcement_learning
-from magail_trainer.learn.models import fit_normalizers, make_critic, make_discriminator, make_policies
+from magail_trainer.learn.networks import fit_normalizers
+from magail_trainer.learn.policies import Policies, make_policies
 from magail_trainer.learn.rollout import EnumeratedRollouts, SampledRollouts
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.signal_inference import infer_signal
 from magail_trainer.learn.zero_sum import Contrast, MixedPlay, expert_against_learner, two_sides
 
 
+@dataclass(frozen=True)
+class CloningRecord:
+    """What one update of cloning measured."""
+
+    epoch: int
+    """The number of the update, from 1."""
+    loss: Float[Tensor, " R"]
+    """Before the update."""
+
+    @property
+    def metrics(self) -> dict[str, Float[Tensor, " R"]]:
+        """One number per run under each name."""
+        return {"cloning_loss": self.loss}
+
+
 class Trainer:
-    """MAGAIL, or a relative of it, for all runs of a table.
+    """Trains all runs of a table at once, in place; iterate over `records()`.
 
     Args:
         entry: the env to play in.
         trajectories: the expert's episodes, recorded in the same env; None to learn from the env's own rewards.
         runs: one row per run.
-        config: what is the same for all of them.
+        config: what is the same for all of them. `Trainer.config` is what runs, after every adjustment.
+        algorithm: `magail`, `cloning`, or `rl` on the env's own rewards; by default `magail` where there are
+            trajectories.
+        updates: of cloning; by default 2000, or as many as 32 passes over the trajectories take.
+        policies: your own, in place of those that the config names; see `Policies`.
+        discriminator: your own; see `Discriminator`.
+        reward: your own, of the discriminator's logit; see `Reward`.
         device: where the tensors live.
         processes: how many step the copies of an env that has no vectorised form of its own.
 
     Raises:
-        InputError: the dataset is of another env or of other spaces, or a space is not supported, or the episodes
-            differ in length.
+        InputError: the dataset is missing, or of another env or of other spaces; a space is not supported; the
+            episodes differ in length; or a part of your own does not fit.
     """
 
     def __init__(
@@ -58,84 +85,116 @@ class Trainer:
         runs: Runs,
         config: MagailConfig,
         *,
+        algorithm: Algorithm | None = None,
+        updates: int | None = None,
+        policies: Policies | None = None,
+        discriminator: Discriminator | None = None,
+        reward: Reward | None = None,
         device: str = "cpu",
         processes: int = 1,
     ) -> None:
+        self.algorithm: Algorithm = algorithm or ("rl" if trajectories is None else "magail")
+        self.entry, self.runs, self._trajectories = entry, runs, _check_dataset(self.algorithm, trajectories)
+        episodes = 0 if trajectories is None else len(trajectories)
+        self.config = config = as_run(settle_network(config, entry), self.algorithm, episodes=episodes)
+        self.updates = _check_updates(self.algorithm, updates) or cloning_updates(config, episodes=max(1, episodes))
         self._horizon = None
         if trajectories is not None:
             check_same_env(entry, trajectories)
             self._horizon = None if config.allow_variable_horizon else FixedHorizon.of(trajectories)
-        self.entry, self.runs = entry, runs
-        config = config.settled(choose_network(entry) if config.network == "auto" else config.network)
-        self.config = config = _as_it_runs(config, demonstrated=trajectories is not None)
         self.device, self._processes = find_device(device), processes
-        self.codes = Codes.of(entry, network=config.network)
-        self.policies = make_policies(self.codes, runs, config).to(self.device)
+        self.codes = Codes.of(entry, network=config.family)
+        self._own = {"policies": policies, "discriminator": discriminator, "reward": reward}
+        self.policies = (policies or make_policies(self.codes, runs, config)).to(self.device)
         self.critic = make_critic(self.codes, runs, config)
         if self.critic is not None:
             self.critic.to(self.device)
-        self._trajectories = trajectories
+        self.reward = checked_reward(reward, name=_name(reward)) if reward else reward_function(config.reward_style)
+        self._discriminator = None if self.algorithm != "magail" else self._make_discriminator(discriminator)
+        if isinstance(self._discriminator, nn.Module):
+            self._discriminator.to(self.device)
 
-    @cached_property
-    def discriminator(self) -> Discriminators:
-        """The judges. Made when asked for: cloning and the env's own rewards need none."""
-        return make_discriminator(self.codes, self.runs, self.config).to(self.device)
+    def _make_discriminator(self, own: Discriminator | None) -> Discriminator:
+        if own is not None:
+            return checked_discriminator(own, self.codes, name=_name(own))
+        make = own_discriminator if ":" in self.config.discriminator else make_discriminator
+        return make(self.codes, self.runs, self.config)
+
+    @property
+    def discriminator(self) -> Discriminator:
+        """What MAGAIL trains against the policies; the other algorithms have none."""
+        assert self._discriminator is not None, f"{self.algorithm} has no discriminator"
+        return self._discriminator
+
+    @property
+    def num_records(self) -> int:
+        """Epochs, or updates of cloning."""
+        return self.updates if self.algorithm == "cloning" else self.config.epochs
+
+    def records(self) -> Iterator[EpochRecord] | Iterator[CloningRecord]:
+        """Train in place by the trainer's algorithm; a record for each epoch, or for each update of cloning."""
+        return self.clone() if self.algorithm == "cloning" else self.train()
 
     def train(self) -> Iterator[EpochRecord]:
-        """Train in place, one epoch per item; see `magail`."""
-        config = self.config
-        beta = torch.tensor(self.runs.beta, dtype=torch.float32, device=self.device)
+        """MAGAIL, or reinforcement learning on the env's own rewards, one epoch per item; see `magail`."""
+        config, device = self.config, self.device
+        beta = torch.tensor(self.runs.beta, dtype=torch.float32, device=device)
         lr_policy, lr_disc = (
-            None if rates is None else torch.tensor(rates, dtype=torch.float32, device=self.device)
+            None if rates is None else torch.tensor(rates, dtype=torch.float32, device=device)
             for rates in (self.runs.lr_policy, self.runs.lr_disc)
         )
         with self._rollouts() as rollouts:
-            if self._trajectories is None:
-                if config.network != "tabular":
+            if self.algorithm == "rl":
+                if config.family == "mlp":
                     self._fit_normalizers(rollouts.collect(self.policies).batch)
                 parts = (self.policies, self.critic, rollouts, beta, config)
                 yield from reinforcement_learning(*parts, lr_policy=lr_policy)
                 return
-            demonstrations = self._demonstrations(self._trajectories)
-            self._fit_normalizers(demonstrations.all)
-            fit_normalizers(self.discriminator, demonstrations.all)
-            for _ in self._clone(demonstrations, self._warm_updates(self._trajectories)):
+            demonstrations = self._prepare_demonstrations()
+            warm_start = self._cloning(demonstrations, config.warm_start)
+            for _ in tqdm(warm_start, total=config.warm_start, desc="cloning", delay=1, disable=None, leave=False):
                 pass
             parts = (self.policies, self.discriminator, self.critic, rollouts, demonstrations, beta, config)
-            for record in magail(*parts, contrast=self._contrast(), lr_policy=lr_policy, lr_disc=lr_disc):
+            extras = {"reward": self.reward, "contrast": self._contrast(), "lr_policy": lr_policy, "lr_disc": lr_disc}
+            for record in magail(*parts, **extras):
                 if self._horizon is not None:
                     self._horizon.check(record.rollout.batch)
                 yield record
 
-    def clone(self, updates: int) -> Iterator[Tensor]:
-        """Behavioural cloning alone, in place: the losses `[R]` of one update per item."""
-        assert self._trajectories is not None
-        demonstrations = self._demonstrations(self._trajectories)
-        self._fit_normalizers(demonstrations.all)
-        return self._clone(demonstrations, updates)
+    def clone(self) -> Iterator[CloningRecord]:
+        """Behavioural cloning alone, one update per item."""
+        losses = self._cloning(self._prepare_demonstrations(), self.updates)
+        for update, loss in enumerate(losses, start=1):
+            yield CloningRecord(update, loss)
 
-    def _clone(self, demonstrations: Demonstrations | ExactDemonstrations, updates: int) -> Iterator[Tensor]:
-        cloned = updates > 0 or self.config.cloning > 0
-        if self.config.policy == "shared_signal" and self.config.signal_starts > 0 and cloned:
-            seeds = self.runs.seed.tolist()
-            inferred = infer_signal(demonstrations.all, self.codes, self.config, seeds=seeds)
+    def demonstrations(self) -> Demonstrations | ExactDemonstrations:
+        """The trajectories as the expert's batches."""
+        assert self._trajectories is not None
+        seeds, size = self.runs.seed.tolist(), self.config.batch_size
+        if self.config.exact:
+            return ExactDemonstrations(self._trajectories, self.codes, num_runs=len(seeds), device=self.device)
+        return Demonstrations(self._trajectories, self.codes, seeds=seeds, batch_size=size, device=self.device)
+
+    def _prepare_demonstrations(self) -> Demonstrations | ExactDemonstrations:
+        """Normalisers fitted to them, and the shared signal of each found, where the policies have one."""
+        demonstrations, config = self.demonstrations(), self.config
+        self._fit_normalizers(demonstrations.all)
+        if isinstance(self._discriminator, nn.Module):
+            fit_normalizers(self._discriminator, demonstrations.all)
+        is_cloned = self.algorithm == "cloning" or config.warm_start > 0 or config.cloning > 0
+        if config.policy == "shared_signal" and config.signal_starts > 0 and is_cloned:
+            inferred = infer_signal(demonstrations.all, self.codes, config, seeds=self.runs.seed.tolist())
             demonstrations.reveal(inferred.signal)
-        losses = behavioural_cloning(
-            self.policies, demonstrations, self.config, updates=updates, num_runs=len(self.runs)
-        )
-        return iter(tqdm(losses, total=updates, desc="cloning", unit="update", delay=1, disable=None, leave=False))
+        return demonstrations
+
+    def _cloning(self, demonstrations: Demonstrations | ExactDemonstrations, updates: int) -> Iterator[Tensor]:
+        num_runs = len(self.runs)
+        return behavioural_cloning(self.policies, demonstrations, self.config, updates=updates, num_runs=num_runs)
 
     def _contrast(self) -> Contrast:
         if self.config.discriminator != "zero_sum":
             return expert_against_learner
         return MixedPlay(two_sides(self.policies.agents, self.config.sides), seeds=self.runs.seed.tolist())
-
-    def _warm_updates(self, trajectories: Trajectories) -> int:
-        config, episodes = self.config, len(trajectories)
-        if config.warm_start == 0:
-            return 0
-        size = episodes if config.exact else config.batch_size
-        return at_least_passes(config.warm_start, config.warm_passes, episodes=episodes, batch_size=size)
 
     @contextmanager
     def _rollouts(self) -> Iterator[Rollouts]:
@@ -160,12 +219,6 @@ class Trainer:
         finally:
             vector_env.close()
 
-    def _demonstrations(self, trajectories: Trajectories) -> Demonstrations | ExactDemonstrations:
-        if self.config.exact:
-            return ExactDemonstrations(trajectories, self.codes, num_runs=len(self.runs), device=self.device)
-        seeds, size = self.runs.seed.tolist(), self.config.batch_size
-        return Demonstrations(trajectories, self.codes, seeds=seeds, batch_size=size, device=self.device)
-
     def _fit_normalizers(self, batch: Batch) -> None:
         self.policies.fit_normalizers(batch)
         if self.critic is not None:
@@ -174,10 +227,8 @@ class Trainer:
     @property
     def modules(self) -> dict[str, nn.Module]:
         """What a checkpoint holds."""
-        modules = {"policies": self.policies, "critic": self.critic}
-        if self._trajectories is not None:
-            modules["discriminator"] = self.discriminator
-        return {name: module for name, module in modules.items() if module is not None}
+        modules = {"policies": self.policies, "critic": self.critic, "discriminator": self._discriminator}
+        return {name: module for name, module in modules.items() if isinstance(module, nn.Module)}
 
     def describe(self) -> dict[str, Any]:
         """What a run folder's `config.json` says of the training; plain JSON."""
@@ -186,39 +237,39 @@ class Trainer:
             origin = self._trajectories.origin
             dataset = {"policy": origin.policy, "seed": origin.seed, "episodes": len(self._trajectories)}
             dataset |= {"augmentation": origin.augmentation} if origin.augmentation else {}
+        own = {name: _name(part) for name, part in self._own.items() if part is not None}
         return {
+            "algorithm": self.algorithm,
             "env": {"id": self.entry.id, "kwargs": plain_json(self.entry.kwargs)},
             "dataset": dataset,
-            "training": plain_json(asdict(self.config)),
+            "training": plain_json(heeded(self.config, self.algorithm)),
+            **({"updates": self.updates} if self.algorithm == "cloning" else {}),
+            **({"own_parts": own} if own else {}),
             "device": str(self.device),
             "versions": {package: version(package) for package in ("gymnasium", "numpy", "pettingzoo", "torch")},
         }
 
 
-def train_with_history(
-    trainer: Trainer, *, log_every: int, measure: Callable[[], Mapping[str, Tensor]] = dict
-) -> dict[str, np.ndarray]:
-    """Train to the end behind a progress bar.
+def _check_dataset(algorithm: Algorithm, trajectories: Trajectories | None) -> Trajectories | None:
+    if algorithm == "rl" and trajectories is not None:
+        raise InputError("--algorithm rl learns from the env's own rewards and reads no dataset; leave out --dataset.")
+    if algorithm != "rl" and trajectories is None:
+        raise InputError("--dataset is missing: name a recorded one to imitate, or learn without (--algorithm rl).")
+    return trajectories
 
-    Args:
-        trainer: trained in place.
-        log_every: epochs between two rows of the history; the first and the last epoch are always logged.
-        measure: called at those epochs for more values `[R]` to log.
 
-    Returns:
-        `epoch [K]`, and `[K, R]` under the name of each metric.
+def _check_updates(algorithm: Algorithm, updates: int | None) -> int | None:
+    if updates is not None and algorithm != "cloning":
+        raise InputError(f"--updates {updates} needs --algorithm cloning; the others have --epochs.")
+    if updates is not None and updates < 1:
+        raise InputError(f"--updates must be at least 1, not {updates}.")
+    return updates
 
-    Raises:
-        InputError: `log_every` is below one.
-    """
-    if log_every < 1:
-        raise InputError(f"--log_every must be at least 1, not {log_every}.")
-    history, last = History(), trainer.config.epochs
-    with tqdm(trainer.train(), total=last, desc="training", unit="epoch", delay=1, disable=None) as epochs:
-        for record in epochs:
-            if record.epoch % log_every == 0 or record.epoch in (1, last):
-                history.append(record.epoch, {**record.metrics, **measure()})
-    return history.stack()
+
+def _name(part: Any) -> str:
+    """Where a part of the user's own is defined."""
+    kind = part if hasattr(part, "__qualname__") else type(part)
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def choose_network(entry: EnvEntry) -> Literal["tabular", "mlp"]:
@@ -226,11 +277,9 @@ def choose_network(entry: EnvEntry) -> Literal["tabular", "mlp"]:
     return "tabular" if suits_tables(entry) else "mlp"
 
 
-def _as_it_runs(config: MagailConfig, *, demonstrated: bool) -> MagailConfig:
-    """The settings that training heeds: without a warm start, the policies need not wait for the critic."""
-    waits = min(config.warm_critic, config.epochs // 2) if demonstrated and config.warm_start > 0 else 0
-    # The env's own rewards say what a length is worth.
-    return replace(config, warm_critic=waits, allow_variable_horizon=config.allow_variable_horizon or not demonstrated)
+def settle_network(config: MagailConfig, entry: EnvEntry) -> MagailConfig:
+    """`config` with the network chosen for the env, if it is `auto`."""
+    return config.settled(choose_network(entry)) if config.network == "auto" else config
 
 
 def check_same_env(entry: EnvEntry, trajectories: Trajectories) -> None:

@@ -9,8 +9,7 @@ from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.encoders import Codes
-from magail_trainer.learn.models import make_policies
-from magail_trainer.learn.policies import Policies
+from magail_trainer.learn.policies import Policies, make_policies
 from magail_trainer.learn.runs import Runs
 
 
@@ -49,8 +48,10 @@ def load_runs(path: str | Path) -> TrainedRuns:
         raise InputError(f"{str(path)!r} is not as it was written: it does not say {missing}.") from missing
     except (TypeError, AttributeError) as error:
         raise InputError(f"{str(path)!r} is not as it was written: {error}.") from error
+    if "policies" in config.get("own_parts", {}):
+        raise InputError(f"{str(path)!r} has policies of your own, {config['own_parts']['policies']}, made in Python.")
     entry = resolve(env_id, env_kwargs)
-    codes = Codes.of(entry, network=training.network)
+    codes = Codes.of(entry, network=training.family)
     policies = make_policies(codes, runs, training)
     read_checkpoint(path, "policies", policies)
     return TrainedRuns(Path(path), entry, runs, codes, policies, training, config)

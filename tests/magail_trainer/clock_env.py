@@ -15,11 +15,11 @@ from magail_trainer.learn.runs import Runs
 
 AGENTS: tuple[str, ...] = ("a", "b")
 SMALL = MagailConfig(
-    network="mlp", epochs=3, rollout_episodes=8, batch_size=2, hidden=(8,), lr_policy=0.01, lr_critic=0.01,
-    lr_schedule="linear", reward_style="airl", critic="centralised", policy_epochs=2, policy_minibatches=2, clip=0.2,
-    gae_lambda=0.9, normalize_advantages=True, normalize_rewards=True, max_grad_norm=0.5, disc_updates=2,
-    gradient_penalty=0.1, warm_start=3, warm_passes=0, warm_critic=1, cloning=0.5, lr_disc=0.01, lr_cloning=0.01,
-    beta_schedule="constant", discount=0.99, signal_starts=0,
+    network="mlp", epochs=3, rollout_episodes=8, batch_size=2, hidden=(8,), lr_policy=0.01, lr_disc=0.01,
+    lr_critic=0.01, lr_schedule="linear", beta_schedule="constant", reward_style="airl", discount=0.99,
+    critic="centralised", policy_epochs=2, policy_minibatches=2, clip=0.2, gae_lambda=0.9, normalize_advantages=True,
+    normalize_rewards=True, max_grad_norm=0.5, disc_updates=2, gradient_penalty=0.1, warm_start=3, warm_passes=0,
+    warm_critic=1, lr_cloning=0.01, cloning=0.5, signal_starts=0,
 )  # fmt: skip
 """Everything that there is, in small."""
 
@@ -97,6 +97,11 @@ def clock_dataset(entry: EnvEntry, episodes: int = 20) -> Trajectories:
 
 def seeded(*seeds: int, beta: float = 0.01) -> Runs:
     return Runs.grid(betas=(beta,), seeds=seeds)
+
+
+def tabular(**settings: Any) -> MagailConfig:
+    """The settings of tables, but for these."""
+    return MagailConfig(network="tabular", **settings)
 
 
 def generator(seed: int = 0) -> torch.Generator:

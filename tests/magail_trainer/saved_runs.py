@@ -8,8 +8,8 @@ import torch
 
 from magail_trainer.data.run_folder import write_checkpoint, write_config, write_table
 from magail_trainer.envs.registry import EnvEntry
+from magail_trainer.learn.agent_policies import TabularPolicy
 from magail_trainer.learn.config import MagailConfig
-from magail_trainer.learn.policies import TabularPolicy
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 

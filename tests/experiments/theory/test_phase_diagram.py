@@ -36,14 +36,14 @@ def test_a_frozen_discriminator_stays_at_its_optimum(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("experiments.theory.frozen_discriminator.DISC_EPOCHS", 150)
     effort = Effort((0.3,), seeds=2, epochs=3, start="normal")
     trainer = Frozen("gail", effort).trainer()
-    before = [values.clone() for values in trainer.discriminator.state_dict().values()]
+    before = [values.clone() for values in trainer.modules["discriminator"].state_dict().values()]
     (logits,) = before
     assert logits[:, [0, 3]].numpy() == pytest.approx(math.log(2), abs=2e-3)
     assert float(logits[:, [1, 2]].max()) < -6
     policies = [values.clone() for values in trainer.policies.state_dict().values()]
     for _ in trainer.train():
         pass
-    assert torch.equal(before[0], next(iter(trainer.discriminator.state_dict().values())))
+    assert torch.equal(before[0], next(iter(trainer.modules["discriminator"].state_dict().values())))
     assert not torch.equal(policies[0], next(iter(trainer.policies.state_dict().values())))
 
 

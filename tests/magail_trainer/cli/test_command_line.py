@@ -70,16 +70,6 @@ def test_flags_subcommands_and_nested_settings_are_read() -> None:
     assert parse(Play, prog="toy", args=GOOD[1:]) == Play("go", Path("x"))
 
 
-def test_what_is_not_given_is_as_in_the_default_and_what_is_given_is_not() -> None:
-    default = Play("go", Path("x"), "fast", (5,), Inner(2.0), quiet=True)
-    for commands, command in ((COMMANDS, ["play"]), (Play, [])):
-        assert parse(commands, prog="toy", args=command, default=default, flag_pairs=True) == default
-        args = [*command, "--style", "slow", "--rate", "0.5", "--no-quiet", "--seeds"]
-        parsed = parse(commands, prog="toy", args=args, default=default, flag_pairs=True)
-        assert parsed == Play("go", Path("x"), "slow", (), Inner(0.5))
-    assert parse(COMMANDS, prog="toy", args=["stop"], default=default) == Stop()
-
-
 def test_a_switch_has_its_opposite_only_where_it_is_asked_for() -> None:
     assert parse(COMMANDS, prog="toy", args=[*GOOD, "--no-quiet"], flag_pairs=True).quiet is False
     assert parse(COMMANDS, prog="toy", args=[*GOOD, "--quiet"], flag_pairs=True).quiet is True

@@ -38,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         assert magail("train", *REACH, *data, *TINY, *WARM, "--output", folder / "run") == 0
         seeds = ("--seeds", 0, 3, "--hidden", 8)
         assert magail("clone", *REACH, *data, *seeds, "--updates", 25, "--output", folder / "clone") == 0
-        assert magail("train", *REACH, *TINY, "--reward", "env", "--output", folder / "rl") == 0
+        assert magail("train", *REACH, *TINY, "--algorithm", "rl", "--output", folder / "rl") == 0
         yield folder
     sys.modules.pop("reach_game", None)
 
@@ -52,8 +52,8 @@ def settings(run: Path) -> dict:
 
 def test_the_network_is_that_of_the_env_and_the_defaults_are_its_own(made: Path) -> None:
     training = settings(made / "run")
-    given = {"hidden": [8], "epochs": 2, "rollout_episodes": 4, "batch_size": 4, "warm_start": 5}
-    given["warm_critic"] = 1  # of 10, at most half of the epochs: what is saved is what ran
+    given = {"hidden": [8], "epochs": 2, "rollout_episodes": 4, "batch_size": 4}
+    given |= {"warm_start": 64, "warm_critic": 1}  # what ran: 32 passes over 8 episodes; half of the epochs
     expected = {name: getattr(MagailConfig(network="mlp"), name) for name in training} | given
     assert training == expected
     assert read_table(made / "run" / "runs.csv")["beta"].tolist() == [DEFAULT_BETA["mlp"]] * 2
@@ -86,13 +86,6 @@ def test_an_env_of_few_values_gets_tables_and_may_have_perceptrons(tmp_path: Pat
     assert magail("evaluate", tmp_path / "clone", "--episodes", 5) == 0
 
 
-def test_the_help_of_a_network_shows_its_defaults(capsys: Capture) -> None:
-    for network in ("tabular", "mlp"):
-        assert magail("train", "--network", network, "--help") == 0
-        shown = " ".join(capsys.readouterr().out.split())
-        assert re.search(rf"--lr-cloning FLOAT .*?\(default: {MagailConfig(network=network).lr_cloning}\)", shown)
-
-
 def test_flags_are_read_over_the_defaults_of_the_network(made: Path, tmp_path: Path) -> None:
     more = ("--network", "mlp", "--policy_epochs", 5, "--output", tmp_path / "run")
     assert magail("train", *REACH, "--dataset", made / "data", *TINY, *WARM, *more) == 0
@@ -103,8 +96,11 @@ def test_flags_are_read_over_the_defaults_of_the_network(made: Path, tmp_path: P
 def test_help_is_complete(command: str, capsys: Capture) -> None:
     assert magail(command, "--help") == 0
     out = capsys.readouterr().out
+    assert "Adam's learning rate for cloning. (tables: 0.01; perceptrons: 0.003)" in " ".join(
+        out.replace("│", " ").split()
+    )
     flags = ("--env", "--network", "--hidden", "--seeds", "--overwrite")
-    for flag in (*flags, *(("--gae-lambda", "--reward", "--processes") if command == "train" else ("--updates",))):
+    for flag in (*flags, *(("--gae-lambda", "--algorithm", "--processes") if command == "train" else ("--updates",))):
         assert re.search(rf"^\W+{flag}\b", out, re.MULTILINE), flag
 
 
@@ -116,12 +112,12 @@ def test_overwrite_replaces_a_run_folder_of_either_kind(made: Path, tmp_path: Pa
     assert magail("clone", *REACH, *data, "--updates", 2) == 0
     assert magail("train", *REACH, *data, "--epochs", 1, "--rollout-episodes", 2, "--warm-start", 0, "--overwrite") == 0
     assert magail("clone", *REACH, *data, "--updates", 2, "--overwrite") == 0
-    assert read_config(tmp_path / "run")["algorithm"] == "behavioural_cloning"
+    assert read_config(tmp_path / "run")["algorithm"] == "cloning"
 
 
 def test_clone_writes_a_run_folder_whose_loss_falls(made: Path) -> None:
     config, table = read_config(made / "clone"), read_table(made / "clone" / "runs.csv")
-    assert (config["algorithm"], config["updates"]) == ("behavioural_cloning", 25)
+    assert (config["algorithm"], config["updates"]) == ("cloning", 25)
     assert config["dataset"]["path"] == str(made / "data")
     assert (table["beta"].tolist(), table["seed"].tolist()) == ([0, 0], [0, 3])
     history = read_arrays(made / "clone" / "history.npz")
@@ -140,7 +136,7 @@ def test_the_same_cloning_gives_the_same_files(made: Path, tmp_path: Path) -> No
 
 def test_learning_from_the_envs_rewards_needs_no_dataset(made: Path) -> None:
     config, table = read_config(made / "rl"), read_table(made / "rl" / "runs.csv")
-    assert (config["algorithm"], config["dataset"]) == ("reinforcement_learning", {})
+    assert (config["algorithm"], config["dataset"]) == ("rl", {})
     assert {"beta", "seed", "policy_loss", "return_left", "return_right"} <= set(table)
     assert {file.stem for file in (made / "rl" / "checkpoint").iterdir()} == {"policies", "critic"}
 

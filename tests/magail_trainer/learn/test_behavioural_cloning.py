@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from magail_trainer.learn.agent_policies import TabularPolicy
 from magail_trainer.learn.batch import Batch
 from magail_trainer.learn.behavioural_cloning import behavioural_cloning
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.demonstrations import Demonstrations
 from magail_trainer.learn.encoders import Codes
-from magail_trainer.learn.models import make_policies
-from magail_trainer.learn.policies import IndependentPolicies, Policies, TabularPolicy
+from magail_trainer.learn.policies import IndependentPolicies, Policies, make_policies
 from magail_trainer.learn.ppo import cloning_loss
 from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, clock_dataset, generator, seeded
 

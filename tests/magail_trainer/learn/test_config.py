@@ -1,14 +1,23 @@
-"""Settings refuse what makes no sense, in one sentence that names the flag and the value."""
+"""Settings: the defaults of each network, refusals, what an algorithm heeds; and each setting does something."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from magail_trainer.data.joint_policies import make_joint_policy
+from magail_trainer.data.recording import record
+from magail_trainer.data.trajectories import Trajectories
+from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
-from magail_trainer.learn.config import MagailConfig, at_least_passes
+from magail_trainer.learn.config import MagailConfig, as_run, at_least_passes, heeded
+from magail_trainer.learn.runs import Runs
+from magail_trainer.learn.trainer import Trainer, settle_network
+from tests.magail_trainer.clock_env import SMALL, clock, clock_dataset, seeded, tabular
 
+MATCHING = "coordination_env:coordination/matching-v0"
 NOT_A_NUMBER, INFINITE = float("nan"), float("inf")
 
 
@@ -43,78 +52,100 @@ NOT_A_NUMBER, INFINITE = float("nan"), float("inf")
 )
 def test_refuses_with_one_sentence_that_names_flag_and_value(name: str, value: Any, expected: str) -> None:
     with pytest.raises(InputError) as refusal:
-        MagailConfig(network="tabular", **{name: value})
+        MagailConfig(**{name: value})
     assert str(refusal.value) == f"--{name} must be {expected}, not {value}."
-
-
-def test_refuses_an_unknown_reward() -> None:
-    config = MagailConfig(network="tabular")
-    object.__setattr__(config, "reward_style", "fair")  # past beartype, which would refuse it first
-    with pytest.raises(InputError) as refusal:
-        config.__post_init__()
-    assert str(refusal.value) == "--reward_style must be one of non_saturating, gail, airl, symmetric, not 'fair'."
-
-
-def test_the_defaults_are_the_seeds() -> None:
-    config = MagailConfig(network="tabular")
-    assert (config.epochs, config.rollout_episodes, config.batch_size) == (4000, 200, 32)
-    assert (config.lr_policy, config.lr_disc, config.reward_style) == (0.01, 0.01, "non_saturating")
-    assert (config.policy_init_uniform, config.exact) == (False, False)
-
-
-@pytest.mark.parametrize("discount", [0.0, 1.0])
-def test_the_ends_of_the_discount_are_allowed(discount: float) -> None:
-    assert MagailConfig(network="tabular", discount=discount).discount == discount
-
-
-@pytest.mark.parametrize(
-    "config",
-    [MagailConfig(network="mlp"), MagailConfig(network="tabular", hidden=(7,), share_parameters="a,b", cloning=0.25)],
-)
-def test_reads_the_settings_that_were_written_as_json(config: MagailConfig) -> None:
-    assert MagailConfig.read(json.loads(json.dumps(asdict(config)))) == config
-
-
-def test_reads_the_settings_of_an_older_version_and_leaves_out_those_of_a_newer_one() -> None:
-    assert MagailConfig.read({"epochs": 7, "exact": True, "colour": "red"}) == MagailConfig(
-        network="tabular", epochs=7, exact=True
-    )
-
-
-def test_what_a_network_leaves_open_has_its_default_and_what_is_set_stays() -> None:
-    tables, perceptrons = MagailConfig(network="tabular", clip=0.3), MagailConfig(network="mlp", epochs=7)
-    assert (tables.clip, tables.epochs, tables.critic, tables.warm_start) == (0.3, 4000, "none", 0)
-    assert (perceptrons.clip, perceptrons.epochs, perceptrons.critic) == (0.2, 7, "centralised")
-
-
-def test_auto_takes_the_defaults_of_the_network_that_is_found() -> None:
-    auto = MagailConfig(epochs=7, lr_disc=0.5)
-    for network in ("tabular", "mlp"):
-        assert auto.settled(network) == MagailConfig(network=network, epochs=7, lr_disc=0.5)
-
-
-def test_more_passes_are_refused_only_where_nothing_is_clipped() -> None:
-    assert MagailConfig(network="mlp", policy_epochs=5).clip == 0.2
-    assert MagailConfig(policy_epochs=5).settled("mlp").policy_epochs == 5
-    with pytest.raises(InputError, match="--policy_epochs 5 needs --clip"):
-        MagailConfig(policy_epochs=5).settled("tabular")
 
 
 @pytest.mark.parametrize(
     ("name", "choices"),
     [
-        ("network", "auto, tabular, mlp"),
+        ("network", "auto, tabular, mlp, or module:callable"),
         ("critic", "none, centralised, decentralised"),
-        ("discriminator", "joint, per_agent, own_view_joint_action, zero_sum"),
+        ("discriminator", "joint, per_agent, own_view_joint_action, zero_sum, or module:callable"),
+        ("reward_style", "non_saturating, gail, airl, symmetric, or module:callable"),
         ("lr_schedule", "constant, linear"),
     ],
 )
 def test_refuses_an_unknown_choice(name: str, choices: str) -> None:
-    config = MagailConfig(network="tabular")
-    object.__setattr__(config, name, "other")
     with pytest.raises(InputError) as refusal:
-        config.__post_init__()
+        MagailConfig(**{name: "other"})
     assert str(refusal.value) == f"--{name} must be one of {choices}, not 'other'."
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"policy_epochs": 2}, "--policy_epochs 2 needs --clip"),
+        ({"baseline": "batch", "network": "mlp"}, "--baseline batch needs --critic none"),
+        ({"exact": True, "network": "mlp"}, "--exact has no pairs to take --gradient_penalty 0.02 between"),
+        ({"critic": "centralised"}, "--critic centralised needs --network mlp"),
+        ({"gradient_penalty": 0.1}, "--gradient_penalty 0.1 needs --network mlp; a table has no gradient"),
+        ({"hidden": (8,)}, "--hidden needs --network mlp; each agent has a table of its own"),
+        ({"share_parameters": "all"}, "--share_parameters needs --network mlp"),
+        ({"network": "a:b", "policy_init_uniform": True}, "--policy_init_uniform cannot be had with a --network of"),
+    ],
+)
+def test_refuses_settings_that_exclude_each_other(settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InputError, match=f"^{reason}"):
+        MagailConfig(**{"network": "tabular"} | settings)
+
+
+def test_the_defaults_of_tables_are_the_seeds() -> None:
+    config = MagailConfig(network="tabular")
+    assert (config.epochs, config.rollout_episodes, config.batch_size) == (4000, 200, 32)
+    assert (config.lr_policy, config.lr_disc, config.reward_style) == (0.01, 0.01, "non_saturating")
+    assert (config.policy_init_uniform, config.exact, config.clip, config.critic) == (False, False, 0, "none")
+
+
+def test_the_defaults_of_perceptrons_are_ppos_in_python_as_on_the_command_line() -> None:
+    config = MagailConfig(network="mlp", policy_epochs=5)
+    assert (config.policy_epochs, config.clip, config.critic, config.warm_start) == (5, 0.2, "centralised", 200)
+    assert MagailConfig(policy_epochs=5).settled("mlp") == config
+    assert replace(MagailConfig(network="my_module:net"), network="mlp") == MagailConfig(network="mlp")
+
+
+def test_before_the_network_is_known_its_defaults_are_not() -> None:
+    config = MagailConfig(epochs=7)
+    assert (config.network, config.epochs, config.batch_size) == ("auto", 7, 32)
+    with pytest.raises(AttributeError, match="clip depends on the network"):
+        _ = config.clip
+    with pytest.raises(AttributeError, match="depends on the network"):
+        replace(config, epochs=8)
+    with pytest.raises(TypeError, match="MagailConfig has no epoch"):
+        MagailConfig(epoch=7)
+    assert settle_network(config, clock()).network == "mlp"
+    assert settle_network(config, resolve(MATCHING)) == MagailConfig(network="tabular", epochs=7)
+    assert settle_network(SMALL, clock()) is SMALL
+
+
+@pytest.mark.parametrize("config", [MagailConfig(network="tabular"), MagailConfig(network="mlp", hidden=(7,))], ids=str)
+def test_reads_the_settings_that_were_written_as_json(config: MagailConfig) -> None:
+    assert MagailConfig.read(json.loads(json.dumps(asdict(config)))) == config
+
+
+def test_reads_the_settings_of_an_older_version_and_leaves_out_those_of_a_newer_one() -> None:
+    expected = MagailConfig(network="tabular", epochs=7, exact=True)
+    assert MagailConfig.read({"epochs": 7, "exact": True, "colour": "red", "own_network": ""}) == expected
+    own = MagailConfig.read({"network": "mlp", "own_network": "module:net", "clip": 0.1})
+    assert own == MagailConfig(network="module:net", clip=0.1)
+
+
+def test_what_is_saved_is_what_ran() -> None:
+    mlp = MagailConfig(network="mlp", epochs=5)
+    ran = as_run(mlp, "magail", episodes=1000)
+    assert (ran.warm_start, ran.warm_critic) == (1000, 2)  # 32 passes in batches of 32; half of the epochs
+    assert as_run(ran, "magail", episodes=1000) == ran
+    assert as_run(replace(mlp, warm_start=0), "magail", episodes=1000).warm_critic == 0
+    rl = as_run(mlp, "rl")
+    assert (rl.warm_start, rl.cloning, rl.allow_variable_horizon) == (0, 0, True)
+    assert not {"lr_disc", "reward_style", "lr_cloning"} & heeded(rl, "rl").keys()
+    cloning = heeded(as_run(mlp, "cloning"), "cloning")
+    assert set(cloning) == {
+        "network", "hidden", "share_parameters", "policy", "signals", "policy_init_uniform", "batch_size", "exact",
+        "lr_cloning", "signal_starts",
+    }  # fmt: skip
+    trainer = Trainer(clock(), clock_dataset(clock()), seeded(0), mlp)
+    assert trainer.describe()["training"]["warm_critic"] == 2
 
 
 @pytest.mark.parametrize(
@@ -123,3 +154,99 @@ def test_refuses_an_unknown_choice(name: str, choices: str) -> None:
 )
 def test_large_datasets_are_passed_over_as_often_by_hand(episodes: int, batch_size: int, expected: int) -> None:
     assert at_least_passes(200, 32, episodes=episodes, batch_size=batch_size) == expected
+
+
+OF_TABLES = {
+    "epochs": 13,
+    "rollout_episodes": 60,
+    "batch_size": 31,
+    "lr_policy": 0.02,
+    "lr_disc": 0.02,
+    "reward_style": "gail",
+    "policy_init_uniform": True,
+    "discount": 0.5,
+    "exact": True,
+    "policy": "autoregressive",
+    "baseline": "batch",
+}
+OF_PERCEPTRONS = {
+    "epochs": 4,
+    "rollout_episodes": 9,
+    "batch_size": 3,
+    "lr_policy": 0.02,
+    "lr_disc": 0.02,
+    "lr_critic": 0.02,
+    "lr_schedule": "constant",
+    "beta_schedule": "linear",
+    "reward_style": "symmetric",
+    "policy_init_uniform": True,
+    "discount": 0.5,
+    "hidden": (9,),
+    "share_parameters": "none",
+    "critic": "decentralised",
+    "policy_epochs": 3,
+    "policy_minibatches": 3,
+    "clip": 0.01,
+    "value_clip": 0.01,
+    "gae_lambda": 0.5,
+    "normalize_advantages": False,
+    "normalize_rewards": False,
+    "max_grad_norm": 0.01,
+    "discriminator": "per_agent",
+    "disc_updates": 3,
+    "gradient_penalty": 10.0,
+    "disc_weight_decay": 0.5,
+    "label_smoothing": 0.2,
+    "warm_start": 4,
+    "warm_passes": 9,
+    "warm_critic": 0,
+    "lr_cloning": 0.02,
+    "cloning": 2.0,
+}
+ELSEWHERE = {"network", "allow_variable_horizon", "sides", "signals", "signal_starts"}
+
+
+def test_every_setting_has_a_change_to_test() -> None:
+    assert {*OF_TABLES, *OF_PERCEPTRONS, *ELSEWHERE} == {field.name for field in fields(MagailConfig)}
+
+
+def trained(entry: EnvEntry, dataset: Trajectories, runs: Runs, config: MagailConfig) -> dict[str, np.ndarray]:
+    """What the policies have become."""
+    trainer = Trainer(entry, dataset, runs, config)
+    for _ in trainer.train():
+        pass
+    return {name: values.numpy() for name, values in trainer.policies.state_dict().items()}
+
+
+def assert_all_differ(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> None:
+    for name in before:
+        learnt = not name.endswith(("mean", "scale"))  # what the expert's observations are like
+        assert not learnt or not np.array_equal(before[name], after[name]), name
+
+
+@pytest.mark.parametrize("name", OF_TABLES)
+def test_every_setting_of_tables_has_an_effect(name: str) -> None:
+    entry = resolve(MATCHING, {"horizon": 2} if name == "discount" else {})
+    dataset = record(entry, make_joint_policy("asymmetric", entry, {}), episodes=100, seed=0)
+    config, runs = tabular(epochs=12, rollout_episodes=50), Runs.grid(betas=(0.0,), seeds=(42, 123))
+    change: dict[str, Any] = {name: OF_TABLES[name]}
+    assert_all_differ(trained(entry, dataset, runs, config), trained(entry, dataset, runs, replace(config, **change)))
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Trajectories:
+    return clock_dataset(clock())
+
+
+@pytest.fixture(scope="module")
+def as_they_are(recorded: Trajectories) -> dict[str, np.ndarray]:
+    return trained(clock(), recorded, seeded(0, 1), SMALL)
+
+
+@pytest.mark.parametrize("name", OF_PERCEPTRONS)
+def test_every_setting_of_perceptrons_has_an_effect(
+    name: str, recorded: Trajectories, as_they_are: dict[str, np.ndarray]
+) -> None:
+    change: dict[str, Any] = {name: OF_PERCEPTRONS[name]}
+    assert change[name] != getattr(SMALL, name)
+    assert_all_differ(as_they_are, trained(clock(), recorded, seeded(0, 1), replace(SMALL, **change)))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
 from magail_trainer.data.joint_policies import make_joint_policy
@@ -13,20 +14,14 @@ from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import write_checkpoint, write_config, write_table
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
+from magail_trainer.learn.agent_policies import TabularPolicy
 from magail_trainer.learn.batch import Batch
 from magail_trainer.learn.behavioural_cloning import behavioural_cloning, cloning_loss
 from magail_trainer.learn.config import MagailConfig, PolicyStyle
 from magail_trainer.learn.demonstrations import ExactDemonstrations
-from magail_trainer.learn.encoders import Codes
+from magail_trainer.learn.encoders import Codes, FiniteSpace
 from magail_trainer.learn.losses import step_mean
-from magail_trainer.learn.models import make_policies
-from magail_trainer.learn.policies import (
-    AutoregressivePolicies,
-    Policies,
-    SharedSignalPolicies,
-    TabularPolicy,
-    signal_code,
-)
+from magail_trainer.learn.policies import AutoregressivePolicies, Policies, SharedSignalPolicies, make_policies
 from magail_trainer.learn.ppo import PolicyStep
 from magail_trainer.learn.rollout import EnumeratedRollouts, SampledRollouts
 from magail_trainer.learn.runs import Runs
@@ -48,7 +43,7 @@ STYLES: tuple[PolicyStyle, ...] = ("shared_signal", "autoregressive")
 def coin() -> SharedSignalPolicies:
     """On heads, 3 of 4 times, both are likely to play A; on tails agent_0 never does."""
     logits = {"agent_0": [[0.9, 0.1], [1e-30, 1.0]], "agent_1": [[0.8, 0.2], [0.3, 0.7]]}
-    given = [signal_code(2)]
+    given = [FiniteSpace(Discrete(2), "signal")]
     tables: dict[str, nn.Module] = {
         agent: TabularPolicy(torch.tensor([rows]).log(), given=given) for agent, rows in logits.items()
     }

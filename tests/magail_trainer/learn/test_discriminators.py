@@ -3,7 +3,7 @@
 import torch
 
 from magail_trainer.learn.batch import Batch
-from magail_trainer.learn.discriminators import Discriminators, TableJudge, View
+from magail_trainer.learn.discriminators import Discriminators, TableDiscriminator, View
 from magail_trainer.learn.losses import discriminator_loss
 from magail_trainer.learn.networks import Table
 from magail_trainer.learn.optimizers import RunAdam
@@ -23,14 +23,14 @@ def joint_batch(weight: torch.Tensor) -> Batch:
 
 def make(runs: int) -> Discriminators:
     table, view = Table(torch.zeros(runs, 4)), View(AGENTS, AGENTS)
-    judge = TableJudge(table, view, dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2))
+    judge = TableDiscriminator(table, view, dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2))
     return Discriminators({"joint": judge}, dict.fromkeys(AGENTS, "joint"))
 
 
 def test_has_a_row_of_its_own_for_each_joint_observation_and_action() -> None:
     sizes = {"a": 2, "b": 3}, {"a": 2, "b": 2}
     table = torch.arange(2 * 3 * 2 * 2, dtype=torch.float32).view(1, -1)
-    judge = TableJudge(Table(table), View(("a", "b"), ("a", "b")), *sizes)
+    judge = TableDiscriminator(Table(table), View(("a", "b"), ("a", "b")), *sizes)
     discriminator = Discriminators({"joint": judge}, {"a": "joint", "b": "joint"})
     grid = torch.cartesian_prod(torch.arange(2), torch.arange(3), torch.arange(2), torch.arange(2)).T.unsqueeze(1)
     # The order of the dicts that come in does not matter; the order of the agents does.
@@ -39,7 +39,7 @@ def test_has_a_row_of_its_own_for_each_joint_observation_and_action() -> None:
 
 
 def test_one_judge_rewards_every_agent() -> None:
-    assert make(1).judge_of == {"agent_0": "joint", "agent_1": "joint"}
+    assert make(1).rewarded_by == {"agent_0": "joint", "agent_1": "joint"}
 
 
 def test_trained_on_exact_batches_it_becomes_the_log_ratio() -> None:

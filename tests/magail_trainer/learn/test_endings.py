@@ -14,7 +14,7 @@ from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.demonstrations import Demonstrations
 from magail_trainer.learn.encoders import Codes
-from magail_trainer.learn.models import make_policies
+from magail_trainer.learn.policies import make_policies
 from magail_trainer.learn.rollout import EnumeratedRollouts, Rollout, SampledRollouts
 from magail_trainer.seeding import stream
 from tests.magail_trainer.clock_env import AGENTS, SMALL, ClockEnv, clock, clock_dataset, seeded

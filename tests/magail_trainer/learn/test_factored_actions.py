@@ -15,7 +15,7 @@ from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.distributions import Categorical, Distribution, MultiCategorical
 from magail_trainer.learn.encoders import Codes, FactoredSpace, FiniteSpace, action_code
-from magail_trainer.learn.models import sharing_groups
+from magail_trainer.learn.policies import sharing_groups
 from magail_trainer.learn.trainer import Trainer
 from tests.magail_trainer.clock_env import generator, seeded
 from tests.magail_trainer.commands import magail
@@ -141,7 +141,7 @@ def test_perceptrons_learn_it(share: str) -> None:
     entry = EnvEntry("lock", LockEnv)
     dataset = record(entry, Burglar(entry.make()), episodes=8, seed=0)
     config = MagailConfig(network="mlp", epochs=2, hidden=(16,), warm_start=80, lr_cloning=0.03, rollout_episodes=8,
-                     batch_size=2, share_parameters=share)  # fmt: skip
+                          batch_size=2, share_parameters=share)  # fmt: skip
     records = list(Trainer(entry, dataset, seeded(0, 1), config).train())
     for agent in ("a", "b"):
         assert (records[-1].metrics[f"return/{agent}"] > 1.8).all()  # of 2; random earns 0.1

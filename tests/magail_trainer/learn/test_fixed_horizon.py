@@ -1,5 +1,6 @@
 """Lives of unequal length, which leak reward."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,8 +110,8 @@ def test_an_agent_that_leaves_sooner_or_later_is_refused_and_one_that_leaves_on_
 @pytest.mark.parametrize("scaled", [True, False])
 def test_the_envs_own_reward_for_each_step_is_one_for_living_long(scaled: bool) -> None:  # noqa: FBT001
     entry = EnvEntry("survival", SurvivalEnv)
-    config = MagailConfig(
-        network="mlp",
+    config = replace(
+        MagailConfig(network="mlp"),
         epochs=25,
         rollout_episodes=32,
         hidden=(16,),

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from magail_trainer.learn.agent_policies import NeuralPolicy
 from magail_trainer.learn.distributions import DiagonalGaussian, Distribution
 from magail_trainer.learn.networks import Normalizer, Perceptron
-from magail_trainer.learn.policies import NeuralPolicy
 from magail_trainer.seeding import stream
 from tests.magail_trainer.clock_env import generator
 

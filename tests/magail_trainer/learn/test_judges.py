@@ -13,12 +13,19 @@ from magail_trainer.data.recording import record
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.learn.batch import Batch, equal_weights
 from magail_trainer.learn.config import DiscriminatorStyle, MagailConfig
-from magail_trainer.learn.discriminators import Discriminator, Discriminators, NeuralJudge, View, view_size, views
+from magail_trainer.learn.discriminators import (
+    Discriminator,
+    Discriminators,
+    NeuralDiscriminator,
+    View,
+    make_discriminator,
+    view_size,
+    views,
+)
 from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.losses import REWARDS, discriminator_loss
 from magail_trainer.learn.magail import discriminator_rewards
-from magail_trainer.learn.models import fit_normalizers, make_discriminator
-from magail_trainer.learn.networks import Normalizer, Perceptron
+from magail_trainer.learn.networks import Normalizer, Perceptron, fit_normalizers
 from magail_trainer.learn.optimizers import RunAdam
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.seeding import stream
@@ -105,17 +112,17 @@ def test_tables_see_the_same(style: DiscriminatorStyle) -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_every_agent_is_rewarded_by_its_judge(style: DiscriminatorStyle) -> None:
     discriminator, batch = make(style), some_batch(continuous=False)
-    assert discriminator.judge_of == ({"a": "joint", "b": "joint"} if style == "joint" else {"a": "a", "b": "b"})
+    assert discriminator.rewarded_by == ({"a": "joint", "b": "joint"} if style == "joint" else {"a": "a", "b": "b"})
     logits = discriminator(batch)
-    rewards = discriminator_rewards(discriminator, batch, replace(SMALL, reward_style="gail"))
+    rewards = discriminator_rewards(discriminator, batch, REWARDS["gail"])
     for agent in AGENTS:
-        assert torch.equal(rewards[agent], REWARDS["gail"](logits[discriminator.judge_of[agent]]))
+        assert torch.equal(rewards[agent], REWARDS["gail"](logits[discriminator.rewarded_by[agent]]))
         assert not rewards[agent].requires_grad
 
 
 def test_views_and_their_sizes() -> None:
-    seen, judge_of = views("own_view_joint_action", AGENTS)
-    assert list(judge_of) == list(AGENTS)
+    seen, rewarded_by = views("own_view_joint_action", AGENTS)
+    assert list(rewarded_by) == list(AGENTS)
     assert (list(seen["b"].observations_of), list(seen["b"].actions_of)) == (["b"], ["a", "b"])
     codes = Codes.of(clock(), network="mlp")
     assert [view_size(view, codes) for view in seen.values()] == [9, 9]
@@ -128,7 +135,7 @@ def linear(weight: Tensor, *, continuous: bool = False) -> Discriminators:
     network = Perceptron((len(weight), 1), [stream(0, "x")], last_scale=1.0)
     network.weights[0].data = weight.view(1, -1, 1)
     normalizers = {agent: Normalizer(1, 3) for agent in AGENTS}
-    judge = NeuralJudge(network, View(("a",), ("a",)), codes, normalizers)
+    judge = NeuralDiscriminator(network, View(("a",), ("a",)), codes, normalizers)
     return Discriminators({"a": judge}, dict.fromkeys(AGENTS, "a"))
 
 

@@ -11,16 +11,19 @@ from torch import Tensor, nn
 from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.envs.registry import EnvEntry, resolve
+from magail_trainer.learn.agent_policies import TabularPolicy
 from magail_trainer.learn.batch import Batch
 from magail_trainer.learn.config import MagailConfig, RewardStyle
-from magail_trainer.learn.discriminators import Discriminators, TableJudge, View
+from magail_trainer.learn.discriminators import Discriminators, TableDiscriminator, View
 from magail_trainer.learn.encoders import Codes
+from magail_trainer.learn.losses import reward_function
 from magail_trainer.learn.magail import EpochRecord, magail
 from magail_trainer.learn.networks import Table
-from magail_trainer.learn.policies import IndependentPolicies, TabularPolicy
+from magail_trainer.learn.policies import IndependentPolicies
 from magail_trainer.learn.rollout import EnumeratedRollouts
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
+from tests.magail_trainer.clock_env import tabular
 
 torch.set_num_threads(1)
 
@@ -60,12 +63,13 @@ def train_exactly(config: MagailConfig) -> tuple[dict[str, np.ndarray], np.ndarr
     }
     policies = IndependentPolicies(tables)
     table, view = Table(torch.zeros(runs, 4)), View(AGENTS, AGENTS)
-    judge = TableJudge(table, view, dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2))
+    judge = TableDiscriminator(table, view, dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2))
     discriminator = Discriminators({"joint": judge}, dict.fromkeys(AGENTS, "joint"))
     env = matching().make_vector(4)
     rollouts = EnumeratedRollouts(env, codes, num_runs=runs, device=torch.device("cpu"))
     beta = torch.tensor(BETAS)
-    records = list(magail(policies, discriminator, None, rollouts, Whole(EXPERT, runs), beta, config))
+    parts = (policies, discriminator, None, rollouts, Whole(EXPERT, runs), beta, config)
+    records = list(magail(*parts, reward=reward_function(config.reward_style)))
     logits = {agent: table.logits.detach().numpy()[:, 0] for agent, table in tables.items()}  # type: ignore[union-attr]
     return logits, table.values.detach().numpy(), records
 
@@ -115,9 +119,7 @@ def train_slowly(run: int, config: MagailConfig) -> tuple[list[np.ndarray], np.n
 
 
 def test_the_first_update_by_hand() -> None:
-    logits, judge, (first,) = train_exactly(
-        MagailConfig(network="tabular", epochs=1, lr_policy=0.02, lr_disc=0.03, exact=True)
-    )
+    logits, judge, (first,) = train_exactly(tabular(epochs=1, lr_policy=0.02, lr_disc=0.03, exact=True))
     # At D = 1/2 everywhere, the expert's cells rise and the learner's sink by Adam's first step, the learning rate.
     # Run 0 plays A with probabilities 0.5987 and 0.3543: AA .212, AB .387, BA .142, BB .259 against the expert's
     # .55, .05, .15, .25.
@@ -134,9 +136,7 @@ def test_the_first_update_by_hand() -> None:
 @pytest.mark.parametrize("epochs", [1, 2, 40])
 @pytest.mark.parametrize("reward_style", ["non_saturating", "gail"])
 def test_the_whole_algorithm_equals_its_slow_twin(reward_style: RewardStyle, epochs: int) -> None:
-    config = MagailConfig(
-        network="tabular", epochs=epochs, lr_policy=0.02, lr_disc=0.05, reward_style=reward_style, exact=True
-    )
+    config = tabular(epochs=epochs, lr_policy=0.02, lr_disc=0.05, reward_style=reward_style, exact=True)
     logits, judge, records = train_exactly(config)
     # agent_0 of run 0 starts with a gradient of 0 but for rounding, and Adam makes a step of that all the same.
     for run in (1, 2):
@@ -151,7 +151,7 @@ def test_the_whole_algorithm_equals_its_slow_twin(reward_style: RewardStyle, epo
 
 
 def test_a_record_measures_the_policies_that_played() -> None:
-    _, _, records = train_exactly(MagailConfig(network="tabular", epochs=2, exact=True))
+    _, _, records = train_exactly(tabular(epochs=2, exact=True))
     probs = [softmax(START[agent][1]) for agent in AGENTS]
     metrics = records[0].metrics
     assert list(metrics) == [
@@ -197,15 +197,13 @@ def test_the_mean_sampled_gradient_is_the_exact_one(reward_style: RewardStyle, m
             for agent, policy in trainer.policies.policies.items():
                 policy.logits.copy_(torch.tensor(START[agent][:1]))  # type: ignore[operator, union-attr]
             judge = torch.tensor([0.8, -1.1, 0.3, -0.4]).view(1, 4)
-            trainer.discriminator.judges["joint"].network.values.copy_(judge)  # type: ignore[operator, union-attr]
+            trainer.modules["discriminator"].judges["joint"].network.values.copy_(judge)  # type: ignore[operator, union-attr]
         for _ in trainer.train():
             pass
         return [torch.stack(recorder.gradients).mean(0) for recorder in GradientRecorder.made]
 
-    exact = gradients(MagailConfig(network="tabular", epochs=1, reward_style=reward_style, exact=True), 1)
-    for true, sampled in zip(
-        exact, gradients(MagailConfig(network="tabular", epochs=60, reward_style=reward_style), 200), strict=True
-    ):
+    exact = gradients(tabular(epochs=1, reward_style=reward_style, exact=True), 1)
+    for true, sampled in zip(exact, gradients(tabular(epochs=60, reward_style=reward_style), 200), strict=True):
         standard_error = sampled.std(0) / len(sampled) ** 0.5
         assert ((sampled.mean(0) - true[0]).abs() < 4 * standard_error + 1e-7).all()
         assert (standard_error < 0.05 * true.abs().max()).all()  # so that a wrong gradient would be noticed

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from magail_trainer.learn.agent_policies import NeuralPolicy, TabularPolicy
 from magail_trainer.learn.batch import Batch
 from magail_trainer.learn.distributions import Categorical
 from magail_trainer.learn.networks import Normalizer, Perceptron
-from magail_trainer.learn.policies import IndependentPolicies, NeuralPolicy, TabularPolicy
+from magail_trainer.learn.policies import IndependentPolicies
 from magail_trainer.seeding import stream
 from tests.magail_trainer.clock_env import generator
 

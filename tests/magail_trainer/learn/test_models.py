@@ -8,12 +8,13 @@ import torch
 from gymnasium.spaces import Box, Discrete
 
 from magail_trainer.errors import InputError
+from magail_trainer.learn.agent_policies import NeuralPolicy
 from magail_trainer.learn.config import MagailConfig
-from magail_trainer.learn.critics import CentralisedCritic, DecentralisedCritics
+from magail_trainer.learn.critics import CentralisedCritic, DecentralisedCritics, make_critic
+from magail_trainer.learn.discriminators import make_discriminator
 from magail_trainer.learn.encoders import Codes, ContinuousSpace, FeatureSpace, FiniteSpace
-from magail_trainer.learn.models import make_critic, make_discriminator, make_policies, sharing_groups
 from magail_trainer.learn.networks import Normalizer, Perceptron
-from magail_trainer.learn.policies import NeuralPolicy
+from magail_trainer.learn.policies import make_policies, sharing_groups
 from magail_trainer.seeding import stream
 from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, generator, seeded
 
@@ -44,7 +45,7 @@ def test_groups(share: str, groups: list[str]) -> None:
     assert sharing_groups(five(), MagailConfig(network="mlp", share_parameters=share)) == [
         list(group) for group in groups
     ]
-    assert sharing_groups(Codes.of(clock(), network="mlp"), MagailConfig(share_parameters="all")) == [["a", "b"]]
+    assert sharing_groups(Codes.of(clock(), network="mlp"), replace(SMALL, share_parameters="all")) == [["a", "b"]]
 
 
 @pytest.mark.parametrize(
@@ -152,18 +153,8 @@ def test_decentralised_critics_see_their_own_observation() -> None:
     assert out["a"].shape == (2, 5)
 
 
-def test_there_is_a_critic_only_where_one_is_asked_for_and_none_for_tables() -> None:
-    codes = Codes.of(clock(), network="mlp")
-    assert make_critic(codes, seeded(0), replace(SMALL, critic="none")) is None
-    with pytest.raises(InputError, match=r"^--critic centralised needs --network mlp"):
-        make_critic(codes, seeded(0), replace(SMALL, network="tabular"))
-
-
-def test_a_gradient_penalty_is_refused_for_tables() -> None:
-    codes = Codes.of(clock(), network="mlp")
-    finite = Codes(codes.finite_actions, codes.finite_actions)
-    with pytest.raises(InputError, match=r"^--gradient_penalty 0\.1 needs --network mlp; a table has no gradient"):
-        make_discriminator(finite, seeded(0), replace(SMALL, network="tabular"))
+def test_there_is_a_critic_only_where_one_is_asked_for() -> None:
+    assert make_critic(Codes.of(clock(), network="mlp"), seeded(0), replace(SMALL, critic="none")) is None
 
 
 def test_policies_of_an_mlp_are_neural() -> None:

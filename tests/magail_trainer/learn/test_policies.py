@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from magail_trainer.learn.agent_policies import TabularPolicy
 from magail_trainer.learn.distributions import Categorical
-from magail_trainer.learn.policies import IndependentPolicies, TabularPolicy
+from magail_trainer.learn.policies import IndependentPolicies
 
 torch.set_num_threads(1)
 

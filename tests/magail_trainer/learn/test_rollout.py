@@ -12,8 +12,9 @@ from torch import Tensor
 
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
+from magail_trainer.learn.agent_policies import TabularPolicy
 from magail_trainer.learn.encoders import Codes, FiniteSpace
-from magail_trainer.learn.policies import IndependentPolicies, TabularPolicy
+from magail_trainer.learn.policies import IndependentPolicies
 from magail_trainer.learn.rollout import EnumeratedRollouts, SampledRollouts
 from magail_trainer.seeding import stream
 

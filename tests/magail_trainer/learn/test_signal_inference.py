@@ -10,10 +10,10 @@ from magail_trainer.errors import InputError
 from magail_trainer.learn.batch import Batch, equal_weights
 from magail_trainer.learn.behavioural_cloning import cloning_loss
 from magail_trainer.learn.encoders import Codes
-from magail_trainer.learn.models import make_policies
+from magail_trainer.learn.policies import make_policies
 from magail_trainer.learn.signal_inference import infer_signal
 from magail_trainer.learn.trainer import Trainer
-from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, clock_dataset, seeded
+from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, clock_dataset, seeded, tabular
 
 torch.set_num_threads(1)
 
@@ -103,14 +103,13 @@ def test_cloning_heeds_the_inferred_signal_and_nothing_else_sees_it() -> None:
 def test_a_trainer_infers_before_it_clones(*, continuous: bool) -> None:
     entry, policies = clock(continuous=continuous), []
     for starts in (0, 1):
-        trainer = Trainer(entry, clock_dataset(entry), seeded(0), replace(CONFIG, signal_starts=starts))
-        losses = list(trainer.clone(5))
-        assert all(loss.isfinite().all() for loss in losses)
+        config = replace(CONFIG, signal_starts=starts)
+        trainer = Trainer(entry, clock_dataset(entry), seeded(0), config, algorithm="cloning", updates=5)
+        assert all(record.loss.isfinite().all() for record in trainer.clone())
         policies.append(trainer.policies.state_dict())
     assert any(not torch.equal(policies[0][name], policies[1][name]) for name in policies[0])
 
 
 def test_tables_infer_nothing_by_linear_policies() -> None:
-    config = replace(CONFIG, network="tabular", hidden=type(CONFIG).hidden)
     with pytest.raises(InputError, match="--signal_starts needs --network mlp"):
-        make_policies(CODES, seeded(0), config)
+        tabular(policy="shared_signal", signal_starts=3)

@@ -17,22 +17,20 @@ from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import MagailConfig
+from magail_trainer.learn.discriminators import make_discriminator
 from magail_trainer.learn.encoders import Codes
-from magail_trainer.learn.models import make_discriminator, make_policies
+from magail_trainer.learn.policies import make_policies
 from magail_trainer.learn.runs import Runs
-from magail_trainer.learn.trainer import (
-    Trainer,
-    check_same_env,
-    find_device,
-    train_with_history,
-)
+from magail_trainer.learn.trainer import Trainer, check_same_env, find_device
+from magail_trainer.learn.training import train_with_history
+from tests.magail_trainer.clock_env import tabular
 
 torch.set_num_threads(1)
 
 MATCHING = "coordination_env:coordination/matching-v0"
 PAIRS = [(beta, seed) for beta in (0.0, 0.1, 0.5, 1.0, 2.0, 5.0) for seed in (42, 123, 456, 789, 999)]
 Outcome = dict[str, np.ndarray]
-UNEVEN = MagailConfig(network="tabular", allow_variable_horizon=True)
+UNEVEN = tabular(allow_variable_horizon=True)
 
 
 class Uneven(ParallelEnv):
@@ -84,16 +82,16 @@ def outcome(entry: EnvEntry, dataset: Trajectories, runs: Runs, config: MagailCo
     trainer = Trainer(entry, dataset, runs, config)
     history = train_with_history(trainer, log_every=1)
     assert history.pop("epoch").tolist() == list(range(1, config.epochs + 1))
-    state = {**trainer.policies.state_dict(), **trainer.discriminator.state_dict()}
+    state = {**trainer.policies.state_dict(), **trainer.modules["discriminator"].state_dict()}
     return {name: value.numpy() for name, value in state.items()} | {name: row.T for name, row in history.items()}
 
 
 SETTINGS = {
-    "sampled": ({}, MagailConfig(network="tabular", epochs=25)),
-    "a batch of 7": ({}, MagailConfig(network="tabular", epochs=25, batch_size=7, rollout_episodes=50)),
-    "a batch of 33": ({}, MagailConfig(network="tabular", epochs=25, batch_size=33, reward_style="gail")),
-    "exact": ({}, MagailConfig(network="tabular", epochs=25, exact=True)),
-    "three steps": ({"horizon": 3}, MagailConfig(network="tabular", epochs=12, rollout_episodes=40)),
+    "sampled": ({}, tabular(epochs=25)),
+    "a batch of 7": ({}, tabular(epochs=25, batch_size=7, rollout_episodes=50)),
+    "a batch of 33": ({}, tabular(epochs=25, batch_size=33, reward_style="gail")),
+    "exact": ({}, tabular(epochs=25, exact=True)),
+    "three steps": ({"horizon": 3}, tabular(epochs=12, rollout_episodes=40)),
 }
 
 
@@ -117,7 +115,7 @@ def test_a_run_alone_equals_the_same_run_among_30_bit_for_bit(name: str) -> None
 @pytest.mark.parametrize("exact", [False, True])
 def test_a_run_with_its_own_learning_rates_equals_the_run_of_a_config_with_them(exact: bool) -> None:  # noqa: FBT001
     entry, rates = resolve(MATCHING), [(0.01, 0.01), (0.003, 0.1), (0.1, 0.001), (0.003, 0.001)]
-    dataset, config = make_dataset(entry), MagailConfig(network="tabular", epochs=25, exact=exact, reward_style="gail")
+    dataset, config = make_dataset(entry), tabular(epochs=25, exact=exact, reward_style="gail")
     lr_policy, lr_disc = np.array(rates).T
     many = Runs(np.array([3, 3, 3, 5]), np.array([0.0, 0.0, 0.0, 0.5]), lr_policy=lr_policy, lr_disc=lr_disc)
     together = outcome(entry, dataset, many, config)
@@ -131,15 +129,12 @@ def test_a_run_with_its_own_learning_rates_equals_the_run_of_a_config_with_them(
 def test_a_learning_rate_of_0_holds_a_run() -> None:
     entry = resolve(MATCHING)
     rates = {"lr_policy": np.array([0.0, 0.1]), "lr_disc": np.array([0.1, 0.0])}
-    trainer = Trainer(
-        entry,
-        make_dataset(entry),
-        Runs(np.array([3, 3]), np.zeros(2), **rates),
-        MagailConfig(network="tabular", epochs=3),
-    )
-    before = [{k: v.clone() for k, v in m.state_dict().items()} for m in (trainer.policies, trainer.discriminator)]
+    runs = Runs(np.array([3, 3]), np.zeros(2), **rates)
+    trainer = Trainer(entry, make_dataset(entry), runs, tabular(epochs=3))
+    modules = (trainer.policies, trainer.modules["discriminator"])
+    before = [{name: values.clone() for name, values in module.state_dict().items()} for module in modules]
     train_with_history(trainer, log_every=3)
-    for held, module, old in zip((0, 1), (trainer.policies, trainer.discriminator), before, strict=True):
+    for held, module, old in zip((0, 1), modules, before, strict=True):
         for name, values in module.state_dict().items():
             assert [torch.equal(values[run], old[name][run]) for run in (0, 1)] == [held == 0, held == 1]
 
@@ -166,7 +161,7 @@ def test_a_run_does_not_notice_that_others_play_longer_episodes() -> None:
 
 def test_runs_of_one_seed_start_alike_and_runs_of_others_do_not() -> None:
     codes, runs = Codes.of(resolve(MATCHING)), runs_of([(0.0, 1), (5.0, 1), (0.0, 2)])
-    logits = [policy.logits for policy in make_policies(codes, runs, MagailConfig(network="tabular")).policies.values()]  # type: ignore[union-attr]
+    logits = [policy.logits for policy in make_policies(codes, runs, tabular()).policies.values()]  # type: ignore[union-attr]
     for values in logits:
         assert torch.equal(values[0], values[1])  # type: ignore[index]
         assert not torch.equal(values[0], values[2])  # type: ignore[index]
@@ -175,28 +170,26 @@ def test_runs_of_one_seed_start_alike_and_runs_of_others_do_not() -> None:
 
 def test_policies_start_at_a_tenth_of_a_standard_normal_or_at_equal_probabilities() -> None:
     codes, runs = Codes.of(resolve(MATCHING)), Runs.grid(betas=(0.0,), seeds=range(2000))
-    parameters = list(make_policies(codes, runs, MagailConfig(network="tabular")).parameters())
+    parameters = list(make_policies(codes, runs, tabular()).parameters())
     values = torch.cat([parameter.flatten() for parameter in parameters])
     assert values.numel() == 2000 * 4
     assert values.mean().item() == pytest.approx(0, abs=4 * 0.1 / 8000**0.5)
     assert values.std().item() == pytest.approx(0.1, abs=4 * 0.1 / 16000**0.5)
-    uniform = make_policies(codes, runs, MagailConfig(network="tabular", policy_init_uniform=True))
+    uniform = make_policies(codes, runs, tabular(policy_init_uniform=True))
     assert not any(parameter.any() for parameter in uniform.parameters())
 
 
 def test_twice_the_same_is_the_same() -> None:
     entry = resolve(MATCHING)
     dataset, runs = make_dataset(entry), runs_of(PAIRS[:4])
-    first, second = (outcome(entry, dataset, runs, MagailConfig(network="tabular", epochs=10)) for _ in range(2))
+    first, second = (outcome(entry, dataset, runs, tabular(epochs=10)) for _ in range(2))
     for metric, values in first.items():
         np.testing.assert_array_equal(values, second[metric])
 
 
 def test_beta_and_the_seed_have_an_effect() -> None:
     entry = resolve(MATCHING)
-    logits = outcome(
-        entry, make_dataset(entry), runs_of([(0.0, 1), (2.0, 1), (0.0, 2)]), MagailConfig(network="tabular", epochs=5)
-    )
+    logits = outcome(entry, make_dataset(entry), runs_of([(0.0, 1), (2.0, 1), (0.0, 2)]), tabular(epochs=5))
     values = logits["policies.agent_0.logits"]
     assert not np.array_equal(values[0], values[1])
     assert not np.array_equal(values[0], values[2])
@@ -206,7 +199,7 @@ def test_beta_and_the_seed_have_an_effect() -> None:
 def test_learns_what_the_expert_does(exact: bool) -> None:  # noqa: FBT001
     entry = resolve(MATCHING)
     dataset = make_dataset(entry, "joint", joint=[[0.0, 1.0], [0.0, 0.0]])  # agent_0 plays A, agent_1 plays B
-    trainer = Trainer(entry, dataset, runs_of(PAIRS[:3]), MagailConfig(network="tabular", epochs=350, exact=exact))
+    trainer = Trainer(entry, dataset, runs_of(PAIRS[:3]), tabular(epochs=350, exact=exact))
     train_with_history(trainer, log_every=100)
     start = dict.fromkeys(("agent_0", "agent_1"), torch.zeros(3, 1, dtype=torch.int64))
     probs = {agent: policy.probs[:, 0] for agent, policy in trainer.policies(start).items()}
@@ -216,12 +209,10 @@ def test_learns_what_the_expert_does(exact: bool) -> None:  # noqa: FBT001
 
 def test_the_history_has_the_first_the_last_and_every_nth_epoch() -> None:
     entry = resolve(MATCHING)
-    trainer = Trainer(
-        entry, make_dataset(entry), runs_of(PAIRS[:3]), MagailConfig(network="tabular", epochs=25, exact=True)
-    )
+    trainer = Trainer(entry, make_dataset(entry), runs_of(PAIRS[:3]), tabular(epochs=25, exact=True))
     calls: list[int] = []
 
-    def measure() -> dict[str, torch.Tensor]:
+    def measure(_: object) -> dict[str, torch.Tensor]:
         calls.append(len(calls))
         return {"mine": torch.full((3,), float(len(calls)))}
 
@@ -233,14 +224,14 @@ def test_the_history_has_the_first_the_last_and_every_nth_epoch() -> None:
 
 def test_refuses_to_log_never() -> None:
     entry = resolve(MATCHING)
-    trainer = Trainer(entry, make_dataset(entry), runs_of(PAIRS[:1]), MagailConfig(network="tabular", epochs=1))
+    trainer = Trainer(entry, make_dataset(entry), runs_of(PAIRS[:1]), tabular(epochs=1))
     with pytest.raises(InputError, match=r"^--log_every must be at least 1, not 0\.$"):
         train_with_history(trainer, log_every=0)
 
 
 def test_the_description_is_plain_json_with_every_setting() -> None:
     entry = resolve(MATCHING, {"num_agents": 3})
-    config = MagailConfig(network="tabular", epochs=1, discount=0.25)
+    config = tabular(epochs=1, discount=0.25)
     described = Trainer(entry, make_dataset(entry), runs_of(PAIRS[:1]), config).describe()
     assert json.loads(json.dumps(described)) == described
     assert described["env"] == {"id": MATCHING, "kwargs": {"num_agents": 3}}
@@ -251,16 +242,14 @@ def test_the_description_is_plain_json_with_every_setting() -> None:
 
 def test_the_discriminator_starts_without_an_opinion_and_refuses_to_grow_too_large() -> None:
     codes = Codes.of(resolve(MATCHING, {"horizon": 2}))
-    discriminator = make_discriminator(
-        codes, runs_of([(0.0, seed) for seed in range(3)]), MagailConfig(network="tabular")
-    )
+    discriminator = make_discriminator(codes, runs_of([(0.0, seed) for seed in range(3)]), tabular())
     (table,) = discriminator.parameters()
     assert table.shape == (3, 5 * 5 * 2 * 2)
     assert not table.any()
     with pytest.raises(
         InputError, match=r"needs 100 numbers in each run, 10,000,100 in all; expected at most 10,000,000"
     ):
-        make_discriminator(codes, Runs(np.arange(100_001), np.zeros(100_001)), MagailConfig(network="tabular"))
+        make_discriminator(codes, Runs(np.arange(100_001), np.zeros(100_001)), tabular())
 
 
 class Other(Uneven):
@@ -303,7 +292,7 @@ def test_takes_a_dataset_of_the_same_env_made_with_the_same_arguments() -> None:
 def test_refuses_a_dataset_of_another_env(present: EnvEntry, message: str) -> None:
     dataset = make_dataset(resolve(MATCHING))
     with pytest.raises(InputError) as refusal:
-        Trainer(present, dataset, runs_of(PAIRS[:1]), MagailConfig(network="tabular"))
+        Trainer(present, dataset, runs_of(PAIRS[:1]), tabular())
     assert message in str(refusal.value)
     assert str(refusal.value).endswith("record one in the env to train in.")
 

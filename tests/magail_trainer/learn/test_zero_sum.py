@@ -13,19 +13,19 @@ from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
+from magail_trainer.learn.agent_policies import TabularPolicy
 from magail_trainer.learn.batch import Batch
-from magail_trainer.learn.config import MagailConfig, RewardStyle
-from magail_trainer.learn.discriminators import Discriminators, TableJudge, View
+from magail_trainer.learn.config import RewardStyle
+from magail_trainer.learn.discriminators import Discriminators, TableDiscriminator, View, make_discriminator
 from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.losses import REWARDS, discriminator_loss
 from magail_trainer.learn.magail import discriminator_rewards
-from magail_trainer.learn.models import make_discriminator
 from magail_trainer.learn.networks import Table
-from magail_trainer.learn.policies import IndependentPolicies, TabularPolicy
+from magail_trainer.learn.policies import IndependentPolicies
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.zero_sum import MixedPlay, expert_against_learner, two_sides
-from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, clock_dataset, seeded
+from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, clock_dataset, seeded, tabular
 
 torch.set_num_threads(1)
 
@@ -71,7 +71,7 @@ def test_sides_that_cannot_be_told_are_asked_for(agents: tuple[str, ...], flag: 
 )
 def test_settings_that_do_not_go_together(settings: dict, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
-        MagailConfig(network="tabular", **settings)
+        tabular(**settings)
 
 
 def tables(logits: Mapping[str, Tensor]) -> IndependentPolicies:
@@ -94,7 +94,7 @@ def played(*actions: list[int]) -> Batch:
 def judge_with(logits: list[float]) -> Discriminators:
     """The joint judge of two agents with two actions, opposed to the second."""
     sizes = dict.fromkeys(AGENTS, 1), dict.fromkeys(AGENTS, 2)
-    table = TableJudge(Table(torch.tensor([logits])), View(AGENTS, AGENTS), *sizes)
+    table = TableDiscriminator(Table(torch.tensor([logits])), View(AGENTS, AGENTS), *sizes)
     return Discriminators({"zero_sum": table}, dict.fromkeys(AGENTS, "zero_sum"), opposed=AGENTS[1:])
 
 
@@ -115,11 +115,7 @@ def test_the_loss_by_hand() -> None:
 
 @pytest.mark.parametrize("style", REWARDS)
 def test_what_one_side_is_paid_the_other_pays(style: RewardStyle) -> None:
-    rewards = discriminator_rewards(
-        judge_with([0.5, 9.0, -1.0, 2.0]),
-        played([0, 0, 1], [0, 1, 0]),
-        MagailConfig(network="tabular", reward_style=style),
-    )
+    rewards = discriminator_rewards(judge_with([0.5, 9.0, -1.0, 2.0]), played([0, 0, 1], [0, 1, 0]), REWARDS[style])
     assert torch.equal(rewards["a"], REWARDS[style](torch.tensor([[0.5, 9.0, -1.0]])))
     assert torch.equal(rewards["a"] + rewards["b"], torch.zeros(1, 3))
 
@@ -183,9 +179,7 @@ def test_perceptrons_train_with_it(continuous: bool) -> None:  # noqa: FBT001
 def test_tables_learn_how_the_expert_of_a_zero_sum_game_mixes(game: str) -> None:
     entry = resolve(f"coordination_env:coordination/{game}-v0")
     dataset = record(entry, make_joint_policy("mixed", entry, {}), episodes=1000, seed=0)
-    config = MagailConfig(
-        network="tabular", epochs=150, discriminator="zero_sum", lr_policy=0.02, lr_disc=0.1, batch_size=200
-    )
+    config = tabular(epochs=150, discriminator="zero_sum", lr_policy=0.02, lr_disc=0.1, batch_size=200)
     trainer = Trainer(entry, dataset, Runs.grid(betas=(0.0,), seeds=range(3)), config)
     tilt = torch.tensor([1.5, 0.0, 0.0][: 2 if game == "matching_pennies" else 3])
     for policy in trainer.policies.policies.values():

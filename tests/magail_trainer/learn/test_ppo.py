@@ -10,12 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from magail_trainer.learn.agent_policies import NeuralPolicy, TabularPolicy
 from magail_trainer.learn.batch import Batch, equal_weights
+from magail_trainer.learn.behavioural_cloning import cloning_loss
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.losses import policy_objective
 from magail_trainer.learn.networks import Normalizer, Perceptron
-from magail_trainer.learn.policies import IndependentPolicies, NeuralPolicy, TabularPolicy
-from magail_trainer.learn.ppo import PolicyStep, ReturnScale, cloning_loss
+from magail_trainer.learn.policies import IndependentPolicies
+from magail_trainer.learn.ppo import PolicyStep, ReturnScale, Targets, minibatches, policy_targets, values_of
 from magail_trainer.learn.rollout import Rollout
 from magail_trainer.seeding import stream
 from tests.magail_trainer.clock_env import generator
@@ -91,21 +93,25 @@ def step_of(config: MagailConfig, critic: nn.Module | None, policies: Independen
     return PolicyStep(policies or tables(), critic, torch.tensor([0.1]), config)
 
 
+def targets_of(rollout: Rollout, config: MagailConfig, critic: nn.Module | None) -> Targets:
+    return policy_targets(tables(), critic, rollout, rollout.env_rewards, config)
+
+
 def test_a_cut_episode_goes_on_at_its_final_observations_value_and_a_terminated_one_does_not() -> None:
-    step, rollout = step_of(replace(REINFORCE, gae_lambda=0.0), Values()), some_rollout()
-    values, following = step._values(rollout)
+    rollout = some_rollout()
+    values, following = values_of(Values(), rollout)
     assert values["a"].tolist() == [[1, 2, 3, 4, 5, 9, 6, 7, 9]]
     present = rollout.batch.weight[0] > 0
     assert following["a"][0][present].tolist() == [2, 3, 0, 5, 0, 7, 8]
-    targets = step._targets(rollout, rollout.env_rewards)
+    targets = targets_of(rollout, replace(REINFORCE, gae_lambda=0.0), Values())
     # With λ = 0 the advantage is 1 + next / 2 - value, and the target is 1 + next / 2.
     torch.testing.assert_close(targets.advantage["a"][0][present], torch.tensor([1, 0.5, -2, -0.5, -4, -1.5, -2]))
     torch.testing.assert_close(targets.value_target["a"][0][present], torch.tensor([2, 2.5, 1, 3.5, 1, 4.5, 5]))
 
 
 def test_the_return_of_a_cut_episode_counts_what_would_have_followed() -> None:
-    step, rollout = step_of(REINFORCE, Values()), some_rollout()
-    targets, present = step._targets(rollout, rollout.env_rewards), some_rollout().batch.weight[0] > 0
+    rollout = some_rollout()
+    targets, present = targets_of(rollout, REINFORCE, Values()), rollout.batch.weight[0] > 0
     returns = [1 + 0.5 + 0.25, 1 + 0.5, 1, 1.5, 1, 1 + 0.5 + 8 / 4, 1 + 8 / 2]
     torch.testing.assert_close(targets.value_target["b"][0][present], torch.tensor(returns))
 
@@ -115,7 +121,7 @@ def test_who_has_left_earns_nothing_more(critic: nn.Module | None) -> None:
     rollout = some_rollout(leaving=True)
     if critic is None:  # the ends are kept for a critic alone
         rollout = Rollout(rollout.batch, rollout.env_rewards)
-    advantage = step_of(REINFORCE, critic)._targets(rollout, rollout.env_rewards).advantage
+    advantage = targets_of(rollout, REINFORCE, critic).advantage
     value, left = (6, 1 + 8 / 2) if critic is not None else (0, 1)  # its last step pays 1, and then it is cut
     assert advantage["a"][0, 6].item() == pytest.approx(left - value)
     staying = 1 + 0.5 + (8 / 4 if critic is not None else 0) - value
@@ -136,8 +142,8 @@ def test_who_has_left_is_not_learnt_from() -> None:
 def test_centred_rewards_of_who_has_left_stay_0_without_a_critic() -> None:
     rollout = Rollout(some_rollout(leaving=True).batch, {})  # no ends, as they are kept for a critic alone
     reward = torch.tensor([[1.0, 3.0, 2.0, 2.0, 2.0, 0.0, 5.0, 100.0, 0.0]])  # of mean 2.5 while `a` is there
-    step = step_of(replace(REINFORCE, normalize_rewards=True), None)
-    advantage = step._targets(rollout, dict.fromkeys("ab", reward)).advantage["a"]
+    scaled = ReturnScale(0.5, centred=True).scale(dict.fromkeys("ab", reward), rollout.batch)
+    advantage = policy_targets(tables(), None, rollout, scaled, REINFORCE).advantage["a"]
     # Its last steps in the first and in the last episode: as far from the mean as their rewards, in one unit.
     assert advantage[0, 6].item() / advantage[0, 2].item() == pytest.approx((5 - 2.5) / (2 - 2.5))
 
@@ -166,7 +172,7 @@ def test_ppo_of_one_pass_without_clipping_or_critic_is_reinforce() -> None:
 def test_an_advantage_is_measured_by_weights_and_normalised_for_each_agent() -> None:
     config, rollout = replace(REINFORCE, normalize_advantages=True), some_rollout(leaving=True)
     rewards = dict.fromkeys("ab", torch.randn(1, 9, generator=generator()))
-    advantage = step_of(config, None)._targets(rollout, rewards).advantage
+    advantage = policy_targets(tables(), None, rollout, rewards, config).advantage
     for agent in "ab":
         weight = rollout.batch.weight_of(agent)
         assert (weight * advantage[agent]).sum().item() == pytest.approx(0, abs=1e-6)
@@ -241,8 +247,7 @@ def test_the_learning_rates_and_the_bonus_fall_in_a_line_and_cloning_stays(monke
     cloning = cloning_loss(policies, rollout.batch).item()
     steps = step._optimizer.steps  # type: ignore[attr-defined]
     assert [scale for _, scale in steps] == [1, 0.75, 0.25]
-    values, _ = step._values(rollout)
-    targets = step._targets(rollout, nothing)
+    targets = policy_targets(policies, Values(), rollout, nothing, linear)
     reinforce = sum(
         (rollout.batch.weight * policy.log_prob(rollout.batch.actions[agent]) * targets.advantage[agent]).sum().item()
         for agent, policy in policies(rollout.batch.observations).items()
@@ -252,7 +257,6 @@ def test_the_learning_rates_and_the_bonus_fall_in_a_line_and_cloning_stays(monke
         assert scale == left
     assert step._critic_optimizer.steps[0][1] == 1  # type: ignore[attr-defined]
     assert step._optimizer.settings == {"max_norm": 0.7}  # type: ignore[attr-defined]
-    assert values.keys() == {"a", "b"}
 
 
 def test_the_cloning_term_is_in_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,10 +271,9 @@ def test_the_cloning_term_is_in_every_step(monkeypatch: pytest.MonkeyPatch) -> N
     assert np.subtract(*reversed(losses)) == pytest.approx(3.0 * cloning_loss(policies, rollout.batch).item(), rel=1e-4)
 
 
-@pytest.mark.parametrize(("minibatches", "expected"), [(1, [3]), (2, [2, 1]), (3, [1, 1, 1]), (5, [1, 1, 1])])
-def test_every_pass_goes_through_all_episodes(minibatches: int, expected: list[int]) -> None:
-    step = step_of(replace(REINFORCE, policy_minibatches=minibatches), None)
-    slices = list(step._minibatches(some_rollout().batch))
+@pytest.mark.parametrize(("number", "expected"), [(1, [3]), (2, [2, 1]), (3, [1, 1, 1]), (5, [1, 1, 1])])
+def test_every_pass_goes_through_all_episodes(number: int, expected: list[int]) -> None:
+    slices = list(minibatches(3, number))
     assert [part.stop - part.start for part in slices] == expected
     assert slices[0].start == 0
     assert slices[-1].stop == 3
