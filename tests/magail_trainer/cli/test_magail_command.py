@@ -54,7 +54,7 @@ def test_of_one_thing_the_commands_speak_in_the_singular(tmp_path: Path, capsys:
     out = capsys.readouterr().out
     for said in ("Recorded 1 episode of", "Trained 1 run (tabular) for 1 epoch in", "Mean return of 1 episode:"):
         assert said in out
-    assert "Cloned 1 run (tabular) with 1 update in" in out
+    assert "Cloned 1 run (tabular) for 1 update in" in out
 
 
 def test_inspect_says_what_a_dataset_is(made: Path, capsys: Capture) -> None:
