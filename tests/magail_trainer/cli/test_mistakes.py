@@ -63,7 +63,7 @@ TRAIN_MISTAKES: list[tuple[list[object], str]] = [
     (["--batch-size", 0], "--batch_size must be at least 1"),
     (["--lr-policy", "nan"], "--lr_policy must be a positive number"),
     (["--discount", 1.5], "--discount must be between 0 and 1"),
-    (["--reward-style", "wgan"], "--reward_style must be one of non_saturating, gail, airl, symmetric, or module:callable"),
+    (["--reward-style", "wgan"], "--reward_style must be one of non_saturating, gail, airl, symmetric, or module:"),
     (["--log-every", 0], "--log_every must be at least 1"),
     (["--device", "abacus"], "--device abacus cannot be used"),
     (["--bogus"], "Unrecognized options: --bogus"),
