@@ -3,15 +3,18 @@
 import contextlib
 import io
 import multiprocessing
+import os
 import shlex
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, fields, replace
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -226,9 +229,18 @@ def _quiet(job: Job, root: Path) -> tuple[str, str, float]:
 
 
 def _prepare_worker() -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, exit_by_signal)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends us
+
+
+def _end_with_parent() -> None:
+    """However the parent ends, nobody is left to work for nothing, in the way of those who come after."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 def _difference(made: Mapping[str, Any], present: Mapping[str, Any], prefix: str = "") -> str:

@@ -1,5 +1,9 @@
 """Work that is done folder by folder: each appears whole or not at all."""
 
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +37,42 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_so_many_processes_there_are_not(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--jobs must be at least 1, not 0"):
         run_jobs([], tmp_path, processes=0)
+
+
+class Endless:
+    """A job that tells its process and goes on until it is ended."""
+
+    def __init__(self, name: str, pids: Path) -> None:
+        self.name, self.pids = name, pids
+
+    def settings(self) -> dict[str, Any]:
+        return {"kind": "cell"}
+
+    def fill(self, folder: Path) -> str:
+        (self.pids / str(os.getpid())).touch()
+        time.sleep(600)
+        return ""
+
+
+def run_endless_jobs(root: str) -> None:
+    jobs = [Endless(name, Path(root) / "pids") for name in ("a", "b")]
+    run_jobs(jobs, Path(root) / "cells", processes=2)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    parent = multiprocessing.get_context("spawn").Process(target=run_endless_jobs, args=(str(tmp_path),))
+    parent.start()
+    wait_until(lambda: len(list(pids.iterdir())) == 2)
+    parent.kill()
+    parent.join()
+    wait_until(lambda: not any(Path("/proc", file.name).exists() for file in pids.iterdir()))
