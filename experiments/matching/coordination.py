@@ -232,7 +232,6 @@ def _training(config: CoordinationConfig) -> MagailConfig:
         batch_size=config.batch_size,
         lr_policy=config.lr_policy * (1.0 if tabular else _MLP_LR_POLICY),
         lr_disc=config.lr_disc * (1.0 if tabular else _MLP_LR_DISC),
-        hidden=MagailConfig.hidden if tabular else (128,),
         lr_schedule=config.lr_schedule,
         reward_style=config.reward_style,
         policy=config.policy,
@@ -242,7 +241,8 @@ def _training(config: CoordinationConfig) -> MagailConfig:
         policy_init_uniform=config.policy_init_uniform,
         exact=config.exact,
     )
-    return replace(tables, network=config.network)  # perceptrons are trained as tables are
+    # Perceptrons are trained as tables are.
+    return tables if tabular else replace(tables, network=config.network, hidden=(128,))
 
 
 def _expert_to_record(config: CoordinationConfig, entry: EnvEntry, offered: Sequence[str]) -> JointPolicy:
