@@ -1,4 +1,51 @@
 """Multi-agent generative adversarial imitation learning on PettingZoo environments.
 
-`magail_trainer.data` needs no torch; the learner does. Nothing is imported here, so that reading a dataset stays quick.
+    import magail_trainer as mt
+
+    evaluation = mt.evaluate("results/my_run", episodes=100)
+    print(evaluation.table())
+
+Each name is imported when it is first used: reading a dataset needs no torch.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from magail_trainer.data.trajectories import Trajectories
+    from magail_trainer.envs.registry import make_env
+    from magail_trainer.learn.config import MagailConfig
+    from magail_trainer.learn.trainer import Trainer
+    from magail_trainer.play.evaluate_run import evaluate_run as evaluate
+    from magail_trainer.play.load_runs import load_runs
+
+__all__ = [
+    "MagailConfig",
+    "Trainer",
+    "Trajectories",
+    "evaluate",
+    "load_runs",
+    "make_env",
+]
+
+_HOMES = {
+    "make_env": "envs.registry:make_env",
+    "Trajectories": "data.trajectories:Trajectories",
+    "MagailConfig": "learn.config:MagailConfig",
+    "evaluate": "play.evaluate_run:evaluate_run",
+    "load_runs": "play.load_runs:load_runs",
+    "Trainer": "learn.trainer:Trainer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    globals()[name] = value = getattr(import_module(f"{__name__}.{module}"), attribute)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

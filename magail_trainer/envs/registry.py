@@ -4,9 +4,10 @@
 """
 
 import importlib
+import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -132,6 +133,25 @@ class EnvEntry:
     def experts(self) -> dict[str, Callable[..., Any]]:
         """The joint policies that the env's module offers: name -> factory(env, **arguments)."""
         return dict(getattr(self.module, "EXPERTS", {}))
+
+
+def make_env(env: "str | Callable[..., Any] | EnvEntry", **kwargs: Any) -> EnvEntry:
+    """An environment to record, train and evaluate in, from its name or from what makes it.
+
+    Args:
+        env: a name, see `resolve`; or a function or class that makes a PettingZoo env.
+        **kwargs: the env's own arguments.
+
+    Raises:
+        InputError: there is no env of that name, or `env` has no name to remember it by, such as an env that is made.
+    """
+    if isinstance(env, EnvEntry):
+        return replace(env, kwargs={**env.kwargs, **kwargs}) if kwargs else env
+    if isinstance(env, str):
+        return resolve(env, kwargs)
+    if not (callable(env) and hasattr(env, "__qualname__")):
+        raise InputError(f"An env is given by its name, or by a function or class that makes it, not as {env!r}.")
+    return EnvEntry(f"{env.__module__}:{env.__qualname__}", env, kwargs, sys.modules[env.__module__])
 
 
 def resolve(env_id: str, kwargs: dict[str, Any] | None = None) -> EnvEntry:

@@ -35,6 +35,8 @@ class Evaluation:
     """The share of each joint action drawn, where they are few."""
     scores: Mapping[Column, list[float]] = field(default_factory=dict)
     """Returns as scores, where there are any; see `scores.add_scores`."""
+    remarks: tuple[str, ...] = ()
+    """Sentences: what the scores mean, and who has none."""
 
     @property
     def earners(self) -> list[Earner]:

@@ -1,0 +1,93 @@
+"""What `magail evaluate` measures, as one function."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from magail_trainer.data.joint_policies import make_joint_policy
+from magail_trainer.data.trajectories import Trajectories
+from magail_trainer.errors import InputError
+from magail_trainer.play.cross_play import choose_sides, cross_play, make_side_reference
+from magail_trainer.play.evaluation import evaluate
+from magail_trainer.play.load_runs import TrainedRuns, load_runs
+from magail_trainer.play.results import Evaluation
+from magail_trainer.play.scores import Reference, add_scores, find_expert, make_reference
+from magail_trainer.text import display_path
+
+
+def evaluate_run(
+    run: str | Path | TrainedRuns,
+    *,
+    episodes: int = 1000,
+    seed: int = 0,
+    dataset: str | Path | None = None,
+    opponents: str | None = None,
+    opponent_arguments: Mapping[str, Any] | None = None,
+    side: Sequence[str] = (),
+    processes: int = 1,
+) -> Evaluation:
+    """Play trained policies in their env, each run by itself, or against other players.
+
+    Args:
+        run: the run folder, or what `load_runs` read from one.
+        episodes: of each run: so many with drawn actions, and as many with every agent's likeliest one (greedy).
+        seed: decides all chance; runs of the same training seed share it.
+        dataset: the expert's episodes, whose mean return is a score of 1; by default those that the run was trained on.
+        opponents: the joint policy that plays the agents that are not on the side: a name as for `record`.
+        opponent_arguments: to make the opponents with.
+        side: the agents that the run plays against the opponents; by default each in turn.
+        processes: how many step the copies of an env that has no vectorised form of its own.
+
+    Returns:
+        what each run earned; `table()` has it as columns, `remarks` say what the scores mean.
+
+    Raises:
+        InputError: there is no such folder, dataset or opponent, or a number is out of range.
+    """
+    if opponents and dataset is not None:
+        raise InputError("--dataset names whose score is 1, and so does --opponents; leave one of them out.")
+    if side and not opponents:
+        raise InputError(f"--side {' '.join(side)} needs --opponents, which names who plays against the run.")
+    trained = run if isinstance(run, TrainedRuns) else load_runs(run)
+    how = {"episodes": episodes, "seed": seed, "processes": processes}
+    if not opponents:
+        return _by_itself(trained, dataset, how)
+    return _against(trained, opponents, dict(opponent_arguments or {}), side, how)
+
+
+def _by_itself(trained: TrainedRuns, dataset: str | Path | None, how: Mapping[str, int]) -> Evaluation:
+    expert, source = find_expert(trained) if dataset is None else (Trajectories.load(dataset), str(dataset))
+    reference = None if expert is None else make_reference(trained, expert, **how)
+    evaluation = evaluate(trained, **how)
+    if reference is None:
+        return replace(
+            evaluation, remarks=(f"No scores: {source} (--dataset names one whose expert is a score of 1).",)
+        )
+    return _scored(evaluation, reference, ("the random joint policy", f"the expert of {display_path(source)}"))
+
+
+def _against(
+    trained: TrainedRuns, opponents: str, arguments: dict[str, Any], side: Sequence[str], how: Mapping[str, int]
+) -> Evaluation:
+    sides = choose_sides(list(trained.codes.actions), side)
+    expert, others = (make_joint_policy(opponents, trained.entry, arguments) for _ in range(2))
+    reference = make_side_reference(trained.entry, expert, others, sides=sides, **how)
+    evaluation = cross_play(trained, others, sides=sides, **how)
+    who = display_path(opponents)
+    return _scored(evaluation, reference, (f"the random joint policy against {who}", f"{who} against {who}"))
+
+
+def _scored(evaluation: Evaluation, reference: Reference, players: tuple[str, str]) -> Evaluation:
+    """With scores, and with what they mean and who has none; `players` are who scores 0 and who scores 1."""
+    label = evaluation.label
+    ends = [
+        f"{who} ({', '.join(f'{label(name)} {value:.4f}' for name, value in returns.items())})"
+        for who, returns in zip(players, (reference.random, reference.expert), strict=True)
+    ]
+    without = [label(name) for name in reference.random if not reference.has_span(name)]
+    why = "random and expert earn the same, or are less than three standard errors apart"
+    if len(without) == len(reference.random):
+        return replace(evaluation, remarks=(f"No scores, for {why}: {'; '.join(ends)}.",))
+    missing = [f"No score for {', '.join(without)}: {why}."] if without else []
+    return replace(add_scores(evaluation, reference), remarks=(f"Scores: 0 is {ends[0]}; 1 is {ends[1]}.", *missing))
