@@ -18,6 +18,7 @@ from experiments.studies.criteria import Criterion, all_hold
 from experiments.studies.statistics import share_interval
 from magail_trainer.cli.command_line import counted
 from magail_trainer.data.run_folder import read_config, read_table
+from magail_trainer.errors import InputError
 from magail_trainer.play.statistics import Interval
 
 Verdict = Literal["reproduced", "qualified", "not reproduced"]
@@ -77,7 +78,7 @@ class Claim:
     statement: str
     """What exactly is claimed, for which expert, reward and learning rates."""
     needs: tuple[str, ...]
-    """The parts it rests on, from the report's folder on; patterns as in `fnmatch`."""
+    """The parts that it reads or shows, from the report's folder on; patterns as in `fnmatch`."""
     examine: Callable[[Path], Finding]
     """Reads those parts below the report's folder. Raises InputError where one is missing or damaged."""
     figures: tuple[Figure, ...] = ()
@@ -93,8 +94,15 @@ def read_runs(part: Path) -> Columns:
 
 
 def part_runs(folder: Path, pattern: str) -> list[Columns]:
-    """The tables of runs of all parts of the phase diagram that a pattern names."""
-    return [read_table(file) for file in sorted(folder.glob(f"{pattern}/runs.csv"))]
+    """The tables of runs of all parts of the phase diagram that a pattern names.
+
+    Raises:
+        InputError: there is none below the report's folder.
+    """
+    files = sorted(folder.glob(f"{pattern}/runs.csv"))
+    if not files:
+        raise InputError(f"There is no finished part {pattern!r} in {str(folder)!r}.")
+    return [read_table(file) for file in files]
 
 
 def expert_joint(part: Path) -> np.ndarray:

@@ -88,6 +88,7 @@ def collapse(folder: Path) -> Finding:
 
 def collapse_table(folder: Path) -> Finding:
     """Collapse at β = 0 depends on reward and learning rates as in the known table."""
+    seeds = seeds_text(*part_runs(folder, TABLE))
     criteria = table_criteria(read_cells(folder / PARTS, "table"))
     limits = [
         Limit(
@@ -100,11 +101,12 @@ def collapse_table(folder: Path) -> Finding:
         for item in criteria
         if item.holds and item.another
     ]
-    return Finding(criteria, limits, f"{seeds_text(*part_runs(folder, TABLE))} per cell")
+    return Finding(criteria, limits, f"{seeds} per cell")
 
 
 def mixing(folder: Path) -> Finding:
     """A large entropy bonus mixes. How large it must be may depend on the discriminator's speed."""
+    of_map = seeds_text(*part_runs(folder, MAP))
     criteria, limits, seeds = [], [], []
     for name in ("B", "C"):
         runs = of_beta(read_runs(folder / "suggested_runs" / name), 5.0)
@@ -124,11 +126,12 @@ def mixing(folder: Path) -> Finding:
                 f"mixed (coordination below {MIXED:g}) depends on the speed of the discriminator.",
             )
         )
-    return Finding(criteria, limits, ", ".join([*seeds, _seeds_of_map(folder)]))
+    return Finding(criteria, limits, ", ".join([*seeds, f"{of_map} per cell of the phase diagram"]))
 
 
 def theory(folder: Path) -> Finding:
     """The critical β of a frozen discriminator, and the speed that keeps agents mixed without a bonus."""
+    frozen, of_map = (seeds_text(*part_runs(folder, pattern)) for pattern in (FROZEN, MAP))
     cells = cells_of(folder, "map")
     at_zero = _groups(chosen(cells, beta=0.0), "reward", "lr_policy")
     boundaries = [_boundary(reward, group) for (reward, _), group in at_zero.items()]
@@ -141,7 +144,7 @@ def theory(folder: Path) -> Finding:
         "The critical β belongs to a frozen discriminator. One that learns has another boundary, which depends on its "
         "speed.",
     )
-    seeds = f"{seeds_text(*part_runs(folder, FROZEN))} with a frozen discriminator, {_seeds_of_map(folder)}"
+    seeds = f"{frozen} with a frozen discriminator, {of_map} per cell of the phase diagram"
     return Finding([*frozen_criteria(folder / PARTS), *boundaries], [limit], seeds)
 
 
@@ -195,10 +198,6 @@ def _groups(cells: Columns, *names: str) -> dict[tuple[Any, ...], Columns]:
     """The cells of each combination of values of some columns."""
     keys = dict.fromkeys(tuple(cell[name] for name in names) for cell in _rows(cells))
     return {key: chosen(cells, **dict(zip(names, key, strict=True))) for key in keys}
-
-
-def _seeds_of_map(folder: Path) -> str:
-    return f"{seeds_text(*part_runs(folder, MAP))} per cell of the phase diagram"
 
 
 COLLAPSE = Claim(

@@ -20,7 +20,7 @@ from experiments.matching import correlation
 from experiments.matching.coordination import CoordinationConfig, run_experiment
 from experiments.matching.suggested_runs import SUGGESTED_RUNS, Name, command_of_run, run_suggested
 from experiments.studies.criteria import verdict
-from experiments.studies.jobs import Job, check_folder, command_of, finished, settings_of
+from experiments.studies.jobs import check_folder, command_of, finished, settings_of
 from experiments.theory import phase_diagram
 from experiments.theory.phase_portrait import PhasePortraitConfig, draw_phase_portrait
 from magail_trainer.cli.command_line import counted
@@ -32,50 +32,57 @@ SEEDS_OF_A, QUICK_SEEDS_OF_A = 100, 30
 
 @dataclass(frozen=True)
 class Part:
-    """A job whose folder lies below the report's."""
-
-    place: str
-    """The folder of such parts, from the report's on."""
-    job: Job
-    command: str
-    """What repeats it, alone or with others."""
-
-    @property
-    def name(self) -> str:
-        """Of its folder, from the report's on."""
-        return f"{self.place}/{self.job.name}"
-
-    def settings(self) -> dict[str, Any]:
-        """Those of the job."""
-        return self.job.settings()
-
-    def fill(self, folder: Path) -> str:
-        """As the job does."""
-        return self.job.fill(folder)
-
-
-@dataclass(frozen=True)
-class Single:
-    """A part that is one experiment."""
+    """A job with the command that repeats it."""
 
     name: str
+    """Of its folder, from the report's on."""
+    command: str
+    """It may repeat other parts as well."""
     about: Mapping[str, Any]
+    """What decides the content of the folder."""
     train: Callable[[Path], str]
-    """Fills the folder; goes to another process as it is."""
+    """Fills the folder and returns a line about it; goes to another process as it is."""
+
+    @property
+    def place(self) -> str:
+        """The folder that holds such parts."""
+        return self.name.rpartition("/")[0]
 
     def settings(self) -> dict[str, Any]:
-        """Its name, and all settings of the experiment."""
-        return {"name": self.name, **self.about}
+        """See `Job`."""
+        return dict(self.about)
 
     def fill(self, folder: Path) -> str:
-        """Train and write what there is to write."""
+        """See `Job`."""
         return self.train(folder)
 
 
-def _suggested(name: Name, num_seeds: int | None) -> Part:
-    settings = {"num_seeds": num_seeds, **settings_of(SUGGESTED_RUNS[name].config)}
-    job = Single(name, settings, partial(_train_suggested, name, num_seeds))
-    return Part("suggested_runs", job, command_of_run(name, num_seeds=num_seeds))
+def all_parts(*, quick: bool) -> list[Part]:
+    """All parts, the long ones first, so that no process is left alone with one at the end."""
+    table, diagram = correlation_config(quick=quick), phase_diagram.PhaseConfig(quick=quick)
+    studies = {
+        ("correlation/cells", command_of("correlation", table)): correlation.jobs_of(table.settle()),
+        ("phase_diagram/parts", command_of("phase_diagram", diagram)): phase_diagram.jobs_of(diagram.settle()),
+    }
+    rewards: tuple[RewardStyle, ...] = ("gail",) if quick else ("gail", "non_saturating")
+    seeds = {"A": QUICK_SEEDS_OF_A if quick else SEEDS_OF_A}
+    return [
+        *(
+            Part(f"{place}/{job.name}", command, job.settings(), job.fill)
+            for (place, command), jobs in studies.items()
+            for job in jobs
+        ),
+        *(portrait_part(PhasePortraitConfig(reward_style=reward, quick=quick)) for reward in rewards),
+        *(suggested_part(name, seeds.get(name)) for name in SUGGESTED_RUNS),
+        *(game_part(name, config) for name, config in game_configs(quick=quick).items()),
+    ]
+
+
+def suggested_part(name: Name, num_seeds: int | None) -> Part:
+    """One of the seed's runs."""
+    about = {"name": name, "num_seeds": num_seeds, **settings_of(SUGGESTED_RUNS[name].config)}
+    command, train = command_of_run(name, num_seeds=num_seeds), partial(_train_suggested, name, num_seeds)
+    return Part(f"suggested_runs/{name}", command, about, train)
 
 
 def _train_suggested(name: Name, num_seeds: int | None, folder: Path) -> str:
@@ -85,8 +92,8 @@ def _train_suggested(name: Name, num_seeds: int | None, folder: Path) -> str:
 def portrait_part(config: PhasePortraitConfig) -> Part:
     """The phase portrait of one reward."""
     command, settled = command_of("phase_portrait", config), config.settle()
-    job = Single(config.reward_style, settings_of(settled), partial(_draw_portrait, settled, command))
-    return Part("phase_portrait", job, command)
+    about = {"name": config.reward_style, **settings_of(settled)}
+    return Part(f"phase_portrait/{config.reward_style}", command, about, partial(_draw_portrait, settled, command))
 
 
 def _draw_portrait(config: PhasePortraitConfig, command: str, folder: Path) -> str:
@@ -96,26 +103,13 @@ def _draw_portrait(config: PhasePortraitConfig, command: str, folder: Path) -> s
 
 def game_part(name: str, config: CoordinationConfig) -> Part:
     """A sweep of `experiments.coordination`."""
-    command = command_of("coordination", config)
-    return Part("games", Single(name, settings_of(config), partial(_train_game, config, command)), command)
+    command, about = command_of("coordination", config), {"name": name, **settings_of(config)}
+    return Part(f"games/{name}", command, about, partial(_train_game, config, command))
 
 
 def _train_game(config: CoordinationConfig, command: str, folder: Path) -> str:
     results = run_experiment(replace(config, output=folder / RUN, no_plots=True), command=command)
     return f"{counted(len(results.runs['seed']), 'run')}, mean JS distance {results.runs['js_distance'].mean():.3f}"
-
-
-def all_parts(*, quick: bool) -> list[Part]:
-    """All parts, the long ones first, so that no process is left alone with one at the end."""
-    table, diagram = correlation_config(quick=quick), phase_diagram.PhaseConfig(quick=quick)
-    matrix, diagram_command = command_of("correlation", table), command_of("phase_diagram", diagram)
-    parts = [Part("correlation/cells", job, matrix) for job in correlation.jobs_of(table.settle())]
-    parts += [Part("phase_diagram/parts", job, diagram_command) for job in phase_diagram.jobs_of(diagram.settle())]
-    rewards: tuple[RewardStyle, ...] = ("gail",) if quick else ("gail", "non_saturating")
-    parts += [portrait_part(PhasePortraitConfig(reward_style=reward, quick=quick)) for reward in rewards]
-    for name in SUGGESTED_RUNS:
-        parts.append(_suggested(name, None if name != "A" else QUICK_SEEDS_OF_A if quick else SEEDS_OF_A))
-    return parts + [game_part(name, config) for name, config in game_configs(quick=quick).items()]
 
 
 def correlation_config(*, quick: bool) -> correlation.CorrelationConfig:

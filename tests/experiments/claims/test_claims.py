@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.claims.claim import Finding, Limit, Verdict, chosen, matching_share, seeds_text
+from experiments.claims.claim import Claim, Finding, Limit, Verdict, chosen, matching_share, seeds_text
 from experiments.claims.collapse import (
     COLLAPSE,
     COLLAPSE_TABLE,
@@ -20,6 +20,7 @@ from experiments.claims.collapse import (
 from experiments.claims.correlation import MISMATCH, REPAIR
 from experiments.claims.games import CHICKEN, OTHER_GAMES, PAYOFFS_UNSEEN, SAME_DEMONSTRATIONS, SCISSORS, SIGNAL, THREE
 from experiments.claims.known_results import KNOWN
+from experiments.claims.report import CLAIMS
 from experiments.matching.suggested_runs import criteria_of
 from experiments.studies.criteria import Criterion, all_hold
 from magail_trainer.data.run_folder import write_table
@@ -258,6 +259,7 @@ def test_run_d_is_checked_at_each_beta(correlated: Path) -> None:
     ]
 
 
-def test_a_claim_without_its_parts_says_which_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"suggested_runs/A/run"):
-        COLLAPSE.examine(tmp_path)
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.title)
+def test_a_claim_without_its_parts_says_which_is_missing(tmp_path: Path, claim: Claim) -> None:
+    with pytest.raises(InputError, match=r"suggested_runs/|games/|phase_diagram/"):
+        claim.examine(tmp_path)

@@ -20,7 +20,6 @@ from experiments.claims.games import PAYOFFS_UNSEEN, SAME_DEMONSTRATIONS
 from experiments.claims.pages import Badge, Block, Command, Grid, Heading, Paragraph, Picture, html, markdown
 from experiments.claims.parts import (
     Part,
-    Single,
     all_parts,
     check_parts,
     correlation_config,
@@ -180,7 +179,7 @@ def test_an_interrupted_report_goes_on_and_does_nothing_twice(tmp_path: Path, mo
         trained.append(name)
         return "done"
 
-    parts = [Part("suggested_runs", Single(name, {}, partial(train, name)), "") for name in "ABC"]
+    parts = [Part(f"suggested_runs/{name}", "", {"name": name}, partial(train, name)) for name in "ABC"]
     monkeypatch.setattr(report, "parts_of", lambda _: parts)
     monkeypatch.setattr(report, "write_report", lambda *_, **__: [])
     monkeypatch.setattr(report, "draw_studies", lambda *_, **__: None)
