@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
-from experiments.particles.cells import Cell, Effort, Method, References, job_of
+from experiments.particles.cells import BenchmarkCell, ReferenceReturns, SharedSettings, job_of
+from experiments.particles.methods import MethodName
 from experiments.particles.report import write_report
 from experiments.studies.jobs import Job, check_finished, run_jobs, with_defaults
 from magail_trainer.cli.command_line import display_path
@@ -30,7 +31,7 @@ class MpeConfig:
 
     tasks: tuple[TaskName, ...] = ("speaker_listener", "spread_fixed", "spread_cheapest", "push", "tag")
     """What is learnt. In push and tag the learner plays each side against the scripted expert."""
-    methods: tuple[Method, ...] = ("cloning", "magail_joint", "magail_per_agent")
+    methods: tuple[MethodName, ...] = ("cloning", "magail_joint", "magail_per_agent")
     """How. MAGAIL is as in `magail train --network mlp`, with one discriminator for all agents or one for each. The
     methods that end in _symmetric are given the demonstrations and their images under symmetries of the env; those in
     _scratch clone nothing, and train three times as long; those in _signal share a signal that is inferred."""
@@ -56,9 +57,9 @@ class MpeConfig:
         return with_defaults(self, QUICK) if self.quick else self
 
     @property
-    def effort(self) -> Effort:
+    def shared(self) -> SharedSettings:
         """What is the same for all cells."""
-        return Effort(self.seeds, self.eval_episodes, self.epochs, self.cloning_updates)
+        return SharedSettings(self.seeds, self.eval_episodes, self.epochs, self.cloning_updates)
 
 
 QUICK: dict[str, Any] = {
@@ -86,10 +87,10 @@ def jobs_of(config: MpeConfig) -> list[Job]:
             )
     if min(config.demonstrations) < 1:
         raise InputError(f"--demonstrations must be at least 1, not {min(config.demonstrations)}.")
-    effort = config.effort
-    references: list[Job] = [References(task, effort) for task in config.tasks]
+    shared = config.shared
+    references: list[Job] = [ReferenceReturns(task, shared) for task in config.tasks]
     return references + [
-        Cell(task, method, number, effort)
+        BenchmarkCell(task, method, number, shared)
         for task in config.tasks
         for number in config.demonstrations
         for method in config.methods
@@ -99,8 +100,8 @@ def jobs_of(config: MpeConfig) -> list[Job]:
 def main(config: MpeConfig) -> None:
     torch.set_num_threads(1)  # the fastest for small tensors
     config = config.settle()
-    jobs, cells, effort = jobs_of(config), config.output / "cells", config.effort
-    check_finished(cells, lambda settings: job_of(settings, effort))
+    jobs, cells, shared = jobs_of(config), config.output / "cells", config.shared
+    check_finished(cells, lambda settings: job_of(settings, shared))
     run_jobs(jobs, cells, processes=config.jobs)
     lines = write_report(config.output)
     print("\n".join(["", *lines, ""]))

@@ -11,8 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from experiments.matching.figures import STYLE
-from experiments.particles.cells import OF_SIGNAL
-from experiments.particles.figures import METHODS
+from experiments.particles.methods import METHODS
 from experiments.studies.statistics import mean_interval
 
 PARTS = {
@@ -49,8 +48,8 @@ def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> F
             axes.set_visible(False)
         for axes, ((method, number), of) in zip(grid, cells.items(), strict=False):
             _draw_cell(axes, of, expert)
-            axes.set_title(f"{METHODS[method][2]},\n{number} demonstrations", fontsize=10)
-            axes.set_xlabel(f"seed\n{said_of_signal(of['signal_bits']) if method in OF_SIGNAL else 'no signal'}")
+            axes.set_title(f"{METHODS[method].label},\n{number} demonstrations", fontsize=10)
+            axes.set_xlabel(f"seed\n{said_of_signal(of['signal_bits']) if METHODS[method].signal else 'no signal'}")
         for axes in grid[::columns]:
             axes.set_ylabel("share of episodes")
         handles: list[Patch | Line2D] = [Patch(facecolor=color, label=label) for color, label in PARTS.values()]

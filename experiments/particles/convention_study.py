@@ -36,10 +36,11 @@ import torch
 import tyro
 
 from experiments.matching.figures import save_figure
-from experiments.particles.cells import EVALUATION_SEED, OF_SIGNAL, Cell, Effort, Method, References, job_of
+from experiments.particles.cells import EVALUATION_SEED, BenchmarkCell, ReferenceReturns, SharedSettings, job_of
 from experiments.particles.convention_figure import PARTS, by_cell, conventions_figure, parts
 from experiments.particles.convention_measures import convention_columns, final_landmarks, recorded_landmarks
 from experiments.particles.experts import SpreadExpert
+from experiments.particles.methods import METHODS, MethodName
 from experiments.particles.tables import COLUMNS, floor_table, score_table
 from experiments.particles.tasks import TASKS
 from experiments.studies.jobs import Job, check_finished, run_jobs, with_defaults
@@ -62,7 +63,7 @@ _INDENT = 29
 class ConventionsConfig:
     """Learn from an expert with three conventions, and count which of them each seed plays."""
 
-    methods: tuple[Method, ...] = (
+    methods: tuple[MethodName, ...] = (
         *("cloning", "magail_joint", "magail_per_agent", "magail_joint_scratch", "magail_per_agent_scratch"),
         *("cloning_signal", "magail_signal"),
     )
@@ -89,9 +90,9 @@ class ConventionsConfig:
         return with_defaults(self, QUICK) if self.quick else self
 
     @property
-    def effort(self) -> Effort:
+    def shared(self) -> SharedSettings:
         """What is the same for all cells."""
-        return Effort(self.seeds, self.eval_episodes, self.epochs, self.cloning_updates)
+        return SharedSettings(self.seeds, self.eval_episodes, self.epochs, self.cloning_updates)
 
 
 QUICK: dict[str, Any] = {
@@ -105,20 +106,20 @@ QUICK: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class MeasuredCell(Cell):
+class MeasuredCell(BenchmarkCell):
     """A cell of the benchmark, and which convention its episodes end in."""
 
     def fill(self, folder: Path) -> str:
         """Write the cell, and a table with a row for each seed beside it."""
         said = super().fill(folder)
         trained = load_runs(folder)
-        landmarks, signal = final_landmarks(trained, episodes=self.effort.eval_episodes, seed=EVALUATION_SEED)
+        landmarks, signal = final_landmarks(trained, episodes=self.shared.eval_episodes, seed=EVALUATION_SEED)
         write_table(folder / MEASURES, {"seed": trained.runs.seed, **convention_columns(landmarks, signal)})
         return said
 
 
 @dataclass(frozen=True)
-class MeasuredReferences(References):
+class MeasuredReferences(ReferenceReturns):
     """What random, expert and floors earn, and which conventions the expert plays."""
 
     def fill(self, folder: Path) -> str:
@@ -133,16 +134,16 @@ class MeasuredReferences(References):
         return said
 
 
-def measured_job(settings: Mapping[str, Any], effort: Effort) -> Job:
+def measured_job(settings: Mapping[str, Any], shared: SharedSettings) -> Job:
     """The job that would make a folder of such settings now.
 
     Raises:
         InputError: there is no such task.
     """
-    job = job_of(settings, effort)
-    if isinstance(job, References):
-        return MeasuredReferences(job.task, effort)
-    return MeasuredCell(job.task, job.method, job.demonstrations, effort)
+    job = job_of(settings, shared)
+    if isinstance(job, ReferenceReturns):
+        return MeasuredReferences(job.task, shared)
+    return MeasuredCell(job.task, job.method, job.demonstrations, shared)
 
 
 def jobs_of(config: ConventionsConfig) -> list[Job]:
@@ -155,9 +156,9 @@ def jobs_of(config: ConventionsConfig) -> list[Job]:
         raise InputError(f"--methods must name each method once, and one at least, not {' '.join(config.methods)!r}.")
     if config.demonstrations < 1:
         raise InputError(f"--demonstrations must be at least 1, not {config.demonstrations}.")
-    effort = config.effort
-    cells = [MeasuredCell(TASK, method, config.demonstrations, effort) for method in config.methods]
-    return [MeasuredReferences(TASK, effort), *cells]
+    shared = config.shared
+    cells = [MeasuredCell(TASK, method, config.demonstrations, shared) for method in config.methods]
+    return [MeasuredReferences(TASK, shared), *cells]
 
 
 def read_conventions(cells: Path) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
@@ -195,7 +196,7 @@ def summary(table: Mapping[str, list[Any]], expert: Mapping[str, list[Any]]) -> 
             f"entropy of the convention within a seed {_mean(of['entropy']):.2f} nats (three alike: "
             f"{math.log(3):.2f}); score {score.estimate:.2f} [{score.low:.2f}, {score.high:.2f}]",
         ]
-        if method in OF_SIGNAL:
+        if METHODS[method].signal:
             bits = " ".join(f"{bits:.2f}" for bits in of["signal_bits"])
             said.append(f"the signal tells {_mean(of['signal_bits']):.2f} bits of the convention; by seed {bits}")
         lines.append(f"{f'{method} {number}':{_INDENT}}{_shares(parts(of))}")
@@ -245,8 +246,8 @@ def _mean(values: list[float]) -> float:
 def main(config: ConventionsConfig) -> None:
     torch.set_num_threads(1)  # the fastest for small tensors
     config = config.settle()
-    jobs, cells, effort = jobs_of(config), config.output / "cells", config.effort
-    check_finished(cells, lambda settings: measured_job(settings, effort))
+    jobs, cells, shared = jobs_of(config), config.output / "cells", config.shared
+    check_finished(cells, lambda settings: measured_job(settings, shared))
     run_jobs(jobs, cells, processes=config.jobs)
     print("\n".join(["", *write_report(config.output), ""]))
     print(f"Wrote {display_path(config.output)}, with conventions.csv, expert.csv and conventions.png.")

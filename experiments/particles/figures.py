@@ -14,24 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from experiments.matching.figures import STYLE
+from experiments.particles.methods import METHODS
 from experiments.particles.tables import Curve, Summary
 from experiments.studies.statistics import mean_band
 from magail_trainer.cli.command_line import counted
 
-METHODS = {
-    "cloning": ("#E69F00", "s", "behavioural cloning"),
-    "magail_joint": ("#0072B2", "o", "MAGAIL, joint discriminator"),
-    "magail_per_agent": ("#009E73", "^", "MAGAIL, a discriminator per agent"),
-    "cloning_symmetric": ("#D55E00", "D", "behavioural cloning, augmented"),
-    "magail_joint_symmetric": ("#56B4E9", "v", "MAGAIL, joint, augmented by symmetries"),
-    "magail_per_agent_symmetric": ("#CC79A7", "P", "MAGAIL, per agent, augmented"),
-    "magail_joint_scratch": ("#332288", "<", "MAGAIL, joint, no cloning"),
-    "magail_per_agent_scratch": ("#44AA99", ">", "MAGAIL, per agent, no cloning"),
-    "cloning_signal": ("#999933", "*", "behavioural cloning, shared signal"),
-    "magail_signal": ("#882255", "X", "MAGAIL, joint, shared signal"),
-}
-"""Colour, marker, and name."""
-CLONING = ("cloning", "cloning_symmetric", "cloning_signal")
 FLOOR_STYLES: Mapping[str, tuple[Literal["dotted", "dashed", "dashdot"], str]] = {
     "noop": ("dotted", "floor: do nothing"),
     "centroid": ("dashed", "floor: listener walks to the landmarks' middle"),
@@ -111,7 +98,7 @@ def _draw_scores(axes: Axes, summaries: Sequence[Summary]) -> None:
     numbers = [summary.demonstrations for summary in summaries]
     methods = [method for method in METHODS if any(method in summary.scores for summary in summaries)]
     for index, method in enumerate(methods):
-        color, marker, _ = METHODS[method]
+        color, marker = METHODS[method].color, METHODS[method].marker
         has = [summary for summary in summaries if method in summary.scores]
         x = np.array([summary.demonstrations for summary in has]) * 1.06 ** (index - (len(methods) - 1) / 2)
         mean, low, high = np.array([summary.scores[method] for summary in has]).T
@@ -132,7 +119,7 @@ def _draw_curves(axes: Axes, curves: Sequence[Curve]) -> None:
     if not curves:
         axes.text(0.5, 0.5, "no MAGAIL cell", transform=axes.transAxes, ha="center", va="center", color="0.45")
     for index, curve in enumerate(curves):
-        color, marker, _ = METHODS[curve.method]
+        color, marker = METHODS[curve.method].color, METHODS[curve.method].marker
         steps, apart = curve.env_steps / 1e6, max(len(curve.env_steps) // MARKS, 1)
         marks: dict[str, Any] = {"marker": marker, "markersize": 5, "markevery": (index * apart // len(curves), apart)}
         axes.fill_between(steps, *mean_band(curve.normalized_return), color=color, alpha=0.25, linewidth=0)
@@ -146,10 +133,10 @@ def _draw_levels(axes: Axes, summaries: Sequence[Summary]) -> None:
         if summary.is_one_side:
             continue
         _draw_floors(axes, summary)
-        for method in CLONING:
-            if method in summary.scores:
-                level = summary.scores[method].estimate
-                axes.axhline(level, color=METHODS[method][0], linewidth=1.8, linestyle=(0, (5, 2)), zorder=2)
+        for name, method in METHODS.items():
+            if method.algorithm == "cloning" and name in summary.scores:
+                level = summary.scores[name].estimate
+                axes.axhline(level, color=method.color, linewidth=1.8, linestyle=(0, (5, 2)), zorder=2)
 
 
 def _draw_floors(axes: Axes, summary: Summary) -> None:
@@ -172,12 +159,12 @@ def _draw_key(figure: Figure, summaries: Sequence[Summary], *, levels: bool) -> 
     shown = {method for summary in summaries for method in summary.scores}
     floors = {name for summary in summaries for name in summary.floors}
     handles = []
-    for method, (color, marker, name) in METHODS.items():
-        if method in shown:
-            style: dict[str, Any] = {"marker": marker, "label": name}
-            if levels and method in CLONING:
-                style = {"linestyle": (0, (5, 2)), "label": f"{name}, at its end"}
-            handles.append(Line2D([], [], color=color, linewidth=1.8, **style))
+    for name, method in METHODS.items():
+        if name in shown:
+            style: dict[str, Any] = {"marker": method.marker, "label": method.label}
+            if levels and method.algorithm == "cloning":
+                style = {"linestyle": (0, (5, 2)), "label": f"{method.label}, at its end"}
+            handles.append(Line2D([], [], color=method.color, linewidth=1.8, **style))
     handles.append(Line2D([], [], color="black", linewidth=1, label="expert"))
     for name, (linestyle, label) in FLOOR_STYLES.items():
         if name in floors:

@@ -7,11 +7,12 @@ earns, 1 what the expert earns; where there are opponents, what these two earn o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from experiments.particles.cells import RETURNS, SYMMETRIC, Method
+from experiments.particles.cells import RETURNS
+from experiments.particles.methods import METHODS
 from experiments.particles.tasks import TASKS
 from experiments.studies.jobs import finished, read_settings
 from experiments.studies.statistics import mean_interval
@@ -180,7 +181,9 @@ def summarise(table: Table, floors: Table) -> list[Summary]:
         Summary(
             *key,
             {method: _interval(list(by_method[method].values())) for method in sorted(by_method)},
-            frozenset(method for method in by_method if _baseline(method) != method and _is_behind(by_method, method)),
+            frozenset(
+                method for method in by_method if METHODS[method].baseline != method and _is_behind(by_method, method)
+            ),
             floors_of(floors, key[0], key[1]),
             min(map(len, by_method.values())),
         )
@@ -200,7 +203,7 @@ def floors_of(floors: Table, env: str, expert: str) -> dict[str, float]:
 
 def markdown(summaries: Sequence[Summary]) -> list[str]:
     """The lines of `table.md`: a Markdown table that reads well as it is, and what the mark means."""
-    methods = [method for method in get_args(Method) if any(method in summary.scores for summary in summaries)]
+    methods = [method for method in METHODS if any(method in summary.scores for summary in summaries)]
     rows = [["env", "expert", "demonstrations", *methods, "floors"]]
     for summary in summaries:
         cells = [_show(summary.scores.get(method), behind=method in summary.behind) for method in methods]
@@ -217,7 +220,7 @@ def markdown(summaries: Sequence[Summary]) -> list[str]:
         "Mean score of the drawn actions over seeds, with its bootstrap 95 % interval: 0 is random, 1 is the expert.",
         *([_OF_FEW] if any(summary.seeds < FEW_SEEDS for summary in summaries) else []),
         *([_OF_BEHIND] if any(summary.behind for summary in summaries) else []),
-        *([_OF_SYMMETRIC] if any(method.endswith(SYMMETRIC) for method in methods) else []),
+        *([_OF_SYMMETRIC] if any(METHODS[method].symmetric for method in methods) else []),
     ]
 
 
@@ -237,14 +240,10 @@ def _order(env: str, expert: str) -> int:
     return places.index((env, expert))
 
 
-def _baseline(method: str) -> str:
-    """Cloning, of the images as well where the method has these."""
-    return f"cloning{SYMMETRIC}" if method.endswith(SYMMETRIC) else "cloning"
-
-
 def _is_behind(by_method: Mapping[str, Mapping[int, float]], method: str) -> bool:
-    """Whether a method does not beat cloning in the seeds that both have; False where there is no cloning."""
-    cloned = by_method.get(_baseline(method), {})
+    """Whether a method does not beat cloning in the seeds that both have; False for cloning itself, or without it."""
+    baseline = METHODS[method].baseline
+    cloned = by_method.get(baseline, {}) if method != baseline else {}
     gains = [score - cloned[seed] for seed, score in by_method[method].items() if seed in cloned]
     return bool(gains) and not _interval(gains).low > 0
 

@@ -124,7 +124,7 @@ def train_with_history(trainer: Trainer, *, log_every: int, measure: Measure | N
         raise InputError(f"--log_every must be at least 1, not {log_every}.")
     history, last = History(), trainer.num_records
     doing, unit = ("cloning", "update") if trainer.algorithm == "cloning" else ("training", "epoch")
-    with tqdm(trainer.records(), total=last, desc=doing, unit=unit, delay=1, disable=None) as records:
+    with tqdm(trainer.records(), total=last, desc=doing, unit=unit, delay=1, disable=None, leave=None) as records:
         for record in records:
             if record.epoch % log_every == 0 or record.epoch in (1, last):
                 history.append(record.epoch, {**record.metrics, **(measure(record) if measure else {})})

@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,7 +19,15 @@ pytest.importorskip("mpe2")
 
 from experiments.particles import benchmark as mpe
 from experiments.particles.benchmark import QUICK, MpeConfig, jobs_of
-from experiments.particles.cells import COPIES, EVALUATION_SEED, RETURNS, Cell, Effort, Method, References, job_of
+from experiments.particles.cells import (
+    EVALUATION_SEED,
+    RETURNS,
+    BenchmarkCell,
+    ReferenceReturns,
+    SharedSettings,
+    job_of,
+)
+from experiments.particles.methods import COPIES, METHODS, MethodName
 from experiments.particles.report import write_report
 from experiments.particles.tasks import TASKS, Side, reference_returns
 from experiments.particles.training import side_returns
@@ -36,7 +44,7 @@ torch.set_num_threads(1)
 
 CHECKOUT = Path(mpe.__file__).parents[2]
 HEADER = "env,expert,demonstrations,method,seed,env_steps,cpu_seconds,return_stochastic,return_argmax,normalized_stochastic,normalized_argmax"  # noqa: E501  # fmt: skip
-EFFORT = Effort(seeds=(0, 3), eval_episodes=6, epochs=2, cloning_updates=3)
+SHARED = SharedSettings(seeds=(0, 3), eval_episodes=6, epochs=2, cloning_updates=3)
 TINY = ["--demonstrations", "2", "--seeds", "0", "3", "--epochs", "2", "--cloning-updates", "3", "--eval-episodes", "6"]
 ROWS = {"simple_push/adversary": 2, "simple_push/agent": 2, "simple_speaker_listener": 2}
 
@@ -104,7 +112,7 @@ def test_the_curves_are_those_of_the_cells_that_were_trained_in_the_env(small: P
 def test_a_cell_is_a_run_folder_that_says_how_it_was_made(small: Path) -> None:
     folder = small / "cells" / "push-magail_joint-2"
     settings = read_settings(folder)
-    assert settings == Cell("push", "magail_joint", 2, EFFORT).settings()
+    assert settings == BenchmarkCell("push", "magail_joint", 2, SHARED).settings()
     assert settings["training"]["discriminator"] == "joint"
     assert settings["training"]["epochs"] == 2
     trained = json.loads((folder / "config.json").read_text())["training"]
@@ -130,8 +138,8 @@ def test_a_competitive_task_is_scored_as_magail_evaluate_scores_it() -> None:
 def test_what_is_finished_is_not_done_again_and_the_rest_is_the_same(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cells, effort = tmp_path / "cells", EFFORT
-    first = [References("speaker_listener", effort), Cell("speaker_listener", "cloning", 2, effort)]
+    cells, shared = tmp_path / "cells", SHARED
+    first = [ReferenceReturns("speaker_listener", shared), BenchmarkCell("speaker_listener", "cloning", 2, shared)]
     run_jobs(first, cells, processes=1)
     made = {folder.name: (folder / RETURNS).stat().st_mtime_ns for folder in finished(cells)}
     assert list(made) == ["speaker_listener-cloning-2", "speaker_listener-references"]
@@ -150,19 +158,19 @@ def test_what_is_finished_is_not_done_again_and_the_rest_is_the_same(
 
 def test_other_settings_are_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cells = small / "cells"
-    check_finished(cells, lambda settings: job_of(settings, EFFORT))
+    check_finished(cells, lambda settings: job_of(settings, SHARED))
     for change, named in (
         ({"epochs": 3}, r"magail_joint-2' was made with training\.epochs=2, not 3;"),
         ({"seeds": (0, 1)}, r"cloning-2' was made with seeds=\[0, 3\], not \[0, 1\];"),
         ({"eval_episodes": 7}, "was made with eval_episodes=6, not 7;"),
         ({"cloning_updates": 4}, "was made with cloning_updates=3, not 4;"),
     ):
-        effort = replace(EFFORT, **change)
+        shared = replace(SHARED, **change)
         with pytest.raises(InputError, match=named):
-            check_finished(cells, lambda settings, effort=effort: job_of(settings, effort))
+            check_finished(cells, lambda settings, shared=shared: job_of(settings, shared))
     (small.parent / "strange" / "cells" / "folder").mkdir(parents=True)
     with pytest.raises(InputError, match="is no cell of a benchmark"):
-        check_finished(small.parent / "strange" / "cells", lambda settings: job_of(settings, EFFORT))
+        check_finished(small.parent / "strange" / "cells", lambda settings: job_of(settings, SHARED))
     with pytest.raises(InputError, match="holds no finished cells"):
         write_report(small.parent)
     with pytest.raises(SystemExit) as stop:
@@ -190,41 +198,45 @@ def test_bad_settings_are_refused(change: dict[str, Any], complaint: str) -> Non
 
 
 @pytest.mark.parametrize("method", ["cloning", "magail_joint", "cloning_signal", "magail_signal"])
-def test_the_agents_of_the_coin_alone_have_networks_of_their_own(method: Method) -> None:
-    shared = {task: Cell(task, method, 2, EFFORT).settings()["training"]["share_parameters"] for task in TASKS}
+def test_the_agents_of_the_coin_alone_have_networks_of_their_own(method: MethodName) -> None:
+    shared = {task: BenchmarkCell(task, method, 2, SHARED).settings()["training"]["share_parameters"] for task in TASKS}
     assert shared == dict.fromkeys(TASKS, MagailConfig(network="mlp").share_parameters) | {"spread_coin": "none"}
 
 
 def test_by_default_magail_is_the_preset_with_another_discriminator() -> None:
-    effort, preset = MpeConfig().effort, MagailConfig(network="mlp")
-    styles: dict[Method, str] = {
+    shared, preset = MpeConfig().shared, MagailConfig(network="mlp")
+    styles: dict[MethodName, str] = {
         **{"magail_joint": "joint", "magail_per_agent": "per_agent"},
         **{"magail_joint_symmetric": "joint", "magail_per_agent_symmetric": "per_agent"},
     }
     for method, discriminator in styles.items():
         expected = replace(preset, discriminator=discriminator)
-        assert Cell("tag", method, 5, effort).training() == (expected, preset.warm_start)
+        assert BenchmarkCell("tag", method, 5, shared).training() == (expected, preset.warm_start)
     assert len(jobs_of(MpeConfig())) == 5 + 5 * 3 * 4
+
+
+def test_the_command_line_names_every_method() -> None:
+    assert get_args(MethodName) == tuple(METHODS)
 
 
 def test_from_scratch_there_is_no_cloning_and_more_time() -> None:
     changed = {"warm_start": 0, "warm_passes": 0, "warm_critic": 0, "cloning": 0.0, "discriminator": "per_agent"}
     expected = MagailConfig(network="mlp", **changed, epochs=1200)
-    assert Cell("tag", "magail_per_agent_scratch", 5, MpeConfig().effort).training() == (expected, 0)
-    few = Cell("tag", "magail_joint_scratch", 5, EFFORT).training()[0]
-    assert (few.epochs, few.discriminator, few.warm_passes) == (EFFORT.epochs, "joint", 0)
+    assert BenchmarkCell("tag", "magail_per_agent_scratch", 5, MpeConfig().shared).training() == (expected, 0)
+    few = BenchmarkCell("tag", "magail_joint_scratch", 5, SHARED).training()[0]
+    assert (few.epochs, few.discriminator, few.warm_passes) == (SHARED.epochs, "joint", 0)
 
 
 @pytest.mark.parametrize("method", ["cloning_symmetric", "magail_joint_symmetric"])
-def test_a_symmetric_cell_is_trained_on_images_as_well(method: Method, tmp_path: Path) -> None:
-    cell = Cell("push", method, 2, EFFORT)
+def test_a_symmetric_cell_is_trained_on_images_as_well(method: MethodName, tmp_path: Path) -> None:
+    cell = BenchmarkCell("push", method, 2, SHARED)
     run_job(cell, tmp_path)
     assert read_settings(tmp_path / cell.name)["symmetries"] == {"name": "simple_push", "copies": COPIES}
-    check_finished(tmp_path, lambda settings: job_of(settings, EFFORT))
+    check_finished(tmp_path, lambda settings: job_of(settings, SHARED))
     dataset = read_config(tmp_path / cell.name)["dataset"]
     assert dataset["episodes"] == 2 * (8 * 2)  # all symmetries that push has, and none besides
     assert dataset["augmentation"]["symmetries"] == "experiments.particles.symmetries:simple_push"
-    assert "symmetries" not in Cell("push", "cloning", 2, EFFORT).settings()
+    assert "symmetries" not in BenchmarkCell("push", "cloning", 2, SHARED).settings()
 
 
 def test_quick_gives_way_to_the_flags_that_were_given() -> None:

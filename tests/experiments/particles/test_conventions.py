@@ -26,7 +26,7 @@ from experiments.particles.convention_measures import (
     signal_information,
 )
 from experiments.particles.convention_study import ConventionsConfig, jobs_of, largest_share, summary
-from experiments.particles.figures import METHODS
+from experiments.particles.methods import METHODS
 from experiments.particles.tasks import TASKS
 from magail_trainer.cli.command_line import run_command
 from magail_trainer.data.recording import record
