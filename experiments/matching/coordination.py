@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from coordination_env.games import MatrixGame
 from experiments.matching.exact_play import exact_joint
 from experiments.matching.figure_parts import REWARD_NAMES
-from experiments.matching.figures import coordination_figure, save_figure
+from experiments.matching.figures import coordination_figure
 from experiments.matching.games import USUAL_EXPERT, ExpertType, GameName, env_arguments, experts_of, make_game, title
 from experiments.matching.results import (
     Results,
@@ -28,6 +28,7 @@ from experiments.matching.results import (
     sampled_columns,
     summary,
 )
+from experiments.studies.plotting import save_figure
 from magail_trainer.cli.command_line import counted, display_path, this_command
 from magail_trainer.data.joint_policies import JointPolicy, make_joint_policy
 from magail_trainer.data.recording import record

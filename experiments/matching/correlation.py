@@ -22,7 +22,6 @@ import tyro
 from experiments.matching.best_product import best_product_js
 from experiments.matching.coordination import CoordinationConfig, run_experiment, set_up
 from experiments.matching.correlation_figure import correlation_figure
-from experiments.matching.figures import save_figure
 from experiments.matching.games import ExpertType, GameName, experts_of, make_game, title
 from experiments.matching.metrics import MATCH
 from experiments.studies.jobs import (
@@ -34,6 +33,7 @@ from experiments.studies.jobs import (
     settings_of,
     with_defaults,
 )
+from experiments.studies.plotting import save_figure
 from experiments.studies.statistics import mean_interval, share_interval
 from magail_trainer.cli.command_line import counted, display_path
 from magail_trainer.data.run_folder import read_config, read_table, write_table

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.matching.best_product import best_product_js
-from experiments.matching.figures import STYLE
+from experiments.studies.plotting import STYLE
 from experiments.studies.statistics import mean_interval
 from magail_trainer.cli.command_line import counted
 

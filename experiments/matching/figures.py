@@ -5,8 +5,6 @@ the actions of agent i among N.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -33,22 +31,11 @@ from experiments.matching.figure_parts import (
 from experiments.matching.game_panels import draw_nash_conv, draw_simplex
 from experiments.matching.games import conventions, joint_action_names, legend
 from experiments.matching.metrics import js_distance
+from experiments.studies.plotting import STYLE
 from magail_trainer.learn.config import PolicyStyle
 
 MEAN_LOOKS_LIKE_EXPERT = 0.5
 """The mean over seeds misleads when its JS distance is below this share of the nearest run's and of the limit."""
-
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that the picture is the same everywhere
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "legend.fontsize": 8.5,
-    "legend.framealpha": 0.9,
-}
 
 _MATCHING = matching()
 
@@ -102,11 +89,6 @@ def coordination_figure(
         _draw_training(next(panels), groups, history, agents, game)
         _draw_key(figure, groups, agents, game)
     return figure
-
-
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a PNG at 110 dpi; the same figure gives the same bytes."""
-    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})  # would hold matplotlib's version
 
 
 def _draw_prob_a(axes: Axes, groups: list[Group], agents: list[Agent], game: MatrixGame) -> None:

@@ -4,23 +4,28 @@
     python -m experiments.mpe --quick
 
 Each cell, one method on one task with one number of demonstrations, is a folder below OUTPUT/cells that appears when it
-is finished; the command goes on where an earlier one was stopped. Tables and figures are made from these folders, and
-show all cells that there are.
+is finished; the command continues where an earlier one stopped. Tables and figures show all finished cells.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 import tyro
+from matplotlib.figure import Figure
 
 from experiments.particles.cells import BenchmarkCell, ReferenceReturns, SharedSettings, job_of
+from experiments.particles.figures import curves_figure, scores_figure
 from experiments.particles.methods import MethodName
-from experiments.particles.report import write_report
-from experiments.studies.jobs import Job, check_finished, run_jobs, with_defaults
+from experiments.particles.tables import floor_table, markdown, read_curves, score_table, summarise
+from experiments.studies.jobs import Job, check_finished, finished, replaced_together, run_jobs, with_defaults
+from experiments.studies.plotting import save_figures
 from magail_trainer.cli.command_line import display_path
+from magail_trainer.data.run_folder import write_table
 from magail_trainer.errors import InputError
+from magail_trainer.files import write_arrays
 
 TaskName = Literal["speaker_listener", "spread_fixed", "spread_cheapest", "push", "tag"]
 
@@ -97,12 +102,45 @@ def jobs_of(config: MpeConfig) -> list[Job]:
     ]
 
 
-def main(config: MpeConfig) -> None:
+def write_results(output: Path) -> tuple[list[str], Mapping[str, Callable[[], Figure]]]:
+    """Write `table.csv`, `floors.csv`, `curves.npz` and `table.md` from the finished cells.
+
+    Args:
+        output: holds `cells`; older tables are replaced once the new ones are complete.
+
+    Returns:
+        the lines of `table.md`, and what draws each figure.
+
+    Raises:
+        InputError: there are no cells, or a file of one is damaged.
+    """
+    cells = output / "cells"
+    if not finished(cells):
+        raise InputError(f"{str(output)!r} holds no finished cells.")
+    floors = floor_table(cells)
+    table = score_table(cells, floors)
+    if not table["env"]:
+        raise InputError(f"{str(output)!r} holds no cell together with the references of its task.")
+    curves, summaries = read_curves(cells, floors), summarise(table, floors)
+    lines = markdown(summaries)
+    with replaced_together(output) as folder:
+        write_table(folder / "table.csv", table)
+        write_table(folder / "floors.csv", floors)
+        write_arrays(folder / "curves.npz", {name: array for curve in curves for name, array in curve.arrays().items()})
+        (folder / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return lines, {
+        "scores.png": lambda: scores_figure(summaries),
+        "learning_curves.png": lambda: curves_figure(curves, summaries),
+    }
+
+
+def main(config: MpeConfig) -> int:
     torch.set_num_threads(1)  # the fastest for small tensors
     config = config.settle()
     jobs, cells, shared = jobs_of(config), config.output / "cells", config.shared
     check_finished(cells, lambda settings: job_of(settings, shared))
     run_jobs(jobs, cells, processes=config.jobs)
-    lines = write_report(config.output)
+    lines, figures = write_results(config.output)
     print("\n".join(["", *lines, ""]))
-    print(f"Wrote {display_path(config.output)}, with table.csv, floors.csv, curves.npz, table.md and two figures.")
+    print(f"Wrote {display_path(config.output)}, with table.csv, floors.csv, curves.npz and table.md.")
+    return save_figures(config.output, figures)

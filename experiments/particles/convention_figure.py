@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from experiments.matching.figures import STYLE
 from experiments.particles.methods import METHODS
+from experiments.studies.plotting import STYLE
 from experiments.studies.statistics import mean_interval
 
 PARTS = {

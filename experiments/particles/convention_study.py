@@ -25,8 +25,7 @@ nobody tells that it has three sides: the signal has four values. What was measu
 """
 
 import math
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,8 +33,8 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import tyro
+from matplotlib.figure import Figure
 
-from experiments.matching.figures import save_figure
 from experiments.particles.cells import EVALUATION_SEED, BenchmarkCell, ReferenceReturns, SharedSettings, job_of
 from experiments.particles.convention_figure import PARTS, by_cell, conventions_figure, parts
 from experiments.particles.convention_measures import convention_columns, final_landmarks, recorded_landmarks
@@ -43,7 +42,8 @@ from experiments.particles.experts import SpreadExpert
 from experiments.particles.methods import METHODS, MethodName
 from experiments.particles.tables import COLUMNS, floor_table, score_table
 from experiments.particles.tasks import TASKS
-from experiments.studies.jobs import Job, check_finished, run_jobs, with_defaults
+from experiments.studies.jobs import Job, check_finished, replaced_together, run_jobs, with_defaults
+from experiments.studies.plotting import save_figures
 from experiments.studies.statistics import mean_interval
 from magail_trainer.cli.command_line import counted, display_path
 from magail_trainer.data.recording import record
@@ -209,24 +209,20 @@ def largest_share(table: Mapping[str, list[Any]]) -> np.ndarray:
     return np.max([table[f"share_{shift}"] for shift in range(3)], axis=0)
 
 
-def write_report(output: Path) -> list[str]:
-    """Write `conventions.csv`, `expert.csv` and `conventions.png` from the finished cells.
+def write_results(output: Path) -> tuple[list[str], Mapping[str, Callable[[], Figure]]]:
+    """Write `conventions.csv` and `expert.csv` from the finished cells.
 
     Returns:
-        the lines of `summary`.
+        the lines of `summary`, and what draws each figure.
 
     Raises:
-        InputError: a cell is not as it was written.
+        InputError: a file of a cell is damaged.
     """
     table, expert = read_conventions(output / "cells")
-    with tempfile.TemporaryDirectory(dir=output, prefix=".report-") as temporary:
-        folder = Path(temporary)
+    with replaced_together(output) as folder:
         write_table(folder / "conventions.csv", table)
         write_table(folder / "expert.csv", expert)
-        save_figure(conventions_figure(table, expert), folder / "conventions.png")
-        for file in folder.iterdir():
-            file.replace(output / file.name)
-    return summary(table, expert)
+    return summary(table, expert), {"conventions.png": lambda: conventions_figure(table, expert)}
 
 
 def _shares(of: Mapping[str, np.ndarray]) -> str:
@@ -243,11 +239,13 @@ def _mean(values: list[float]) -> float:
     return float(np.mean(there)) if there else math.nan
 
 
-def main(config: ConventionsConfig) -> None:
+def main(config: ConventionsConfig) -> int:
     torch.set_num_threads(1)  # the fastest for small tensors
     config = config.settle()
     jobs, cells, shared = jobs_of(config), config.output / "cells", config.shared
     check_finished(cells, lambda settings: measured_job(settings, shared))
     run_jobs(jobs, cells, processes=config.jobs)
-    print("\n".join(["", *write_report(config.output), ""]))
-    print(f"Wrote {display_path(config.output)}, with conventions.csv, expert.csv and conventions.png.")
+    lines, figures = write_results(config.output)
+    print("\n".join(["", *lines, ""]))
+    print(f"Wrote {display_path(config.output)}, with conventions.csv and expert.csv.")
+    return save_figures(config.output, figures)

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from experiments.matching.figures import STYLE
 from experiments.particles.methods import METHODS
 from experiments.particles.tables import Curve, Summary
+from experiments.studies.plotting import STYLE
 from experiments.studies.statistics import mean_band
 from magail_trainer.cli.command_line import counted
 

@@ -23,8 +23,8 @@ import tyro
 
 from experiments.claims.known_results import verdict_jobs, verdict_lines
 from experiments.matching.coordination import ExpertType
-from experiments.matching.figures import save_figure
 from experiments.studies.jobs import check_finished, run_jobs, with_defaults
+from experiments.studies.plotting import save_figure
 from experiments.theory.discriminator_speed import critical_beta_at_speed
 from experiments.theory.frozen_discriminator import Frozen, frozen_critical_beta
 from experiments.theory.phase_cells import Effort, Part, Start, parts_of, read_cells

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from experiments.matching.figure_parts import REWARD_NAMES
-from experiments.matching.figures import STYLE
+from experiments.studies.plotting import STYLE
 from magail_trainer.learn.config import RewardStyle
 
 Array = NDArray[Any]

@@ -26,10 +26,10 @@ import tyro
 from experiments.matching.best_product import best_product_js
 from experiments.matching.coordination import CoordinationConfig, ExpertType, run_experiment, set_up
 from experiments.matching.figure_parts import REWARD_NAMES
-from experiments.matching.figures import save_figure
 from experiments.matching.metrics import Array, mutual_information
 from experiments.matching.results import AGENTS, Results
 from experiments.studies.jobs import command_of, settings_of, with_defaults
+from experiments.studies.plotting import save_figure
 from experiments.theory.fixed_points import critical_beta, fixed_points
 from experiments.theory.gradient_flow import LOGIT_BOUND, GradientFlow, frozen_at_uniform
 from experiments.theory.phase_portrait_figure import Panel, Row, phase_portrait_figure

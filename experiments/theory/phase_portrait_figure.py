@@ -15,8 +15,8 @@ from matplotlib.patheffects import withStroke
 
 from coordination_env.games import matching
 from experiments.matching.figure_parts import convention_colors
-from experiments.matching.figures import STYLE
 from experiments.matching.metrics import Array
+from experiments.studies.plotting import STYLE
 from experiments.theory.fixed_points import FixedPoint, Stability
 from experiments.theory.gradient_flow import GradientFlow, theta_of
 from magail_trainer.cli.command_line import counted

@@ -12,9 +12,10 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from coordination_env.games import matching
-from experiments.matching.figures import coordination_figure, save_figure
+from experiments.matching.figures import coordination_figure
 from experiments.matching.metrics import product_joint
 from experiments.matching.results import exact_columns
+from experiments.studies.plotting import save_figure
 from magail_trainer.learn.config import PolicyStyle
 
 BIMODAL = np.array([[0.5, 0.0], [0.0, 0.5]])

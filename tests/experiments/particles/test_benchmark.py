@@ -18,7 +18,7 @@ import torch
 pytest.importorskip("mpe2")
 
 from experiments.particles import benchmark as mpe
-from experiments.particles.benchmark import QUICK, MpeConfig, jobs_of
+from experiments.particles.benchmark import QUICK, MpeConfig, jobs_of, write_results
 from experiments.particles.cells import (
     EVALUATION_SEED,
     RETURNS,
@@ -28,7 +28,6 @@ from experiments.particles.cells import (
     job_of,
 )
 from experiments.particles.methods import COPIES, METHODS, MethodName
-from experiments.particles.report import write_report
 from experiments.particles.tasks import TASKS, Side, reference_returns
 from experiments.particles.training import side_returns
 from experiments.studies.jobs import check_finished, finished, read_settings, run_job, run_jobs
@@ -156,6 +155,30 @@ def test_what_is_finished_is_not_done_again_and_the_rest_is_the_same(
     assert table == [row for row in uninterrupted if row["env"] == "simple_speaker_listener"]
 
 
+def test_a_failing_figure_loses_neither_cells_nor_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr(mpe, "scores_figure", fail)
+    flags = [*TINY, "--tasks", "speaker_listener", "--methods", "cloning", "--output", str(tmp_path)]
+    with pytest.raises(SystemExit) as stop:
+        run_command(MpeConfig, mpe.main, prog="mpe", args=flags)
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.startswith("The figure scores.png failed (RuntimeError: no ink)")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("cells", "table.csv", "floors.csv", "curves.npz", "table.md", "learning_curves.png")
+    }
+    assert len(finished(tmp_path / "cells")) == 2
+
+
+def test_a_folder_of_an_unknown_method_is_refused_in_one_sentence() -> None:
+    settings = BenchmarkCell("push", "cloning", 2, SHARED).settings() | {"method": "cloning_backwards"}
+    with pytest.raises(InputError, match=r"method 'cloning_backwards'.*choose another --output or delete"):
+        job_of(settings, SHARED)
+
+
 def test_other_settings_are_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cells = small / "cells"
     check_finished(cells, lambda settings: job_of(settings, SHARED))
@@ -172,7 +195,7 @@ def test_other_settings_are_refused(small: Path, capsys: pytest.CaptureFixture[s
     with pytest.raises(InputError, match="is no cell of a benchmark"):
         check_finished(small.parent / "strange" / "cells", lambda settings: job_of(settings, SHARED))
     with pytest.raises(InputError, match="holds no finished cells"):
-        write_report(small.parent)
+        write_results(small.parent)
     with pytest.raises(SystemExit) as stop:
         run_command(MpeConfig, mpe.main, prog="mpe", args=[*TINY, "--seeds", "1", "--output", str(small)])
     assert stop.value.code == 2
