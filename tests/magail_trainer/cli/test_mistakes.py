@@ -50,20 +50,11 @@ TRAIN_MISTAKES: list[tuple[list[object], str]] = [
     (["--env", "coordination_env:coordination/stag_hunt-v0"], "in coordination_env:coordination/matching-v0, not"),
     (["--env-args", "horizon=2"], "not in coordination_env:coordination/matching-v0 {'horizon': 2}"),
     (["--betas", -0.5], "--betas must be numbers from 0 to below 1e+30, not -0.5"),
-    (["--betas", "nan"], "--betas must be numbers from 0"),
-    (["--betas", 0, 0.5, 0], "--betas names 0 twice"),
-    (["--betas"], "--betas is empty"),
     (["--betas", "high"], "Error parsing --betas"),
     (["--seeds"], "--seeds is empty"),
-    (["--seeds", 1, 2, 1], "--seeds names 1 twice"),
     (["--seeds", -1], "seed must be at least 0, not -1"),
-    (["--seeds", 2**63], "must fit in 64 bits"),
     (["--seeds", 0.5], "Error parsing --seeds"),
     (["--epochs", 0], "magail: --epochs must be at least 1, not 0"),
-    (["--batch-size", 0], "--batch_size must be at least 1"),
-    (["--lr-policy", "nan"], "--lr_policy must be a positive number"),
-    (["--discount", 1.5], "--discount must be between 0 and 1"),
-    (["--reward-style", "wgan"], "--reward_style must be one of non_saturating, gail, airl, symmetric, or module:"),
     (["--log-every", 0], "--log_every must be at least 1"),
     (["--device", "abacus"], "--device abacus cannot be used"),
     (["--bogus"], "Unrecognized options: --bogus"),
@@ -72,7 +63,6 @@ TRAIN_MISTAKES: list[tuple[list[object], str]] = [
     (["--algorithm", "rl"], "reads no dataset; leave out --dataset"),
     (["--processes", 0], "The number of processes must be at least 1, not 0"),
     (["--network", "tree"], "--network must be one of auto, tabular, mlp, or module:callable, not 'tree'"),
-    (["--critic", "centralised"], "--critic centralised needs --network mlp"),
 ]  # fmt: skip
 
 
