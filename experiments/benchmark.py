@@ -3,7 +3,7 @@
 python -m experiments.benchmark --help
 """
 
-from experiments.studies.speed import BenchmarkConfig, main
+from experiments.matching.speed import BenchmarkConfig, main
 from magail_trainer.cli.command_line import run_command
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
     import magail_trainer as mt
 
-    evaluation = mt.evaluate("results/my_run", episodes=100)
-    print(evaluation.table())
+    env = mt.make_env("mpe2.simple_spread_v3", max_cycles=25)
+    mt.train(env, "demonstrations", config=mt.MagailConfig(epochs=50), output="run")
+    print(mt.evaluate("run", episodes=100).table())
 
 Each name is imported when it is first used: reading a dataset needs no torch.
 """
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from magail_trainer.envs.registry import make_env
     from magail_trainer.learn.config import MagailConfig
     from magail_trainer.learn.trainer import Trainer
+    from magail_trainer.learn.training import clone, train
     from magail_trainer.play.evaluate_run import evaluate_run as evaluate
     from magail_trainer.play.load_runs import load_runs
 
@@ -23,15 +25,19 @@ __all__ = [
     "MagailConfig",
     "Trainer",
     "Trajectories",
+    "clone",
     "evaluate",
     "load_runs",
     "make_env",
+    "train",
 ]
 
 _HOMES = {
     "make_env": "envs.registry:make_env",
     "Trajectories": "data.trajectories:Trajectories",
     "MagailConfig": "learn.config:MagailConfig",
+    "train": "learn.training:train",
+    "clone": "learn.training:clone",
     "evaluate": "play.evaluate_run:evaluate_run",
     "load_runs": "play.load_runs:load_runs",
     "Trainer": "learn.trainer:Trainer",

@@ -12,23 +12,42 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FORBIDDEN = {
-    "coordination_env": {
-        "magail_trainer",
-        "experiments",
-        "tests",
-        "torch",
-    },  # scipy: only when needed, see test_env_registry
+    "coordination_env": {"magail_trainer", "experiments", "tests", "torch"},  # scipy: only when needed
     "magail_trainer": {"coordination_env", "experiments", "tests"},
     "experiments": {"tests"},
 }
+ROOMS = {  # room -> the rooms of its package that it may import; all may import the ground: files beside the rooms
+    "magail_trainer": {
+        "ground": set(),
+        "envs": set(),
+        "data": {"envs", "play"},  # a trained policy is played by its name
+        "learn": {"envs", "data"},
+        "play": {"envs", "data", "learn"},
+        "cli": {"envs", "data", "learn", "play"},
+    },
+    "experiments": {
+        "studies": set(),
+        "matching": {"studies"},
+        "theory": {"studies", "matching"},
+        "particles": {"studies", "matching", "mpe_envs"},  # matching: how figures look
+        "mpe_envs": {"particles"},  # each env offers its experts
+        "claims": {"studies", "matching", "theory"},
+    },
+}
+"""The doors, `experiments/*.py`, may import every room, and no room imports a door."""
 
 
 def imports(file: Path) -> set[str]:
-    """The top-level packages that a file imports, anywhere in it."""
+    """The modules that a file imports, anywhere in it."""
     nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    origins = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
-    return {name.split(".")[0] for name in plain | origins}
+    return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+
+
+def rooms(package: str, file: Path) -> set[str]:
+    """The rooms of a package that a file imports; its modules outside of all rooms are `ground`."""
+    modules = [name.split(".") for name in imports(file) if name.split(".")[0] == package]
+    return {parts[1] if len(parts) > 1 and parts[1] in ROOMS[package] else "ground" for parts in modules}
 
 
 def blocks(language: str) -> list[str]:
@@ -45,7 +64,22 @@ def test_arrows_run_one_way(package: str) -> None:
     files = list((ROOT / package).rglob("*.py"))
     assert files
     for file in files:
-        assert not imports(file) & FORBIDDEN[package], file
+        assert not {name.split(".")[0] for name in imports(file)} & FORBIDDEN[package], file
+
+
+@pytest.mark.parametrize(("package", "room"), [(package, room) for package in ROOMS for room in ROOMS[package]])
+def test_rooms_import_only_what_lies_below_them(package: str, room: str) -> None:
+    folder = ROOT / package / ("" if room == "ground" else room)
+    files = [file for file in folder.glob("*.py") if file != ROOT / package / "__init__.py"]  # that offers names of all
+    assert files
+    below = {room, *ROOMS[package][room], *(["ground"] if package == "magail_trainer" else [])}
+    for file in files:
+        assert rooms(package, file) <= below, file
+
+
+def test_doors_are_short() -> None:
+    for door in (ROOT / "experiments").glob("*.py"):
+        assert len(door.read_text(encoding="utf-8").splitlines()) <= 60, door
 
 
 def test_datasets_are_read_without_torch() -> None:

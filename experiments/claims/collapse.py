@@ -22,7 +22,6 @@ from experiments.claims.claim import (
     read_runs,
     seeds_text,
 )
-from experiments.claims.known_results import COLLAPSED, MIXED, frozen_criteria, table_criteria
 from experiments.matching.metrics import js_distance, pooled_joint
 from experiments.matching.results import AGENTS, Columns
 from experiments.matching.suggested_runs import criteria_of, mixes, of_beta
@@ -30,6 +29,7 @@ from experiments.studies.criteria import Criterion, interval_text, labelled
 from experiments.studies.statistics import variance_interval
 from experiments.theory.discriminator_speed import critical_speed_ratio
 from experiments.theory.frozen_discriminator import frozen_critical_beta
+from experiments.theory.known_results import COLLAPSED, MIXED, frozen_criteria, table_criteria
 from experiments.theory.phase_cells import read_cells
 from magail_trainer.cli.command_line import counted
 from magail_trainer.play.statistics import Interval

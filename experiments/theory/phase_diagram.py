@@ -21,12 +21,12 @@ import numpy as np
 import torch
 import tyro
 
-from experiments.claims.known_results import verdict_jobs, verdict_lines
 from experiments.matching.coordination import ExpertType
 from experiments.studies.jobs import check_finished, run_jobs, with_defaults
 from experiments.studies.plotting import save_figure
 from experiments.theory.discriminator_speed import critical_beta_at_speed
 from experiments.theory.frozen_discriminator import Frozen, frozen_critical_beta
+from experiments.theory.known_results import verdict_jobs, verdict_lines
 from experiments.theory.phase_cells import Effort, Part, Start, parts_of, read_cells
 from experiments.theory.phase_figure import Boundary, phase_figure
 from magail_trainer.cli.command_line import counted, display_path

@@ -19,10 +19,10 @@ from experiments.claims.collapse import (
 )
 from experiments.claims.correlation import MISMATCH, REPAIR
 from experiments.claims.games import CHICKEN, OTHER_GAMES, PAYOFFS_UNSEEN, SAME_DEMONSTRATIONS, SCISSORS, SIGNAL, THREE
-from experiments.claims.known_results import KNOWN
 from experiments.claims.report import CLAIMS
 from experiments.matching.suggested_runs import criteria_of
 from experiments.studies.criteria import Criterion, all_hold
+from experiments.theory.known_results import KNOWN
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.errors import InputError
 from tests.experiments.claims.report_folder import (

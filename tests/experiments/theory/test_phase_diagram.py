@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.claims.known_results import KNOWN, table_criteria, verdict_jobs, verdict_lines
 from experiments.studies.jobs import finished
 from experiments.theory.frozen_discriminator import (
     Frozen,
@@ -16,6 +15,7 @@ from experiments.theory.frozen_discriminator import (
     frozen_critical_beta,
     sweep_bracket,
 )
+from experiments.theory.known_results import KNOWN, table_criteria, verdict_jobs, verdict_lines
 from experiments.theory.phase_cells import COLUMNS, RUNS, Effort, Part, cell_rows, parts_of
 from experiments.theory.phase_diagram import PhaseConfig, jobs_of, run_phase_diagram
 from magail_trainer.data.run_folder import read_table
@@ -167,7 +167,7 @@ def test_the_table_tells_a_collapse_from_none_and_another_number() -> None:
 
 
 def test_what_there_is_no_evidence_of_is_not_reproduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments.claims.known_results.table_criteria", lambda _: [])
+    monkeypatch.setattr("experiments.theory.known_results.table_criteria", lambda _: [])
     lines, reproduced = verdict_lines(tmp_path)
     assert not reproduced
     assert sum("**NOT reproduced**" in line for line in lines) == 2
