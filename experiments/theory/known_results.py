@@ -1,11 +1,11 @@
-"""What the phase diagram must reproduce: the table of collapse by learning rates, and the frozen case's critical β."""
+"""Known results: the table of collapse by learning rates, and the critical β of a frozen discriminator."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.studies.criteria import HEADER, Criterion, all_hold, markdown_table, verdict_rows
+from experiments.studies.criteria import HEADER, Criterion, all_hold, interval_text, markdown_table, verdict_rows
 from experiments.theory.frozen_discriminator import (
     BOUNDED,
     BRANCH,
@@ -19,6 +19,7 @@ from experiments.theory.phase_cells import RUNS, Effort, Part, Speed, read_cells
 from magail_trainer.cli.command_line import counted
 from magail_trainer.data.run_folder import read_table
 from magail_trainer.learn.config import RewardStyle
+from magail_trainer.play.statistics import Interval
 
 KNOWN: Mapping[tuple[RewardStyle, Speed], tuple[float, float]] = {
     ("gail", (0.01, 0.001)): (0.99, 0.99),
@@ -71,22 +72,25 @@ def verdict_jobs(*, quick: bool = False) -> list[Part | Frozen]:
 
 
 def table_criteria(cells: Mapping[str, Sequence[Any]]) -> list[KnownNumber]:
-    """Each entry of `KNOWN` beside what the cells of kind `table` say: does it hold that agents collapse, or do not?"""
-    found = {}
-    for row in range(len(cells["beta"])):
-        of = {name: column[row] for name, column in cells.items()}
-        found[of["reward"], (of["lr_policy"], of["lr_disc"])] = of
+    """For each entry of `KNOWN`, whether agents collapse, or do not, in the cell of kind `table` with its rates."""
+    numbers = ("seeds", "coordination_mean", "coordination_low", "coordination_high")
+    rows = zip(*(cells[name] for name in ("reward", "lr_policy", "lr_disc", *numbers)), strict=True)
+    found = {(reward, (lr_policy, lr_disc)): numbers for reward, lr_policy, lr_disc, *numbers in rows}
     criteria = []
     for (reward, speed), (least, most) in KNOWN.items():
-        cell = found[reward, speed]
-        low, high = cell["coordination_low"], cell["coordination_high"]
+        collapse = least > COLLAPSED
         known = f"{least:.2f}" if least == most else f"{least:.2f}–{most:.2f}"
-        claim, holds = ("collapse", low > COLLAPSED) if least > COLLAPSED else ("no collapse", high < MIXED)
         which = f"{reward}, lr_policy {speed[0]:g}, lr_disc {speed[1]:g}, β=0"
-        observed = f"{cell['coordination_mean']:.3f} [{low:.3f}, {high:.3f}], {counted(cell['seeds'], 'seed')}"
+        expected = f"{which}: {'collapse' if collapse else 'no collapse'}, coordination {known}"
+        if (reward, speed) not in found:
+            criteria.append(KnownNumber(expected, "no runs", holds=False, cell=which, another=False))
+            continue
+        seeds, mean, low, high = found[reward, speed]
         another = low - TOLERANCE > most or high + TOLERANCE < least
+        observed = f"{interval_text(Interval(mean, low, high))}, {counted(seeds, 'seed')}"
         observed += f"; another number than {known}" if another else ""
-        criteria.append(KnownNumber(f"{which}: {claim}, coordination {known}", observed, holds, which, another))
+        holds = low > COLLAPSED if collapse else high < MIXED
+        criteria.append(KnownNumber(expected, observed, holds, which, another))
     return criteria
 
 
