@@ -32,7 +32,7 @@ class Batch:
     masks: Mapping[str, Bool[Tensor, "R B _"]] = field(default_factory=dict)
     """Which actions were allowed, for the agents whose env says so; recorded episodes do not say."""
     signal: Int[Tensor, "R B"] | None = None
-    """What the agents' policies shared in each sample, where they share a signal; for no eyes but theirs."""
+    """The signal that the policies shared in each sample, where they share one; hidden from the discriminator."""
 
     @property
     def num_episodes(self) -> int:

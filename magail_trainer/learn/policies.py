@@ -21,6 +21,20 @@ from magail_trainer.seeding import RunNoise
 class Policies(nn.Module):
     """One policy per agent.
 
+    Your own, for `Trainer(policies=...)`, are modules whose parameters have the runs as their leading axis:
+
+        class Linear(nn.Module):
+            noise_size = 1  # uniform numbers that an action is drawn from
+
+            def __init__(self, num_runs, inputs, actions):
+                super().__init__()
+                self.weights = nn.Parameter(torch.zeros(num_runs, inputs, actions))
+
+            def forward(self, observations, mask=None, given=()):
+                return Categorical((observations @ self.weights).log_softmax(-1))
+
+        policies = IndependentPolicies({"left": Linear(5, 4, 2), "right": Linear(5, 4, 2)})
+
     Args:
         policies: by agent, in the env's order: from its encoded observations, and what it is given, to a distribution.
     """

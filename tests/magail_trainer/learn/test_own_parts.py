@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from magail_trainer.data.run_folder import read_config, read_table
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.discriminators import make_discriminator
+from magail_trainer.learn.distributions import Categorical
 from magail_trainer.learn.encoders import Codes
-from magail_trainer.learn.policies import make_policies
+from magail_trainer.learn.policies import IndependentPolicies
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import clone, train
 from magail_trainer.play.load_runs import load_runs
@@ -59,6 +61,17 @@ def nothing(*arguments):
 """
 
 
+class Linear(nn.Module):
+    noise_size = 1
+
+    def __init__(self, num_runs: int, inputs: int, actions: int) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(num_runs, inputs, actions))
+
+    def forward(self, observations: Tensor, mask: Tensor | None = None, given: Any = ()) -> Categorical:
+        return Categorical((observations @ self.weights).log_softmax(-1))
+
+
 @pytest.fixture(autouse=True)
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "mine.py").write_text(MINE)
@@ -95,11 +108,12 @@ def test_an_own_network_is_that_of_all_parts_and_starts_differently_in_each_run(
 
 def test_parts_are_handed_over_in_python(tmp_path: Path) -> None:
     codes, runs = Codes.of(clock(), network="mlp"), seeded(0, 1)
-    policies = make_policies(codes, runs, replace(SMALL, hidden=(5,)))
+    policies = IndependentPolicies({agent: Linear(2, 3, 3) for agent in codes.actions})
     discriminator = make_discriminator(codes, runs, replace(SMALL, discriminator="per_agent"))
     own: dict[str, Any] = {"policies": policies, "discriminator": discriminator, "reward": torch.tanh}
     trained = train(clock(), clock_dataset(clock()), seeds=(0, 1), config=SMALL, output=tmp_path / "run", **own)
     assert trained.trainer.policies is policies
+    assert all(weights.any() for weights in policies.parameters())
     assert trained.trainer.discriminator is discriminator
     named = read_config(tmp_path / "run")["own_parts"]
     assert set(named) == {"policies", "discriminator", "reward"}
