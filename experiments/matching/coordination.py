@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 
 from coordination_env.games import MatrixGame
 from experiments.matching.exact_play import exact_joint
-from experiments.matching.figure_parts import REWARD_NAMES
 from experiments.matching.figures import coordination_figure
 from experiments.matching.games import USUAL_EXPERT, ExpertType, GameName, env_arguments, experts_of, make_game, title
 from experiments.matching.results import (
@@ -28,8 +27,8 @@ from experiments.matching.results import (
     sampled_columns,
     summary,
 )
-from experiments.studies.plotting import save_figure
-from magail_trainer.cli.command_line import counted, display_path, this_command
+from experiments.studies.plotting import reward_name, save_figures, wrote
+from magail_trainer.cli.command_line import counted, this_command
 from magail_trainer.data.joint_policies import JointPolicy, make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import BESIDE_CONFIG, CONFIG, write_run
@@ -43,6 +42,7 @@ from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import train_with_history
 from magail_trainer.play.evaluation import evaluation_rollouts, joint_action_counts
 
+FIGURE = "figure.png"
 ENV_ID = "coordination_env:coordination/matching-v0"
 
 # With these an mlp's logits move about as fast, and the discriminator's as fast in relation, as those of tables: what
@@ -78,9 +78,9 @@ class CoordinationConfig:
     """Adam's learning rate for the policies."""
     lr_disc: float = 0.01
     """Adam's learning rate for the discriminator."""
-    reward_style: RewardStyle = "non_saturating"
+    reward_style: RewardStyle | str = "non_saturating"
     """What the policies maximise: log D (non_saturating), -log(1 - D) (gail), log D - log(1 - D) (airl), or 2D - 1
-    (symmetric)."""
+    (symmetric). Or module:callable, a function of your own from a tensor of logits to one of rewards."""
     network: Literal["tabular", "mlp"] = "tabular"
     """Tables, or perceptrons with a hidden layer of 128 in their place, trained in the same way. Their learning rates
     are the given ones times 0.1 (policies) and 0.03 (discriminator), for an update moves an output by many weights."""
@@ -194,8 +194,8 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         )
         measured = (table, history, expert_joint, config.eval_episodes, training_cpu_seconds)
         results = Results(Path(target), *measured, game, config.policy)
-        if not config.no_plots:
-            save_figure(_figure(results, config), folder / "figure.png")
+    if not config.no_plots:
+        save_figures(results.folder, {FIGURE: lambda: _figure(results, config)})
     return results
 
 
@@ -281,15 +281,15 @@ def _figure(results: Results, config: CoordinationConfig) -> Figure:
     expert = _expert(config).replace("pure_equilibria", "pure equilibria").replace("correlated_e", "correlated e")
     others = [config.policy.replace("_", " ") + " policies"] if config.policy != "independent" else []
     others += [config.discriminator.replace("_", "-") + " discriminators"] if config.discriminator != "joint" else []
-    others += [f"reward {REWARD_NAMES[config.reward_style]}", f"{counted(len(config.seeds), 'seed')} for each β"]
+    others += [f"reward {reward_name(config.reward_style)}", f"{counted(len(config.seeds), 'seed')} for each β"]
     heading = ", ".join([f"MAGAIL in {title(results.game)}: {expert} expert", *others])
     drawn = (results.runs, results.history, results.expert_joint)
     return coordination_figure(*drawn, title=heading, game=results.game, policy=config.policy)
 
 
-def main(config: CoordinationConfig) -> None:
+def main(config: CoordinationConfig) -> int:
+    """Run the experiment and print its summary; the exit status."""
     torch.set_num_threads(1)  # the fastest for small tensors
     results = run_experiment(config, command=this_command("python -m experiments.coordination"))
     print("\n".join(summary(results)))
-    shown = "runs.csv" if config.no_plots else "runs.csv and figure.png"
-    print(f"Wrote {display_path(results.folder)}, with {shown}.")
+    return wrote(results.folder, ["runs.csv"] if config.no_plots else ["runs.csv", FIGURE])

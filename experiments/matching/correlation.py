@@ -33,9 +33,9 @@ from experiments.studies.jobs import (
     settings_of,
     with_defaults,
 )
-from experiments.studies.plotting import save_figure
+from experiments.studies.plotting import save_figures, wrote
 from experiments.studies.statistics import mean_interval, share_interval
-from magail_trainer.cli.command_line import counted, display_path
+from magail_trainer.cli.command_line import counted
 from magail_trainer.data.run_folder import read_config, read_table, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import PolicyStyle
@@ -48,6 +48,9 @@ COLUMNS = (
     "mutual_information", "coordination_rate",
 )  # fmt: skip
 MATCHING_EXPERTS: tuple[ExpertType, ...] = ("mixed", "bimodal", "asymmetric", "noisy", "all_AA")
+
+
+FIGURE = "correlation.png"
 
 
 @dataclass(frozen=True)
@@ -245,12 +248,11 @@ def write_report(output: Path) -> list[str]:
     with tempfile.TemporaryDirectory(dir=output, prefix=".report-") as temporary:
         folder = Path(temporary)
         write_table(folder / "correlation.csv", table)
-        cells = {expert: cells_of(table, expert) for expert in sorted(experts, key=_expert_place)}
-        save_figure(
-            correlation_figure(cells, experts, match=MATCH, game=_game_of(output / "cells")), folder / "correlation.png"
-        )
         for file in folder.iterdir():
             file.replace(output / file.name)
+    cells = {expert: cells_of(table, expert) for expert in sorted(experts, key=_expert_place)}
+    game = _game_of(output / "cells")
+    save_figures(output, {FIGURE: lambda: correlation_figure(cells, experts, match=MATCH, game=game)})
     return summary(table, experts)
 
 
@@ -274,11 +276,12 @@ def _experts(config: CorrelationConfig) -> tuple[ExpertType, ...]:
     return MATCHING_EXPERTS if config.game == "matching" else experts_of(game)
 
 
-def main(config: CorrelationConfig) -> None:
+def main(config: CorrelationConfig) -> int:
+    """Fill the cells that are missing, and make table and figure of all; the exit status."""
     torch.set_num_threads(1)  # the fastest for small tensors
     config = config.settle()
     jobs, cells = jobs_of(config), config.output / "cells"
     check_finished(cells, lambda made: job_of(made, config))
     run_jobs(jobs, cells, processes=config.jobs)
     print("\n".join(["", *write_report(config.output), ""]))
-    print(f"Wrote {display_path(config.output)}, with correlation.csv and correlation.png.")
+    return wrote(config.output, ["correlation.csv", FIGURE])

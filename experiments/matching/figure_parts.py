@@ -15,18 +15,10 @@ from numpy.typing import NDArray
 from coordination_env.games import MatrixGame
 from experiments.matching.games import NEITHER, agent_names, conventions
 from experiments.studies.statistics import mean_interval
-from magail_trainer.learn.config import RewardStyle
 
 Array = NDArray[Any]
 Color = tuple[float, float, float, float]
 
-REWARD_NAMES: Mapping[RewardStyle, str] = {
-    "non_saturating": "log D",
-    "gail": "−log(1 − D)",
-    "airl": "log D − log(1 − D)",
-    "symmetric": "2D − 1",
-}
-"""What the policies maximise, as titles say it."""
 INTERVAL_COLOR = "#D55E00"  # to be seen on dark and on pale bars
 _CONVENTION_COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")
 _NEITHER_COLOR = "#AAAAAA"

@@ -1,11 +1,13 @@
 """The style of all figures, and drawing that cannot cost results: figures come last, after everything is saved."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+
+from magail_trainer.text import display_path
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that the picture is the same everywhere
@@ -18,6 +20,20 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 8.5,
     "legend.framealpha": 0.9,
 }
+
+
+REWARD_NAMES: Mapping[str, str] = {
+    "non_saturating": "log D",
+    "gail": "−log(1 − D)",
+    "airl": "log D − log(1 − D)",
+    "symmetric": "2D − 1",
+}
+"""What the policies maximise, as titles say it."""
+
+
+def reward_name(reward: str) -> str:
+    """What a title calls a reward: the formula of one of the trainer's, `module:callable` for one of the user's own."""
+    return REWARD_NAMES.get(reward, reward)
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
@@ -49,3 +65,11 @@ def save_figures(folder: Path, figures: Mapping[str, Callable[[], Figure]]) -> i
         finally:
             unfinished.unlink(missing_ok=True)
     return status
+
+
+def wrote(folder: Path, names: Sequence[str]) -> int:
+    """Say which files a command wrote; the exit status, 1 if one of them, a figure that failed, is missing."""
+    there = [name for name in names if (folder / name).exists()]
+    listed = " and ".join(filter(None, (", ".join(there[:-1]), there[-1])))
+    print(f"Wrote {display_path(folder)}, with {listed}.")
+    return 0 if len(there) == len(names) else 1

@@ -23,16 +23,18 @@ import tyro
 
 from experiments.matching.coordination import ExpertType
 from experiments.studies.jobs import check_finished, run_jobs, with_defaults
-from experiments.studies.plotting import save_figure
+from experiments.studies.plotting import save_figures, wrote
 from experiments.theory.discriminator_speed import critical_beta_at_speed
 from experiments.theory.frozen_discriminator import Frozen, frozen_critical_beta
 from experiments.theory.known_results import verdict_jobs, verdict_lines
 from experiments.theory.phase_cells import Effort, Part, Start, parts_of, read_cells
 from experiments.theory.phase_figure import Boundary, phase_figure
-from magail_trainer.cli.command_line import counted, display_path
+from magail_trainer.cli.command_line import counted
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import RewardStyle
+
+FIGURE = "phase_diagram.png"
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,10 @@ def write_report(output: Path, *, title: str, boundary: Boundary, boundary_label
         write_table(folder / "cells.csv", cells)
         write_table(folder / "table.csv", read_cells(parts, "table"))
         (folder / "verdicts.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        figure = phase_figure(cells, title=title, boundary=boundary, boundary_label=boundary_label)
-        save_figure(figure, folder / "phase_diagram.png")
         for file in folder.iterdir():
             file.replace(output / file.name)
+    drawn = {"title": title, "boundary": boundary, "boundary_label": boundary_label}
+    save_figures(output, {FIGURE: lambda: phase_figure(cells, **drawn)})
     return lines, reproduced
 
 
@@ -186,5 +188,5 @@ def main(config: PhaseConfig) -> int:
     config = config.settle()
     lines, reproduced = run_phase_diagram(config)
     print("\n".join(["", *lines, ""]))
-    print(f"Wrote {display_path(config.output)}, with cells.csv, table.csv, verdicts.md and phase_diagram.png.")
-    return 0 if reproduced else 1
+    status = wrote(config.output, ["cells.csv", "table.csv", "verdicts.md", FIGURE])
+    return status if reproduced else 1

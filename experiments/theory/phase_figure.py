@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from experiments.matching.figure_parts import REWARD_NAMES
-from experiments.studies.plotting import STYLE
+from experiments.studies.plotting import REWARD_NAMES, STYLE, reward_name
 from magail_trainer.learn.config import RewardStyle
 
 Array = NDArray[Any]
@@ -33,7 +32,8 @@ def phase_figure(cells: Mapping[str, Sequence[Any]], *, title: str, boundary: Bo
         boundary_label: what the boundary is.
     """
     table = {name: np.asarray(values) for name, values in cells.items()}
-    rewards: list[RewardStyle] = [name for name in REWARD_NAMES if name in table["reward"]]
+    seen = dict.fromkeys([*REWARD_NAMES, *table["reward"].tolist()])
+    rewards: list[Any] = [name for name in seen if name in table["reward"]]
     rates = np.unique(table["lr_policy"])
     with matplotlib.rc_context(STYLE):
         size = (1.5 + 3.6 * len(rewards), 1.4 + 3.9 * len(rates))
@@ -44,7 +44,7 @@ def phase_figure(cells: Mapping[str, Sequence[Any]], *, title: str, boundary: Bo
         for rate, row in zip(rates, panels, strict=True):
             for reward, axes in zip(rewards, row, strict=True):
                 chosen = (table["reward"] == reward) & (table["lr_policy"] == rate)
-                axes.set_title(f"reward {REWARD_NAMES[reward]}")
+                axes.set_title(f"reward {reward_name(reward)}")
                 axes.set_xlabel(f"lr_disc / lr_policy, lr_policy = {rate:g}")
                 if chosen.any():
                     mesh = _draw_panel(axes, {name: column[chosen] for name, column in table.items()})

@@ -24,16 +24,15 @@ import torch
 import tyro
 
 from experiments.matching.best_product import best_product_js
-from experiments.matching.coordination import CoordinationConfig, ExpertType, run_experiment, set_up
-from experiments.matching.figure_parts import REWARD_NAMES
+from experiments.matching.coordination import FIGURE, CoordinationConfig, ExpertType, run_experiment, set_up
 from experiments.matching.metrics import Array, mutual_information
 from experiments.matching.results import AGENTS, Results
 from experiments.studies.jobs import command_of, settings_of, with_defaults
-from experiments.studies.plotting import save_figure
+from experiments.studies.plotting import reward_name, save_figures, wrote
 from experiments.theory.fixed_points import critical_beta, fixed_points
 from experiments.theory.gradient_flow import LOGIT_BOUND, GradientFlow, frozen_at_uniform
 from experiments.theory.phase_portrait_figure import Panel, Row, phase_portrait_figure
-from magail_trainer.cli.command_line import counted, display_path, this_command
+from magail_trainer.cli.command_line import counted, this_command
 from magail_trainer.data.run_folder import CONFIG, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import write_json
@@ -119,8 +118,8 @@ def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Pa
         settings = settings_of(config)
         about = {"format": "phase-portrait", "version": 1, "command": command}
         write_json(folder / CONFIG, {**about, "settings": settings, "expert_joint": expert_joint.tolist()})
-        figure = phase_portrait_figure(rows, title=_title(config), note=_note(expert_joint))
-        save_figure(figure, folder / "figure.png")
+    about = {"title": _title(config), "note": _note(expert_joint)}
+    save_figures(target, {FIGURE: lambda: phase_portrait_figure(rows, **about)})
     return target
 
 
@@ -147,7 +146,7 @@ def _check(config: PhasePortraitConfig) -> None:
     if not config.logit_bound > 0:
         raise InputError(f"--logit_bound must be a positive number, not {config.logit_bound}.")
     if np.isinf(config.logit_bound) and config.reward_style in ("non_saturating", "airl"):
-        reward = REWARD_NAMES[config.reward_style]
+        reward = reward_name(config.reward_style)
         raise InputError(
             f"--logit_bound must be finite, not inf: the reward {reward} is infinite at an infinite logit."
         )
@@ -200,7 +199,7 @@ def _label(config: PhasePortraitConfig, kind: Kind, expert_joint: Array) -> str:
 
 def _title(config: PhasePortraitConfig) -> str:
     return (
-        f"Where independent policies go: {config.expert_type} expert, reward {REWARD_NAMES[config.reward_style]}, "
+        f"Where independent policies go: {config.expert_type} expert, reward {reward_name(config.reward_style)}, "
         f"{counted(config.seeds, 'run')} of {counted(config.epochs, 'epoch')} in each panel"
     )
 
@@ -223,7 +222,8 @@ def _fresh_name(config: PhasePortraitConfig) -> str:
     return f"{config.expert_type}_{config.reward_style}_{datetime.now():%Y-%m-%d_%H%M%S_%f}_{os.getpid()}"
 
 
-def main(config: PhasePortraitConfig) -> None:
+def main(config: PhasePortraitConfig) -> int:
+    """Draw the phase portrait; the exit status."""
     torch.set_num_threads(1)  # the fastest for small tensors
     folder = draw_phase_portrait(config, command=this_command("python -m experiments.phase_portrait"))
-    print(f"Wrote {display_path(folder)}, with figure.png and fixed_points.csv.")
+    return wrote(folder, ["fixed_points.csv", FIGURE])

@@ -21,6 +21,7 @@ from experiments.matching.results import Results, exact_columns, summary
 from magail_trainer.cli.command_line import run_command
 from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
+from magail_trainer.data.run_folder import read_table
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
 
@@ -238,3 +239,28 @@ def test_a_mistake_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
 
 def test_every_expert_of_the_seed_is_one_of_the_env() -> None:
     assert {"mixed", "bimodal", "asymmetric", "noisy", "all_AA"} <= set(matching_v0.EXPERTS)
+
+
+def test_a_figure_that_fails_takes_nothing_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("no font")
+
+    monkeypatch.setattr("experiments.matching.coordination.coordination_figure", broken)
+    status = coordination.main(replace(SMALL, no_plots=False, output=tmp_path / "run"))
+    out, err = capsys.readouterr()
+    assert (status, err.count("\n"), out.endswith("run, with runs.csv.\n")) == (1, 1, True)
+    assert "figure.png failed (ValueError: no font)" in err
+    assert len(read_table(tmp_path / "run" / "runs.csv")["seed"]) == len(SMALL.betas) * len(SMALL.seeds)
+    assert not list((tmp_path / "run").glob("*.png"))
+
+
+def test_a_reward_of_ones_own_trains_and_is_drawn(tmp_path: Path) -> None:
+    config = replace(SMALL, epochs=5, no_plots=False, reward_style=f"{__name__}:half_logit", output=tmp_path / "run")
+    assert (run_experiment(config).folder / "figure.png").exists()
+
+
+def half_logit(logit: torch.Tensor) -> torch.Tensor:
+    """A reward that the trainer does not know."""
+    return logit / 2
