@@ -29,7 +29,7 @@ from experiments.matching.results import (
 )
 from experiments.studies.plotting import reward_name, save_figures, wrote
 from magail_trainer.cli.command_line import counted, this_command
-from magail_trainer.data.joint_policies import JointPolicy, make_joint_policy
+from magail_trainer.data.joint_policies import JointPolicy
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import BESIDE_CONFIG, CONFIG, write_run
 from magail_trainer.data.trajectories import Trajectories, read_manifest
@@ -41,6 +41,7 @@ from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import train_with_history
 from magail_trainer.play.evaluation import evaluation_rollouts, joint_action_counts
+from magail_trainer.play.players import make_joint_policy
 
 FIGURE = "figure.png"
 ENV_ID = "coordination_env:coordination/matching-v0"

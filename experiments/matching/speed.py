@@ -19,7 +19,6 @@ import torch
 from tqdm import tqdm
 
 from experiments.matching.coordination import ENV_ID, CoordinationConfig
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import resolve
@@ -27,6 +26,7 @@ from magail_trainer.errors import InputError
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
+from magail_trainer.play.players import make_joint_policy
 
 SINGLE_SCRIPT_RUN_EPOCHS = 41
 """Run-epochs per CPU-second of the single-script program that the seed document describes, on such a machine."""

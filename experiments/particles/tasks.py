@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from magail_trainer.data.augmentation import augment, find_symmetries
-from magail_trainer.data.joint_policies import JointPolicy, Sides, make_joint_policy
+from magail_trainer.data.joint_policies import JointPolicy, Sides
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.play.cross_play import side_mean
+from magail_trainer.play.players import make_joint_policy
 from magail_trainer.play.scores import mean_returns, play
 
 

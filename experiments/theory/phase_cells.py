@@ -25,7 +25,6 @@ from experiments.matching.results import Columns, exact_columns, joint_frequenci
 from experiments.studies.jobs import finished, read_settings
 from experiments.studies.statistics import mean_interval
 from magail_trainer.cli.command_line import counted
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import read_table, write_table
 from magail_trainer.data.trajectories import Trajectories
@@ -36,6 +35,7 @@ from magail_trainer.learn.config import MagailConfig, RewardStyle
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import train_with_history
+from magail_trainer.play.players import make_joint_policy
 
 RUNS = "runs.csv"
 RUNS_PER_PART = 1000

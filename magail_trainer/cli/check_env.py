@@ -27,11 +27,7 @@ def unsupported(entry: EnvEntry) -> list[str]:
     Raises:
         InputError: the env cannot be made.
     """
-    env = entry.make()
-    try:
-        return _refusals(env)
-    finally:
-        env.close()
+    return _refusals(entry)
 
 
 def describe_env(entry: EnvEntry, *, steps: int = 200) -> list[str]:
@@ -55,20 +51,16 @@ def examine(entry: EnvEntry, *, steps: int = 200) -> tuple[list[str], list[str]]
     """
     if steps < 1:
         raise InputError(f"The number of steps must be at least 1, not {steps}.")
-    env = entry.make()
-    try:
-        agents = list(env.possible_agents)
-        lines = [f"{entry.id}: {counted(len(agents), 'agent')}, {', '.join(agents)}"]
-        for agent in agents:
-            observation, action = env.observation_space(agent), env.action_space(agent)
-            lines += [
-                f"{agent} observes {observation}",
-                f"{agent} acts in {action}",
-                f"{agent} can be trained with {_networks(agent, observation, action)}",
-            ]
-        refusals = _refusals(env)
-    finally:
-        env.close()
+    agents = entry.possible_agents
+    lines = [f"{entry.id}: {counted(len(agents), 'agent')}, {', '.join(agents)}"]
+    for agent in agents:
+        observation, action = entry.observation_space(agent), entry.action_space(agent)
+        lines += [
+            f"{agent} observes {observation}",
+            f"{agent} acts in {action}",
+            f"{agent} can be trained with {_networks(agent, observation, action)}",
+        ]
+    refusals = _refusals(entry)
     native = "the env's own" if entry.has_native_vector_env else "copies stepped one by one"
     lines.append(f"vector env: {native}")
     try:
@@ -193,11 +185,11 @@ def _draw(
     return actions
 
 
-def _refusals(env: ParallelEnv) -> list[str]:
+def _refusals(entry: EnvEntry) -> list[str]:
     return [
         sentence
-        for agent in env.possible_agents
-        for sentence in _space_refusals(agent, env.observation_space(agent), env.action_space(agent))
+        for agent in entry.possible_agents
+        for sentence in _space_refusals(agent, entry.observation_space(agent), entry.action_space(agent))
     ]
 
 

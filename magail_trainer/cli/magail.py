@@ -15,12 +15,12 @@ from magail_trainer.cli.command_line import key_values, run_command, suspected
 from magail_trainer.cli.evaluate import Evaluate
 from magail_trainer.cli.train import Clone, Switch, Train
 from magail_trainer.data.augmentation import augment, find_symmetries
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import MANIFEST, SHARDS, Trajectories, read_manifest
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
+from magail_trainer.play.players import make_joint_policy
 from magail_trainer.text import counted, display_path
 
 _MAX_JOINT_ACTIONS = 64
@@ -129,14 +129,10 @@ class CheckEnv:
         """Print a line for each fact; 0 if the env can be trained in, else 1."""
         entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
         try:
-            entry.make().close()
+            facts, refusals = examine(entry)
         except InputError as error:
             if error.__cause__ is not None:  # it refuses its arguments, which says nothing of the env
                 raise
-            return _verdict(str(error))
-        try:
-            facts, refusals = examine(entry)
-        except InputError as error:
             return _verdict(str(error))
         except Exception as error:  # whatever the env's own code raises
             return _verdict(f"playing it raised {type(error).__name__}: {error}")

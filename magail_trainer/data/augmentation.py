@@ -152,17 +152,15 @@ def find_symmetries(name: str, entry: EnvEntry) -> Sequence[Symmetry]:
         InputError: there is no such callable, it refuses the env, or it makes something else.
     """
     factory = import_callable(name, what="--symmetries")
-    env = entry.make()
-    try:
-        symmetries = factory(env)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"The symmetries {name!r} refuse {entry.id}: {str(error).rstrip('.')}.") from error
-    except Exception as error:  # whatever the user's function does
-        raise InputError(
-            f"The symmetries {name!r} fail for {entry.id}: {type(error).__name__}: {str(error).rstrip('.')}."
-        ) from error
-    finally:
-        env.close()
+    with entry.opened() as env:
+        try:
+            symmetries = factory(env)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"The symmetries {name!r} refuse {entry.id}: {str(error).rstrip('.')}.") from error
+        except Exception as error:  # whatever the user's function does
+            raise InputError(
+                f"The symmetries {name!r} fail for {entry.id}: {type(error).__name__}: {str(error).rstrip('.')}."
+            ) from error
     if not isinstance(symmetries, Sequence) or not all(isinstance(one, Symmetry) for one in symmetries):
         raise InputError(f"{name!r} makes a {type(symmetries).__name__}; expected a list of Symmetry.")
     return symmetries

@@ -1,7 +1,6 @@
 """Joint policies: what `record` plays. One policy chooses the actions of all agents, and may see all observations."""
 
-from collections.abc import Callable, Collection
-from pathlib import Path
+from collections.abc import Collection
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,9 +9,6 @@ from pettingzoo import ParallelEnv
 
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.envs.vector_env import draw_allowed
-from magail_trainer.errors import InputError, with_arguments
-from magail_trainer.importing import import_callable
-from magail_trainer.play.trained_policy import TrainedJointPolicy
 
 
 @runtime_checkable
@@ -54,7 +50,7 @@ class RandomJointPolicy:
     name = "random"
     takes_action_masks = True
 
-    def __init__(self, env: ParallelEnv) -> None:
+    def __init__(self, env: ParallelEnv | EnvEntry) -> None:
         self._spaces = {agent: env.action_space(agent) for agent in env.possible_agents}
         self._batched: dict[str, Any] = {}
         self.parameters: dict[str, Any] = {}
@@ -130,58 +126,3 @@ def ask(
         act: Any = policy.act
         return act(observations, action_masks=action_masks, **where)
     return policy.act(observations, **where)
-
-
-def make_joint_policy(expert: str, entry: EnvEntry, arguments: dict[str, Any]) -> JointPolicy:
-    """Make a joint policy from its name.
-
-    Args:
-        expert: `random`; a name in the `EXPERTS` of the env's module; a run folder; or `module:callable`, a factory of
-            your own.
-        entry: the env. A factory is called with one copy of it, and with `arguments` as keywords.
-        arguments: what is set about the policy; of a run folder, `run` and `greedy`, see `TrainedJointPolicy`.
-
-    Raises:
-        InputError: there is no such policy, or it refuses the arguments.
-    """
-    offered: dict[str, Callable[..., Any]] = {"random": RandomJointPolicy, **entry.experts}
-    if expert not in offered and Path(expert).is_dir():
-        return _trained(expert, entry, arguments)
-    factory = _find_factory(expert, entry, offered)
-    for name, value in getattr(factory, "keywords", {}).items():  # a functools.partial would let itself be overruled
-        if name in arguments:
-            raise InputError(f"The expert {expert!r} is the one with {name}={value}, not {name}={arguments[name]}.")
-    env = entry.make()
-    try:
-        policy = factory(env, **arguments)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"The expert {expert!r} cannot be made{with_arguments(arguments)}: {error}") from error
-    finally:
-        env.close()
-    missing = [name for name in ("name", "parameters", "begin", "act") if not hasattr(policy, name)]
-    if missing:
-        raise InputError(f"The expert {expert!r} makes a {type(policy).__name__} without {', '.join(missing)}.")
-    return policy
-
-
-def _trained(folder: str, entry: EnvEntry, arguments: dict[str, Any]) -> JointPolicy:
-    for name in arguments:
-        if name not in ("run", "greedy"):
-            raise InputError(f"A run folder takes the arguments run and greedy, not {name!r}.")
-    run, greedy = arguments.get("run", 0), arguments.get("greedy", False)
-    if not isinstance(run, int) or isinstance(run, bool):
-        raise InputError(f"A run is named by its row in runs.csv, from 0, not run={run!r}.")
-    if not isinstance(greedy, bool):
-        raise InputError(f"A run folder takes greedy=true or greedy=false, not {greedy!r}.")
-    return TrainedJointPolicy(entry, folder, **arguments)
-
-
-def _find_factory(expert: str, entry: EnvEntry, offered: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
-    if expert in offered:
-        return offered[expert]
-    if ":" not in expert:
-        raise InputError(
-            f"{entry.id} has no expert {expert!r}; expected one of {', '.join(offered)}, module:callable, "
-            "or a run folder."
-        )
-    return import_callable(expert, what="The expert")

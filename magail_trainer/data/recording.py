@@ -10,7 +10,7 @@ from magail_trainer.data.joint_policies import JointPolicy, ask
 from magail_trainer.data.provenance import Origin
 from magail_trainer.data.trajectories import FIELDS, Trajectories
 from magail_trainer.envs.registry import EnvEntry, resolve
-from magail_trainer.envs.spaces import check_values, describe_spaces
+from magail_trainer.envs.spaces import check_values
 from magail_trainer.envs.vector_env import VectorEnv, episode_over
 from magail_trainer.errors import InputError
 from magail_trainer.seeding import stream
@@ -51,16 +51,14 @@ def record(
         raise InputError(f"The number of episodes must be at least 1, not {episodes}.")
     if seed < 0:
         raise InputError(f"A seed must be at least 0, not {seed}.")
-    single = entry.make()
     origin = Origin(
         env_id=entry.id,
         env_kwargs=entry.kwargs,
-        spaces=describe_spaces(single),
+        spaces=entry.describe_spaces(),
         policy={"name": joint_policy.name, "parameters": joint_policy.parameters},
         seed=seed,
         versions={package: version(package) for package in _PACKAGES},
     )
-    single.close()
     default_copies = _NATIVE_COPIES if entry.has_native_vector_env else 1
     vector_env = entry.make_vector(min(episodes, num_envs or default_copies), processes=processes)
     try:

@@ -9,7 +9,7 @@ import multiprocessing
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
@@ -187,15 +187,13 @@ def _work(pipe: Connection, factory: bytes, size: int) -> None:
         except Exception as error:
             pipe.send(_as_message(error))
             return
-        agents = list(env.possible_agents)
-        spaces = [{agent: space(agent) for agent in agents} for space in (env.observation_space, env.action_space)]
-        pipe.send(("result", (agents, *spaces)))
-        try:
+        with closing(env):
+            agents = list(env.possible_agents)
+            spaces = [{agent: space(agent) for agent in agents} for space in (env.observation_space, env.action_space)]
+            pipe.send(("result", (agents, *spaces)))
             while True:
                 name, argument = pipe.recv()
                 pipe.send(_answer(getattr(env, name), argument))
-        finally:
-            env.close()
 
 
 def _answer(method: Callable[[Any], Any], argument: Any) -> tuple[str, Any]:

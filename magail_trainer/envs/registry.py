@@ -1,24 +1,26 @@
 """From the name of an environment to the environment: `module:namespace/name-v0`, `module.with.parallel_env`, …
 
-`vmas:simple_spread` and the like name the scenarios of VMAS; see `vmas_env`.
+`vmas:simple_spread` and the like name the scenarios of VMAS; see `envs.vmas`.
 """
 
 import importlib
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from types import ModuleType
 from typing import Any
 
 import pettingzoo
+from gymnasium.spaces import Space
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.env_registry.exceptions import PettingZooRegistryError
 from pettingzoo.utils import aec_to_parallel
 
 from magail_trainer.envs.flatten_observations import plain
 from magail_trainer.envs.processes import ProcessVectorEnv
+from magail_trainer.envs.spaces import describe_space
 from magail_trainer.envs.vector_env import ParallelEnvCopies, VectorEnv
 from magail_trainer.errors import InputError, with_arguments
 from magail_trainer.files import plain_json
@@ -32,7 +34,13 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class EnvEntry:
-    """An environment that can be made any number of times, one copy or many."""
+    """An environment: what it is, and how one copy or many are made.
+
+    Its agents and spaces are taken from one copy, which is made when they are first asked for and closed again.
+
+    Raises:
+        InputError: that copy cannot be made; see `make`.
+    """
 
     id: str
     """The name under which datasets and runs remember it."""
@@ -43,13 +51,62 @@ class EnvEntry:
     make_native: Callable[..., VectorEnv] | None = None
     """Called with the number of copies and `kwargs`, in place of the module's `vector_env`."""
 
+    @property
+    def possible_agents(self) -> list[str]:
+        """The agents, in the env's order."""
+        return list(self._spaces)
+
+    def observation_space(self, agent: str) -> Space:
+        """What an agent observes: the plain observations of `flatten_observations`."""
+        return self._spaces[agent][0]
+
+    def action_space(self, agent: str) -> Space:
+        """What an agent plays."""
+        return self._spaces[agent][1]
+
+    def describe_spaces(self) -> dict[str, dict[str, Any]]:
+        """`{agent: {"observation": ..., "action": ...}}` as plain JSON, in the order of the agents.
+
+        Raises:
+            InputError: the values of a space are not plain arrays.
+        """
+        return {
+            agent: {"observation": describe_space(observation), "action": describe_space(action)}
+            for agent, (observation, action) in self._spaces.items()
+        }
+
+    @cached_property
+    def _spaces(self) -> dict[str, tuple[Space, Space]]:
+        with closing(self.make()) as env:
+            return _spaces_of(env)
+
+    @contextmanager
+    def opened(self) -> Iterator[ParallelEnv]:
+        """One copy to look at, closed in the end; what the entry does not know yet, it takes from this one.
+
+        Raises:
+            InputError: see `make`.
+        """
+        with closing(self.make()) as env:
+            self.__dict__.setdefault("_spaces", _spaces_of(env))
+            yield env
+
     def make(self) -> ParallelEnv:
-        """One copy, with plain observations (`plain_env`). An AEC env that can be is made parallel.
+        """One copy, with plain observations (`flatten_observations`); to be closed by the caller.
+
+        An AEC env whose agents act at the same time is made parallel.
 
         Raises:
             InputError: the environment refuses the arguments, is turn-based, or is no PettingZoo env.
         """
         env = self._call(self.make_parallel)
+        try:
+            return plain(self._as_parallel(env))
+        except BaseException:
+            getattr(env, "close", lambda: None)()
+            raise
+
+    def _as_parallel(self, env: Any) -> ParallelEnv:
         if isinstance(env, AECEnv):
             if not env.metadata.get("is_parallelizable"):
                 raise InputError(
@@ -62,7 +119,7 @@ class EnvEntry:
         for agent in env.possible_agents:
             if not isinstance(agent, str):
                 raise InputError(f"{self.id} calls an agent {agent!r}; expected text for a name.")
-        return plain(env)
+        return env
 
     @property
     def has_native_vector_env(self) -> bool:
@@ -90,7 +147,11 @@ class EnvEntry:
             raise InputError(f"The number of processes must be at least 1, not {processes}.")
         if self._native is not None:
             vector_env = self._call(self._native, num_envs)
-            self._check_native(vector_env)
+            try:
+                self._check_native(vector_env)
+            except BaseException:
+                vector_env.close()
+                raise
             return vector_env
         if processes > 1 and num_envs > 1:
             return ProcessVectorEnv(partial(ParallelEnvCopies, self.make), num_envs, processes)
@@ -98,19 +159,17 @@ class EnvEntry:
 
     def _check_native(self, vector_env: VectorEnv) -> None:
         """Refuse a native vector env that is not of this env: what is learnt in the one is played in the other."""
-        single = self.make()
-        agents, of_vector = list(single.possible_agents), list(vector_env.possible_agents)
+        agents, of_vector = self.possible_agents, list(vector_env.possible_agents)
         if of_vector != agents:
             raise InputError(f"The vector_env of {self.id} has the agents {of_vector}, its parallel_env {agents}.")
         for agent in agents:
             for what in ("observation_space", "action_space"):
-                ours, theirs = getattr(single, what)(agent), getattr(vector_env, what)(agent)
+                ours, theirs = getattr(self, what)(agent), getattr(vector_env, what)(agent)
                 if ours != theirs:
                     name = what.replace("_", " ")
                     raise InputError(
                         f"The vector_env of {self.id} has the {name} {theirs} for {agent}, its parallel_env {ours}."
                     )
-        single.close()
 
     def _call(self, factory: Callable[..., Any], *args: Any) -> Any:
         try:
@@ -118,7 +177,11 @@ class EnvEntry:
         except (TypeError, ValueError, AssertionError) as error:
             raise InputError(f"{self.id} cannot be made{with_arguments(self.kwargs)}: {error}") from error
 
-    def told_from(self, env_id: str | None, kwargs: Any) -> tuple[str, str] | None:
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Worker processes are sent how to make the env, not the spaces."""
+        return type(self), (self.id, self.make_parallel, self.kwargs, self.module, self.make_native)
+
+    def difference(self, env_id: str | None, kwargs: Any) -> tuple[str, str] | None:
         """The names of another env and of this one; None if both are the same, made with the same arguments.
 
         Args:
@@ -133,6 +196,10 @@ class EnvEntry:
     def experts(self) -> dict[str, Callable[..., Any]]:
         """The joint policies that the env's module offers: name -> factory(env, **arguments)."""
         return dict(getattr(self.module, "EXPERTS", {}))
+
+
+def _spaces_of(env: ParallelEnv) -> dict[str, tuple[Space, Space]]:
+    return {agent: (env.observation_space(agent), env.action_space(agent)) for agent in env.possible_agents}
 
 
 def make_env(env: "str | Callable[..., Any] | EnvEntry", **kwargs: Any) -> EnvEntry:

@@ -5,20 +5,8 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from pettingzoo import ParallelEnv
 
 from magail_trainer.errors import InputError
-
-
-def describe_spaces(env: ParallelEnv) -> dict[str, dict[str, Any]]:
-    """`{agent: {"observation": ..., "action": ...}}`, in the order of the env's agents."""
-    return {
-        agent: {
-            "observation": describe_space(env.observation_space(agent)),
-            "action": describe_space(env.action_space(agent)),
-        }
-        for agent in env.possible_agents
-    }
 
 
 def describe_space(space: spaces.Space) -> dict[str, Any]:

@@ -80,15 +80,24 @@ class ParallelEnvCopies:
     """
 
     def __init__(self, make_env: Callable[[], ParallelEnv], num_envs: int) -> None:
-        self._envs = [make_env() for _ in range(num_envs)]
+        self._envs: list[ParallelEnv] = []
         self.num_envs = num_envs
+        try:
+            for _ in range(num_envs):
+                self._envs.append(make_env())
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
         self.possible_agents: list[str] = list(self._envs[0].possible_agents)
         self._spaces = {agent: self._envs[0].observation_space(agent) for agent in self.possible_agents}
         self._batched_action_space = {
-            agent: batch_space(self.action_space(agent), num_envs) for agent in self.possible_agents
+            agent: batch_space(self.action_space(agent), self.num_envs) for agent in self.possible_agents
         }
         self._ended = {  # terminations and truncations of the present episodes
-            agent: (np.zeros(num_envs, dtype=np.bool_), np.zeros(num_envs, dtype=np.bool_))
+            agent: (np.zeros(self.num_envs, dtype=np.bool_), np.zeros(self.num_envs, dtype=np.bool_))
             for agent in self.possible_agents
         }
         self._masks: dict[str, np.ndarray] = {}

@@ -232,17 +232,14 @@ class Codes:
             InputError: a space does not suit the network; the message names the agent and the space. Or torch can keep
                 no module under an agent's name.
         """
-        env = entry.make()
-        for agent in env.possible_agents:
+        agents = entry.possible_agents
+        for agent in agents:
             check_name(agent)
         observe, act = (FiniteSpace, FiniteSpace) if network == "tabular" else (FeatureSpace, action_code)
-        agents = env.possible_agents
-        codes = cls(
-            {agent: observe(env.observation_space(agent), f"observation space of {agent}") for agent in agents},
-            {agent: act(env.action_space(agent), f"action space of {agent}") for agent in agents},
+        return cls(
+            {agent: observe(entry.observation_space(agent), f"observation space of {agent}") for agent in agents},
+            {agent: act(entry.action_space(agent), f"action space of {agent}") for agent in agents},
         )
-        env.close()
-        return codes
 
     @property
     def finite_actions(self) -> dict[str, FiniteSpace]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
@@ -15,7 +15,6 @@ from tqdm import tqdm
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.finite_env import FiniteVectorEnv
 from magail_trainer.envs.registry import EnvEntry
-from magail_trainer.envs.spaces import describe_spaces
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
 from magail_trainer.learn.batch import Batch
@@ -199,25 +198,22 @@ class Trainer:
     @contextmanager
     def _rollouts(self) -> Iterator[Rollouts]:
         config, num_runs = self.config, len(self.runs)
+        copies = num_runs * config.rollout_episodes
         if config.exact:
             copies = math.prod(code.size for code in self.codes.finite_actions.values())
-            vector_env = FiniteVectorEnv(self.entry.make_vector(copies))
-            rollouts = EnumeratedRollouts(vector_env, self.codes, num_runs=num_runs, device=self.device)
-        else:
-            copies = num_runs * config.rollout_episodes
-            vector_env = FiniteVectorEnv(self.entry.make_vector(copies, processes=self._processes))
-            rollouts = SampledRollouts(
-                vector_env,
-                self.codes,
-                seeds=self.runs.seed.tolist(),
-                episodes=config.rollout_episodes,
-                device=self.device,
-                for_critic=self.critic is not None,
-            )
-        try:
-            yield rollouts
-        finally:
-            vector_env.close()
+        with closing(self.entry.make_vector(copies, processes=self._processes)) as copies_of_env:
+            vector_env = FiniteVectorEnv(copies_of_env)
+            if config.exact:
+                yield EnumeratedRollouts(vector_env, self.codes, num_runs=num_runs, device=self.device)
+            else:
+                yield SampledRollouts(
+                    vector_env,
+                    self.codes,
+                    seeds=self.runs.seed.tolist(),
+                    episodes=config.rollout_episodes,
+                    device=self.device,
+                    for_critic=self.critic is not None,
+                )
 
     def _fit_normalizers(self, batch: Batch) -> None:
         self.policies.fit_normalizers(batch)
@@ -289,13 +285,11 @@ def check_same_env(entry: EnvEntry, trajectories: Trajectories) -> None:
         InputError: it is; the message says what differs.
     """
     origin = trajectories.origin
-    if names := entry.told_from(origin.env_id, origin.env_kwargs):
+    if names := entry.difference(origin.env_id, origin.env_kwargs):
         raise InputError(
             f"The dataset was recorded in {names[0]}, not in {names[1]}; record one in the env to train in."
         )
-    env = entry.make()
-    present_spaces = describe_spaces(env)
-    env.close()
+    present_spaces = entry.describe_spaces()
     if list(present_spaces) != trajectories.agents:
         raise InputError(f"The dataset has the agents {trajectories.agents}; the env has {list(present_spaces)}.")
     for agent, spaces in present_spaces.items():

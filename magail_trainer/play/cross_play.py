@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from magail_trainer.data.joint_policies import JointPolicy, Sides, make_joint_policy
+from magail_trainer.data.joint_policies import JointPolicy, RandomJointPolicy, Sides
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.play.load_runs import TrainedRuns
@@ -114,7 +114,7 @@ def make_side_reference(
     ends: list[dict[str, float]] = [{}, {}]
     errors: list[dict[str, float]] = [{}, {}]
     for side in sides:
-        for end, player in enumerate((make_joint_policy("random", entry, {}), expert)):
+        for end, player in enumerate((RandomJointPolicy(entry), expert)):
             together = Sides(player, opponents, side)
             played = play(entry, together, episodes=episodes, seed=seed, processes=processes)
             returns = side_mean(played.returns, side)

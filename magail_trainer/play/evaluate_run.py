@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.errors import InputError
 from magail_trainer.play.cross_play import choose_sides, cross_play, make_side_reference
 from magail_trainer.play.evaluation import evaluate
 from magail_trainer.play.load_runs import TrainedRuns, load_runs
+from magail_trainer.play.players import make_joint_policy
 from magail_trainer.play.results import Evaluation
 from magail_trainer.play.scores import Reference, add_scores, find_expert, make_reference
 from magail_trainer.text import display_path

@@ -33,8 +33,12 @@ class TrainedRuns:
         return policies
 
 
-def load_runs(path: str | Path) -> TrainedRuns:
-    """Read a run folder and make its env and policies, on the CPU.
+def load_runs(path: str | Path, *, entry: EnvEntry | None = None) -> TrainedRuns:
+    """Read a run folder and make its policies, on the CPU.
+
+    Args:
+        path: the folder.
+        entry: the env to play in, which must be the one that the runs were trained in; by default that one.
 
     Raises:
         InputError: there is no such folder, it is not as it was written, or it does not fit its env.
@@ -50,7 +54,12 @@ def load_runs(path: str | Path) -> TrainedRuns:
         raise InputError(f"{str(path)!r} is not as it was written: {error}.") from error
     if "policies" in config.get("own_parts", {}):
         raise InputError(f"{str(path)!r} has policies of your own, {config['own_parts']['policies']}, made in Python.")
-    entry = resolve(env_id, env_kwargs)
+    if entry is None:
+        entry = resolve(env_id, env_kwargs)
+    elif names := entry.difference(env_id, env_kwargs):
+        raise InputError(
+            f"{str(path)!r} was trained in {names[0]}, not in {names[1]}; it can play in its own env alone."
+        )
     codes = Codes.of(entry, network=training.family)
     policies = make_policies(codes, runs, training)
     read_checkpoint(path, "policies", policies)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from magail_trainer.data.joint_policies import JointPolicy, make_joint_policy
+from magail_trainer.data.joint_policies import JointPolicy, RandomJointPolicy
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories, read_manifest
 from magail_trainer.envs.registry import EnvEntry
@@ -86,7 +86,7 @@ def make_reference(
         InputError: the expert's episodes are from another env, or a number is out of range.
     """
     check_same_env(trained.entry, expert)
-    random = make_joint_policy("random", trained.entry, {})
+    random = RandomJointPolicy(trained.entry)
     played = play(trained.entry, random, episodes=episodes, seed=seed, processes=processes)
     errors = standard_errors(played), standard_errors(expert)
     span_error = {name: float(np.hypot(error, errors[1][name])) for name, error in errors[0].items()}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from magail_trainer.data.run_folder import read_config
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json, read_bytes
@@ -35,10 +34,9 @@ class TrainedJointPolicy:
         self, entry: EnvEntry, runs: "str | Path | TrainedRuns", *, run: int = 0, greedy: bool = False
     ) -> None:
         if isinstance(runs, str | Path):
-            _check_env(entry, runs)
             from magail_trainer.play.load_runs import load_runs
 
-            runs = load_runs(runs)
+            runs = load_runs(runs, entry=entry)
         trained, path = runs, runs.path
         if not 0 <= run < len(trained.runs):
             raise InputError(f"{str(path)!r} has runs 0 to {len(trained.runs) - 1}, and no run {run}.")
@@ -91,11 +89,3 @@ class TrainedJointPolicy:
             return None
         shapes = [(1, copies, size) for size in self._policies.noise_sizes]
         return [torch.from_numpy(self._rng.random(shape, dtype=np.float32)) for shape in shapes]
-
-
-def _check_env(entry: EnvEntry, path: str | Path) -> None:
-    trained_in = read_config(path).get("env") or {}
-    if names := entry.told_from(trained_in.get("id"), trained_in.get("kwargs")):
-        raise InputError(
-            f"{str(path)!r} was trained in {names[0]}, not in {names[1]}; it can play in its own env alone."
-        )

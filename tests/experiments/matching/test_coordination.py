@@ -14,12 +14,12 @@ from experiments.matching import coordination
 from experiments.matching.coordination import CoordinationConfig, run_experiment
 from experiments.matching.metrics import product_joint
 from experiments.matching.results import Results, exact_columns
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories, read_manifest
 from magail_trainer.envs.registry import resolve
 from magail_trainer.play.evaluation import evaluate
 from magail_trainer.play.load_runs import load_runs
+from magail_trainer.play.players import make_joint_policy
 
 torch.set_num_threads(1)
 

@@ -19,11 +19,11 @@ from experiments.matching.coordination import CoordinationConfig, run_experiment
 from experiments.matching.metrics import product_joint
 from experiments.matching.results import Results, exact_columns, summary
 from magail_trainer.cli.command_line import run_command
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import read_table
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
+from magail_trainer.play.players import make_joint_policy
 
 torch.set_num_threads(1)
 

@@ -17,9 +17,9 @@ from experiments.matching.figures import coordination_figure
 from experiments.matching.games import ExpertType, GameName
 from experiments.matching.metrics import product_joint
 from experiments.matching.results import Columns, exact_columns, prob_columns, summary
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
+from magail_trainer.play.players import make_joint_policy
 
 torch.set_num_threads(1)
 

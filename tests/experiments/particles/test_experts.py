@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from experiments.particles.experts import _walk_apart, reachable, walk
-from magail_trainer.data.joint_policies import JointPolicy, RandomJointPolicy, make_joint_policy
+from magail_trainer.data.joint_policies import JointPolicy, RandomJointPolicy
 from magail_trainer.envs.registry import resolve
+from magail_trainer.play.players import make_joint_policy
 
 pytest.importorskip("mpe2")
 

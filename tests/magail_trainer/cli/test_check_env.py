@@ -157,7 +157,7 @@ def test_every_copy_is_closed() -> None:
     Spaces.closed = 0
     unsupported(entry_of(BOX, BOX))
     assert Spaces.closed == 1
-    describe_env(entry_of(BOX, BOX))
+    describe_env(entry_of(BOX, BOX))  # another one to look at, and one to play
     assert Spaces.closed == 3
 
 

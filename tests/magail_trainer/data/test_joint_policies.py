@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from pettingzoo import ParallelEnv
 
-from magail_trainer.data.joint_policies import RandomJointPolicy, make_joint_policy
+from magail_trainer.data.joint_policies import RandomJointPolicy
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
+from magail_trainer.play.players import make_joint_policy
 from tests.magail_trainer.toy_envs import RandomLengthEnv, Signallers
 
 TOY = "tests.magail_trainer.toy_envs"

@@ -10,11 +10,12 @@ from gymnasium.spaces import Text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magail_trainer.data.joint_policies import JointPolicy, RandomJointPolicy, make_joint_policy
+from magail_trainer.data.joint_policies import JointPolicy, RandomJointPolicy
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import FIELDS, Trajectories
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
+from magail_trainer.play.players import make_joint_policy
 from magail_trainer.seeding import stream
 from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv, RandomLengthEnv, Signallers, SignallingEnv
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from magail_trainer.cli.check_env import unsupported
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.envs.registry import resolve
 from magail_trainer.learn.config import DiscriminatorStyle, MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
+from magail_trainer.play.players import make_joint_policy
 
 mpe2 = pytest.importorskip("mpe2")
 ENVS = sorted(module.name for module in pkgutil.iter_modules(mpe2.__path__) if module.name.startswith("simple"))

@@ -8,7 +8,8 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magail_trainer.envs.spaces import check_values, describe_space, describe_spaces, finite_space
+from magail_trainer.envs.registry import EnvEntry
+from magail_trainer.envs.spaces import check_values, describe_space, finite_space
 from magail_trainer.errors import InputError
 from tests.magail_trainer.toy_envs import SignallingEnv
 
@@ -57,7 +58,7 @@ def test_bounds_that_differ_by_coordinate_are_all_kept() -> None:
 
 
 def test_agents_keep_their_order() -> None:
-    described = describe_spaces(SignallingEnv())
+    described = EnvEntry("signalling", SignallingEnv).describe_spaces()
     assert list(described) == ["speaker", "listener"]
     assert described["listener"]["action"] == {"type": "Discrete", "n": 4, "start": 0}
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import EnvEntry, resolve
@@ -15,6 +14,7 @@ from magail_trainer.errors import InputError
 from magail_trainer.learn.config import MagailConfig, as_run, at_least_passes, heeded
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer, settle_network
+from magail_trainer.play.players import make_joint_policy
 from tests.magail_trainer.clock_env import SMALL, clock, clock_dataset, seeded, tabular
 
 MATCHING = "coordination_env:coordination/matching-v0"

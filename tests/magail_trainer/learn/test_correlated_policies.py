@@ -9,7 +9,6 @@ import torch
 from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import write_checkpoint, write_config, write_table
 from magail_trainer.envs.registry import resolve
@@ -26,6 +25,7 @@ from magail_trainer.learn.ppo import PolicyStep
 from magail_trainer.learn.rollout import EnumeratedRollouts, SampledRollouts
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
+from magail_trainer.play.players import make_joint_policy
 from magail_trainer.play.trained_policy import TrainedJointPolicy
 from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, clock_dataset, seeded
 

@@ -8,7 +8,6 @@ import torch
 from gymnasium.spaces import Discrete
 from pettingzoo import ParallelEnv
 
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.learn.config import MagailConfig
@@ -16,6 +15,7 @@ from magail_trainer.learn.demonstrations import Demonstrations
 from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.policies import make_policies
 from magail_trainer.learn.rollout import EnumeratedRollouts, Rollout, SampledRollouts
+from magail_trainer.play.players import make_joint_policy
 from magail_trainer.seeding import stream
 from tests.magail_trainer.clock_env import AGENTS, SMALL, ClockEnv, clock, clock_dataset, seeded
 from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.learn.agent_policies import TabularPolicy
@@ -23,6 +22,7 @@ from magail_trainer.learn.policies import IndependentPolicies
 from magail_trainer.learn.rollout import EnumeratedRollouts
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
+from magail_trainer.play.players import make_joint_policy
 from tests.magail_trainer.clock_env import tabular
 
 torch.set_num_threads(1)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import EnvEntry, resolve
@@ -19,6 +18,7 @@ from magail_trainer.learn.discriminators import Discriminators, NeuralDiscrimina
 from magail_trainer.learn.magail import discriminator_rewards
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
+from magail_trainer.play.players import make_joint_policy
 from magail_trainer.seeding import stream
 from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, clock_dataset, seeded
 from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv

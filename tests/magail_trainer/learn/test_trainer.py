@@ -11,7 +11,6 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from pettingzoo import ParallelEnv
 
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import EnvEntry, resolve
@@ -23,6 +22,7 @@ from magail_trainer.learn.policies import make_policies
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer, check_same_env, find_device
 from magail_trainer.learn.training import train_with_history
+from magail_trainer.play.players import make_joint_policy
 from tests.magail_trainer.clock_env import tabular
 
 torch.set_num_threads(1)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
@@ -25,6 +24,7 @@ from magail_trainer.learn.policies import IndependentPolicies
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.zero_sum import MixedPlay, expert_against_learner, two_sides
+from magail_trainer.play.players import make_joint_policy
 from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, clock_dataset, seeded, tabular
 
 torch.set_num_threads(1)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.run_folder import read_table
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.play.cross_play import choose_sides, cross_play, make_side_reference, side_mean
 from magail_trainer.play.load_runs import load_runs
+from magail_trainer.play.players import make_joint_policy
 from magail_trainer.play.results import LEARNER, Column, Evaluation
 from magail_trainer.play.scores import Reference, add_scores, summarise
 from tests.magail_trainer.commands import magail

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import write_checkpoint, write_config, write_table
 from magail_trainer.envs.registry import resolve
@@ -19,6 +18,7 @@ from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.play.evaluation import evaluate, evaluation_rollouts, joint_action_counts
 from magail_trainer.play.load_runs import load_runs
+from magail_trainer.play.players import make_joint_policy
 
 torch.set_num_threads(1)
 

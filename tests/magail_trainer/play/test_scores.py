@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from magail_trainer.data.joint_policies import make_joint_policy
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories, read_manifest
 from magail_trainer.envs.registry import resolve
@@ -19,6 +18,7 @@ from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.play.evaluation import evaluate
 from magail_trainer.play.load_runs import TrainedRuns
+from magail_trainer.play.players import make_joint_policy
 from magail_trainer.play.results import TEAM, Column, Evaluation
 from magail_trainer.play.scores import (
     Reference,

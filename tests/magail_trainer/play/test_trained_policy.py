@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from magail_trainer.data.joint_policies import RandomJointPolicy, Sides, make_joint_policy
+from magail_trainer.data.joint_policies import RandomJointPolicy, Sides
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import write_checkpoint, write_config, write_table
 from magail_trainer.envs.registry import resolve
@@ -16,6 +16,7 @@ from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.play.load_runs import load_runs
+from magail_trainer.play.players import make_joint_policy
 from magail_trainer.play.trained_policy import TrainedJointPolicy
 from tests.magail_trainer.saved_runs import play_a, saved
 
