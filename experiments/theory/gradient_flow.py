@@ -28,6 +28,7 @@ import numpy as np
 from scipy.special import expit, log_expit
 
 from experiments.matching.metrics import Array
+from magail_trainer.errors import InputError
 from magail_trainer.learn.config import RewardStyle
 
 LOGIT_BOUND = 10.0
@@ -51,6 +52,16 @@ REWARDS: Mapping[RewardStyle, RewardOfLogit] = {
     "symmetric": RewardOfLogit(lambda logit: np.tanh(logit / 2), lambda logit: 2 * expit(logit) * expit(-logit)),
 }
 """The trainer's rewards (`magail_trainer.learn.losses`), without torch and with slopes."""
+
+
+def check_closed_form(reward: str) -> None:
+    """Refuse a reward that the theory does not know, before anything is trained.
+
+    Raises:
+        InputError: it has no closed form here.
+    """
+    if reward not in REWARDS:
+        raise InputError(f"The theory has closed forms for the rewards {', '.join(REWARDS)}, not for {reward!r}.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,7 @@ from experiments.studies.jobs import check_finished, run_jobs, with_defaults
 from experiments.studies.plotting import save_figures, wrote
 from experiments.theory.discriminator_speed import critical_beta_at_speed
 from experiments.theory.frozen_discriminator import Frozen, frozen_critical_beta
+from experiments.theory.gradient_flow import check_closed_form
 from experiments.theory.known_results import verdict_jobs, verdict_lines
 from experiments.theory.phase_cells import Effort, Part, Start, parts_of, read_cells
 from experiments.theory.phase_figure import Boundary, phase_figure
@@ -101,6 +102,8 @@ def jobs_of(config: PhaseConfig) -> list[Part | Frozen]:
         for value in getattr(config, name):
             if not 0 < value < math.inf:
                 raise InputError(f"--{name} must be positive numbers, not {value:g}.")
+    for reward in config.rewards:
+        check_closed_form(reward)
     jobs: list[Part | Frozen] = []
     for reward in config.rewards:
         for lr_policy in config.lr_policies:

@@ -30,7 +30,7 @@ from experiments.matching.results import AGENTS, Results
 from experiments.studies.jobs import command_of, settings_of, with_defaults
 from experiments.studies.plotting import reward_name, save_figures, wrote
 from experiments.theory.fixed_points import critical_beta, fixed_points
-from experiments.theory.gradient_flow import LOGIT_BOUND, GradientFlow, frozen_at_uniform
+from experiments.theory.gradient_flow import LOGIT_BOUND, GradientFlow, check_closed_form, frozen_at_uniform
 from experiments.theory.phase_portrait_figure import Panel, Row, phase_portrait_figure
 from magail_trainer.cli.command_line import counted, this_command
 from magail_trainer.data.run_folder import CONFIG, write_table
@@ -141,6 +141,7 @@ def _check(config: PhasePortraitConfig) -> None:
     if not config.discriminator or len(set(config.discriminator)) < len(config.discriminator):
         given = " ".join(config.discriminator)
         raise InputError(f"--discriminator must name frozen, optimal, or each once, not {given!r}.")
+    check_closed_form(config.reward_style)
     if config.seeds < 1:
         raise InputError(f"--seeds must be at least 1, not {config.seeds}.")
     if not config.logit_bound > 0:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +74,13 @@ def test_quick_gives_way_to_the_flags_that_were_given(tmp_path: Path) -> None:
 def test_a_folder_is_not_replaced_unasked(folder: Path) -> None:
     with pytest.raises(InputError, match="add --overwrite"):
         draw_phase_portrait(replace(SMALL, output=folder))
+
+
+def test_a_reward_without_a_closed_form_is_refused_before_training(tmp_path: Path) -> None:
+    config: Any = replace(SMALL, reward_style="own:reward", output=tmp_path / "portrait")
+    with pytest.raises(InputError, match="closed forms for the rewards"):
+        draw_phase_portrait(config)
+    assert not (tmp_path / "portrait").exists()
 
 
 def test_a_panel_shows_the_runs_their_ends_and_the_points() -> None:
