@@ -11,12 +11,12 @@ from magail_trainer.data.provenance import Origin
 from magail_trainer.data.trajectories import FIELDS, Trajectories
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.envs.spaces import check_values
-from magail_trainer.envs.vector_env import VectorEnv, episode_over
+from magail_trainer.envs.steps import play_steps
+from magail_trainer.envs.vector_env import VectorEnv
 from magail_trainer.errors import InputError
 from magail_trainer.seeding import stream
 
 _NATIVE_COPIES = 1024
-_MAX_EPISODE_STEPS = 100_000
 _PACKAGES = ("gymnasium", "numpy", "pettingzoo")
 
 
@@ -75,27 +75,25 @@ def _play(vector_env: VectorEnv, policy: JointPolicy, episodes: int, seed: int) 
     """
     copies = vector_env.num_envs
     env_seeds = stream(seed, "env").integers(2**31, size=copies)
-    episode, step = np.arange(copies), np.zeros(copies, dtype=np.int64)
-    observations, infos = vector_env.reset(seed=env_seeds.tolist())
+    episode = np.arange(copies)
+
+    def act(observations: dict[str, Any], masks: dict[str, np.ndarray], step: np.ndarray) -> dict[str, Any]:
+        # A copy with nothing left to play steps on, as the last episode would; it is not kept.
+        actions = ask(policy, observations, masks, episode=np.minimum(episode, episodes - 1), step=step)
+        _check_actions(actions, vector_env, policy.name)
+        return actions
+
     rows, last_observations = [], []
     with tqdm(total=episodes, desc="recording", unit="episode", delay=2, disable=None) as progress:
-        while (episode < episodes).any():
-            # A copy with nothing left to play steps on, as the last episode would; it is not kept.
-            masks = {agent: info["action_mask"] for agent, info in infos.items() if "action_mask" in info}
-            actions = ask(policy, observations, masks, episode=np.minimum(episode, episodes - 1), step=step)
-            _check_actions(actions, vector_env, policy.name)
-            if step.max() >= _MAX_EPISODE_STEPS:
-                raise InputError(f"An episode goes on after {_MAX_EPISODE_STEPS} steps; expected an env with an end.")
-            following, rewards, terminations, truncations, infos = vector_env.step(actions)
+        for step in play_steps(vector_env, act, seed=env_seeds.tolist()):
             kept = np.flatnonzero(episode < episodes)
-            values = (observations, actions, rewards, terminations, truncations)
-            rows.append((episode[kept], [_take(value, kept) for value in values]))
-            ended = episode_over(terminations, truncations) & (episode < episodes)
-            final = {name: infos[name]["final_obs"] for name in vector_env.possible_agents}
-            last_observations.append((episode[ended], _take(final, np.flatnonzero(ended))))
-            episode, step = np.where(ended, episode + copies, episode), np.where(ended, 0, step + 1)
-            observations = following
+            rows.append((episode[kept], [_take(getattr(step, name), kept) for name in FIELDS]))
+            ended = step.over & (episode < episodes)
+            last_observations.append((episode[ended], _take(step.final_observations, np.flatnonzero(ended))))
+            episode = np.where(ended, episode + copies, episode)
             progress.update(int(ended.sum()))
+            if (episode >= episodes).all():
+                break
     return rows, last_observations
 
 

@@ -9,14 +9,13 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from magail_trainer.envs.steps import play_steps
 from magail_trainer.envs.vector_env import VectorEnv
 from magail_trainer.errors import InputError
 from magail_trainer.learn.batch import Batch, equal_weights
 from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.policies import Policies
 from magail_trainer.seeding import RunNoise, StepNoise
-
-_MAX_EPISODE_STEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -94,34 +93,38 @@ class SampledRollouts:
         """
         # Seeds below 2^31, in blocks of one for each episode, so that no two rollouts share some of them.
         block = (self._env_noise.uniform(1) * (2**31 // self._episodes)).astype(np.int64)
-        observations, infos = self._env.reset(seed=(block * self._episodes + np.arange(self._episodes)).ravel())
+        seed = (block * self._episodes + np.arange(self._episodes)).ravel()
         left = {agent: np.zeros(self._env.num_envs, dtype=bool) for agent in policies.agents}
         playing, steps, final = np.ones(self._env.num_envs, dtype=bool), [], {}
         signal = policies.draw_signal(self._signal_noise, self._episodes)
-        while playing.any():
-            if len(steps) == _MAX_EPISODE_STEPS:
-                raise InputError(f"An episode goes on after {_MAX_EPISODE_STEPS} steps; expected an env with an end.")
-            step = {"observations": self._encode(observations), "masks": self._masks(infos), "left": left}
+
+        def act(observations: dict[str, Any], masks: dict[str, np.ndarray], _: np.ndarray) -> dict[str, Any]:
             uniform = self._uniform(policies, step=len(steps))
+            step = {"observations": self._encode(observations), "masks": self._masks(masks)}
             step["actions"] = policies.act(step["observations"], step["masks"], signal=signal, uniform=uniform)
-            observations, rewards, terminations, truncations, infos = self._env.step(self._decode(step["actions"]))
-            left = {agent: left[agent] | terminations[agent] | truncations[agent] for agent in policies.agents}
-            leaving = {agent: playing & left[agent] & ~step["left"][agent] for agent in policies.agents}
-            step |= {"rewards": {agent: self._for_runs(paid) for agent, paid in rewards.items()}, "playing": playing}
-            if self._for_critic:
-                step |= {"ends": leaving, "terminated": terminations}
-                self._keep_final(final, infos, leaving)
             steps.append(step)
+            return self._decode(step["actions"])
+
+        for played in play_steps(self._env, act, seed=seed):
+            rewards = {agent: self._for_runs(paid) for agent, paid in played.rewards.items()}
+            steps[-1] |= {"left": left, "rewards": rewards, "playing": playing}
+            ended = {agent: played.terminations[agent] | played.truncations[agent] for agent in policies.agents}
+            leaving = {agent: playing & ended[agent] & ~left[agent] for agent in policies.agents}
+            left = {agent: left[agent] | ended[agent] for agent in policies.agents}
+            if self._for_critic:
+                steps[-1] |= {"ends": leaving, "terminated": played.terminations}
+                self._keep_final(final, played.final_observations, leaving)
             playing = playing & ~np.logical_and.reduce(list(left.values()))
+            if not playing.any():
+                break
         return self._assemble(steps, final, signal)
 
     def _encode(self, observations: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         codes = self._codes.observations.items()
         return {agent: self._for_runs(code.encode(observations[agent])) for agent, code in codes}
 
-    def _masks(self, infos: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Tensor]:
-        given = {agent: infos[agent]["action_mask"] for agent in self._codes.actions if "action_mask" in infos[agent]}
-        return {agent: self._for_runs(mask.astype(bool)) for agent, mask in given.items()}
+    def _masks(self, masks: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        return {agent: self._for_runs(masks[agent].astype(bool)) for agent in self._codes.actions if agent in masks}
 
     def _uniform(self, policies: Policies, *, step: int) -> Sequence[Float[Tensor, "R E _"]] | None:
         """The noise of each agent's action, or none for the likeliest actions."""
@@ -135,12 +138,12 @@ class SampledRollouts:
         return {agent: self._codes.actions[agent].decode(values) for agent, values in flat.items()}
 
     def _keep_final(
-        self, final: dict[str, np.ndarray], infos: Mapping[str, Mapping[str, Any]], leaving: Mapping[str, np.ndarray]
+        self, final: dict[str, np.ndarray], observations: Mapping[str, Any], leaving: Mapping[str, np.ndarray]
     ) -> None:
         """Remember the last observation of the agents that are leaving."""
         for agent, gone in leaving.items():
             if gone.any():
-                encoded = self._codes.observations[agent].encode(infos[agent]["final_obs"])
+                encoded = self._codes.observations[agent].encode(observations[agent])
                 shape = gone.shape + (1,) * (encoded.ndim - 1)
                 final[agent] = np.where(gone.reshape(shape), encoded, final.get(agent, np.zeros_like(encoded)))
 

@@ -192,7 +192,7 @@ def test_a_run_plays_the_same_episodes_in_any_company_though_others_play_longer_
 
 
 def test_an_episode_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("magail_trainer.learn.rollout._MAX_EPISODE_STEPS", 3)
+    monkeypatch.setattr("magail_trainer.envs.steps.MAX_EPISODE_STEPS", 3)
     entry = resolve(MATCHING, {"horizon": 4})
     with pytest.raises(InputError, match="goes on after 3 steps"):
         sampled(entry, [0], 2).collect(policies_for(Codes.of(entry), 1))

@@ -1,0 +1,63 @@
+"""The loop in which every env is played: by a recorder, by the learner, and by `check_env`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from magail_trainer.envs.vector_env import Seeds, VectorEnv, episode_over
+from magail_trainer.errors import InputError
+
+MAX_EPISODE_STEPS = 100_000
+
+Act = Callable[[dict[str, Any], dict[str, np.ndarray], np.ndarray], dict[str, Any]]
+"""Takes observations `[E, ...]` and action masks `[E, n]` by agent, and the number of steps that each episode has had,
+`[E]`; returns actions `[E, ...]` by agent."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of E copies; every dict is keyed by agent."""
+
+    observations: dict[str, Any]
+    """`[E, ...]`: what was acted on."""
+    masks: dict[str, np.ndarray]
+    """`[E, n]`: which actions were allowed, where the env says so."""
+    actions: dict[str, Any]
+    """`[E, ...]`"""
+    rewards: dict[str, np.ndarray]
+    """`[E]`"""
+    terminations: dict[str, np.ndarray]
+    """`[E]`"""
+    truncations: dict[str, np.ndarray]
+    """`[E]`"""
+    final_observations: dict[str, Any]
+    """`[E, ...]`: what the step led to."""
+    over: np.ndarray
+    """`[E]` bool: whose episode ended. Its copy has begun another one."""
+
+
+def play_steps(vector_env: VectorEnv, act: Act, *, seed: Seeds) -> Iterator[Step]:
+    """Play one episode after another in every copy, until nobody asks for a step any more.
+
+    Args:
+        vector_env: E copies.
+        act: called once for each step.
+        seed: of the copies' first episodes, `[E]`.
+
+    Raises:
+        InputError: an episode does not end.
+    """
+    observations, infos = vector_env.reset(seed=seed)
+    lengths = np.zeros(vector_env.num_envs, dtype=np.int64)
+    while True:
+        if lengths.max() >= MAX_EPISODE_STEPS:
+            raise InputError(f"An episode goes on after {MAX_EPISODE_STEPS} steps; expected an env with an end.")
+        masks = {agent: info["action_mask"] for agent, info in infos.items() if "action_mask" in info}
+        actions = act(observations, masks, lengths)
+        following, rewards, terminations, truncations, infos = vector_env.step(actions)
+        final = {agent: infos[agent]["final_obs"] for agent in vector_env.possible_agents}
+        over = episode_over(terminations, truncations)
+        yield Step(observations, masks, actions, rewards, terminations, truncations, final, over)
+        observations, lengths = following, np.where(over, 0, lengths + 1)
