@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from magail_trainer.cli.check_env import examine
 from magail_trainer.cli.command_line import key_values, run_command, suspected
 from magail_trainer.cli.evaluate import Evaluate
 from magail_trainer.cli.train import Clone, Switch, Train
 from magail_trainer.data.augmentation import augment, find_symmetries
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import MANIFEST, SHARDS, Trajectories, read_manifest
-from magail_trainer.envs.registry import EnvEntry, resolve
+from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
 from magail_trainer.play.players import make_joint_policy
@@ -127,35 +126,25 @@ class CheckEnv:
 
     def __call__(self) -> int:
         """Print a line for each fact; 0 if the env can be trained in, else 1."""
+        from magail_trainer.play.check_env import check_env
+
         entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
         try:
-            facts, refusals = examine(entry)
+            report = check_env(entry)
         except InputError as error:
             if error.__cause__ is not None:  # it refuses its arguments, which says nothing of the env
                 raise
             return _verdict(str(error))
         except Exception as error:  # whatever the env's own code raises
             return _verdict(f"playing it raised {type(error).__name__}: {error}")
-        print("\n".join(facts + refusals))
-        return _verdict("see above" if refusals else _without_network(entry))
+        print("\n".join(report.facts + report.refusals))
+        return _verdict("see above" if report.refusals else "")
 
 
 def _verdict(reason: str) -> int:
     """Say that an env can be trained in, or why not; the exit status."""
     print(f"can be trained: no ({reason.rstrip('.')})" if reason else "can be trained: yes")
     return 1 if reason else 0
-
-
-def _without_network(entry: EnvEntry) -> str:
-    """Why there is no network for an env whose spaces are of the right kinds; nothing if there is one."""
-    from magail_trainer.learn.encoders import Codes
-    from magail_trainer.learn.trainer import choose_network
-
-    try:
-        Codes.of(entry, network=choose_network(entry))
-    except InputError as error:
-        return str(error)
-    return ""
 
 
 def describe(trajectories: Trajectories) -> list[str]:

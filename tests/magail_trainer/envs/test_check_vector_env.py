@@ -10,8 +10,8 @@ from pettingzoo import ParallelEnv
 
 from coordination_env import matching_v0, matrix_game
 from coordination_env.games import GAMES
-from magail_trainer.cli.check_env import check_vector_env
 from magail_trainer.envs.flatten_observations import PlainEnv
+from magail_trainer.envs.testing import check_vector_env
 from magail_trainer.envs.vector_env import ParallelEnvCopies
 from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv, RandomLengthEnv, SignallingEnv
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from magail_trainer.cli.check_env import unsupported
 from magail_trainer.data.recording import record
 from magail_trainer.envs.registry import resolve
 from magail_trainer.learn.config import DiscriminatorStyle, MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
+from magail_trainer.play.check_env import check_env
 from magail_trainer.play.players import make_joint_policy
 
 mpe2 = pytest.importorskip("mpe2")
@@ -33,7 +33,7 @@ FEW = replace(
 def train_a_little(env_id: str, kwargs: dict[str, object], style: DiscriminatorStyle = "joint") -> None:
     """Record, train, and check that everything is finite and everybody has moved."""
     entry = resolve(env_id, kwargs)
-    assert not unsupported(entry)
+    assert not check_env(entry, steps=1).refusals
     dataset = record(entry, make_joint_policy("random", entry, {}), episodes=3, seed=0)
     trainer = Trainer(entry, dataset, Runs.grid(betas=(0.01,), seeds=(0, 1)), replace(FEW, discriminator=style))
     start = {name: value.clone() for name, value in trainer.policies.named_parameters()}

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from magail_trainer.cli.check_env import examine
 from magail_trainer.envs.finite_env import FiniteVectorEnv, check_finite
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.envs.vector_env import VectorEnv
 from magail_trainer.errors import InputError
 from magail_trainer.learn.trainer import Trainer
+from magail_trainer.play.check_env import check_env
 from tests.magail_trainer.clock_env import AGENTS, SMALL, ClockEnv, clock, clock_dataset, seeded
 
 
@@ -55,10 +55,10 @@ def test_training_stops_with_a_sentence(what: str, at: int, value: float) -> Non
 
 @pytest.mark.parametrize(("what", "at"), [("observation", 0), ("observation", 2), ("observation", 4), ("reward", 4)])
 def test_such_an_env_cannot_be_trained_in(what: str, at: int) -> None:
-    facts, refusals = examine(faulty(what=what, value=float("nan"), at=at))
-    assert f"{what}s: not finite for b" in facts
-    assert refusals == [f"b is given {what}s that are not finite; expected numbers."]
-    assert examine(clock())[1] == []
+    report = check_env(faulty(what=what, value=float("nan"), at=at))
+    assert f"{what}s: not finite for b" in report.facts
+    assert report.refusals == [f"b is given {what}s that are not finite; expected numbers."]
+    assert check_env(clock()).refusals == []
 
 
 def test_all_else_is_passed_on() -> None:

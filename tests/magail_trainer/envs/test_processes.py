@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from pettingzoo import ParallelEnv
 
-from magail_trainer.cli.check_env import check_vector_env
 from magail_trainer.data.joint_policies import RandomJointPolicy
 from magail_trainer.data.recording import record
 from magail_trainer.envs.processes import ProcessVectorEnv
 from magail_trainer.envs.registry import EnvEntry
+from magail_trainer.envs.testing import check_vector_env
 from magail_trainer.envs.vector_env import ParallelEnvCopies
 from magail_trainer.errors import InputError
 from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv, RandomLengthEnv, StillListedEnv

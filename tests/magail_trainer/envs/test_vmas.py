@@ -9,10 +9,10 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 
-from magail_trainer.cli.check_env import check_vector_env
 from magail_trainer.data.joint_policies import RandomJointPolicy
 from magail_trainer.data.recording import record
 from magail_trainer.envs.registry import EnvEntry, resolve
+from magail_trainer.envs.testing import check_vector_env
 from magail_trainer.envs.vmas import VmasParallelEnv, VmasVectorEnv, agent_names, import_vmas
 from magail_trainer.errors import InputError
 from tests.magail_trainer.toy_envs import official_test

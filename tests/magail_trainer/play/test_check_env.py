@@ -7,17 +7,16 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Text, Tuple
 from pettingzoo import ParallelEnv
 
-from magail_trainer.cli.check_env import describe_env, unsupported
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
+from magail_trainer.play.check_env import check_env
 from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv, RandomLengthEnv, StillListedEnv
 
 
 class Spaces(ParallelEnv):
-    """One agent in whatever spaces; one step. Closed how often, is counted."""
+    """One agent in whatever spaces; one step."""
 
     metadata = {"name": "spaces_v0"}  # noqa: RUF012
-    closed = 0
 
     def __init__(self, observation: Space, action: Space, reward: float = 0.0) -> None:
         self.possible_agents, self.agents = ["agent_0"], []
@@ -38,9 +37,6 @@ class Spaces(ParallelEnv):
         self.agents = []
         return tuple({"agent_0": value} for value in (self._observation.sample(), self._reward, True, False, {}))
 
-    def close(self) -> None:
-        Spaces.closed += 1
-
 
 def entry_of(observation: Space, action: Space, reward: float = 0.0) -> EnvEntry:
     return EnvEntry("toy", Spaces, {"observation": observation, "action": action, "reward": reward})
@@ -50,7 +46,7 @@ BOX = Box(-1, 1, (2,), np.float32)
 
 
 def test_all_that_is_to_be_said_of_an_env_that_agents_leave() -> None:
-    assert describe_env(EnvEntry("toy:dying", DyingEnv, {"lengths": (2, 3)}), steps=30) == [
+    assert check_env(EnvEntry("toy:dying", DyingEnv, {"lengths": (2, 3)}), steps=30).facts == [
         "toy:dying: 2 agents, agent_0, agent_1",
         "agent_0 observes Box(0.0, 100.0, (3,), float32)",
         "agent_0 acts in Discrete(2)",
@@ -71,11 +67,11 @@ def test_all_that_is_to_be_said_of_an_env_that_agents_leave() -> None:
 
 
 def test_of_an_env_with_masks_and_one_of_its_own() -> None:
-    lines = describe_env(EnvEntry("toy:masked", MaskedEnv), steps=1000)
+    lines = check_env(EnvEntry("toy:masked", MaskedEnv), steps=1000).facts
     assert "agent_0 observes Box(0.0, 10.0, (2,), float32)" in lines
     assert "action masks: agent_0" in lines
     assert "episodes: 20 played, each 3 steps long (a fixed length)" in lines
-    lines = describe_env(resolve("coordination_env:coordination/matching-v0"))
+    lines = check_env(resolve("coordination_env:coordination/matching-v0")).facts
     assert "vector env: the env's own" in lines
     assert "agent_1 can be trained with tables or MLPs" in lines
     assert "episodes: 20 played, each 1 step long (a fixed length)" in lines
@@ -83,18 +79,20 @@ def test_of_an_env_with_masks_and_one_of_its_own() -> None:
 
 
 def test_of_episodes_of_any_length_or_without_an_end() -> None:
-    lines = describe_env(EnvEntry("toy", RandomLengthEnv))
+    lines = check_env(EnvEntry("toy", RandomLengthEnv)).facts
     assert "episodes: 20 played, 1 to 5 steps long, which training takes with --allow_variable_horizon alone" in lines
     assert "agent_0" not in " ".join(lines)
-    lines = describe_env(EnvEntry("toy", DyingEnv, {"lengths": (9, 8)}), steps=5)
+    lines = check_env(EnvEntry("toy", DyingEnv, {"lengths": (9, 8)}), steps=5).facts
     assert "episodes: none ended within 5 steps" in lines
     assert not [line for line in lines if line.startswith("endings")]
-    assert "episodes: 1 played, 9 steps long" in describe_env(EnvEntry("toy", DyingEnv, {"lengths": (9, 8)}), steps=10)
+    assert (
+        "episodes: 1 played, 9 steps long" in check_env(EnvEntry("toy", DyingEnv, {"lengths": (9, 8)}), steps=10).facts
+    )
 
 
 @pytest.mark.parametrize("reward", [float("nan"), float("inf")])
 def test_of_rewards_that_are_no_numbers(reward: float) -> None:
-    assert "rewards: not finite for agent_0" in describe_env(entry_of(BOX, Discrete(2), reward))
+    assert "rewards: not finite for agent_0" in check_env(entry_of(BOX, Discrete(2), reward)).facts
 
 
 @pytest.mark.parametrize(
@@ -115,8 +113,9 @@ def test_of_rewards_that_are_no_numbers(reward: float) -> None:
 )
 def test_spaces_that_can_be_trained_with(observation: Space, action: Space, networks: str) -> None:
     entry = entry_of(observation, action)
-    assert unsupported(entry) == []
-    assert f"agent_0 can be trained with {networks}" in "\n".join(describe_env(entry))
+    report = check_env(entry)
+    assert report.refusals == []
+    assert f"agent_0 can be trained with {networks}" in report.facts
 
 
 @pytest.mark.parametrize(
@@ -145,24 +144,15 @@ def test_spaces_that_can_be_trained_with(observation: Space, action: Space, netw
 )  # fmt: skip
 def test_spaces_that_cannot(observation: Space, action: Space, sentences: list[str]) -> None:
     entry = entry_of(observation, action)
-    refusals = unsupported(entry)
+    report = check_env(entry)
+    refusals = report.refusals
     assert all(sentence in " ".join(refusals) for sentence in sentences)
     assert len(refusals) == 1 + isinstance(action, Tuple)
-    lines = describe_env(entry)
-    assert "agent_0 can be trained with neither tables nor MLPs (see below)" in lines
-    assert lines[-len(refusals) :] == refusals
-
-
-def test_every_copy_is_closed() -> None:
-    Spaces.closed = 0
-    unsupported(entry_of(BOX, BOX))
-    assert Spaces.closed == 1
-    describe_env(entry_of(BOX, BOX))  # another one to look at, and one to play
-    assert Spaces.closed == 3
+    assert "agent_0 can be trained with neither tables nor MLPs (see below)" in report.facts
 
 
 def test_what_cannot_be_described_is_refused() -> None:
     with pytest.raises(InputError, match="number of steps must be at least 1, not 0"):
-        describe_env(EnvEntry("toy", DyingEnv), steps=0)
+        check_env(EnvEntry("toy", DyingEnv), steps=0)
     with pytest.raises(InputError, match="in its agents at the end"):
-        describe_env(EnvEntry("toy", StillListedEnv))
+        check_env(EnvEntry("toy", StillListedEnv))

@@ -1,0 +1,179 @@
+"""What an environment is like, and whether policies can be trained in it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Space
+
+from magail_trainer.data.joint_policies import RandomJointPolicy
+from magail_trainer.envs.registry import EnvEntry, make_env
+from magail_trainer.envs.steps import Step, play_steps
+from magail_trainer.envs.vector_env import ParallelEnvCopies
+from magail_trainer.errors import InputError
+from magail_trainer.learn.encoders import Codes, FeatureSpace, FiniteSpace, action_code, check_name
+from magail_trainer.learn.trainer import choose_network
+from magail_trainer.text import counted
+
+_ENOUGH_EPISODES = 20
+_LEAVERS = " (training takes that without --allow_variable_horizon only if it is always at the same step)"
+
+
+@dataclass(frozen=True)
+class EnvReport:
+    """What `check_env` found."""
+
+    facts: list[str]
+    """What the env is like, a line for each fact."""
+    refusals: list[str]
+    """Why it cannot be trained in, a sentence for each reason; none if it can."""
+
+
+def check_env(env: EnvEntry | str, *, steps: int = 200) -> EnvReport:
+    """Look at an env's spaces and play random joint actions in one copy of it.
+
+    Observations may be Box (other than images), Discrete, MultiDiscrete or MultiBinary, and Dicts and Tuples of these;
+    actions Discrete, MultiDiscrete, MultiBinary, or Box with finite bounds.
+
+    Args:
+        env: the env, or its name.
+        steps: how many to play at most; 20 whole episodes are enough.
+
+    Raises:
+        InputError: the env cannot be made, or does not keep to PettingZoo's rules; or `steps` is below 1.
+    """
+    if steps < 1:
+        raise InputError(f"The number of steps must be at least 1, not {steps}.")
+    entry = make_env(env)
+    agents = entry.possible_agents
+    facts, refusals = [f"{entry.id}: {counted(len(agents), 'agent')}, {', '.join(agents)}"], []
+    for agent in agents:
+        observation, action = entry.observation_space(agent), entry.action_space(agent)
+        refused = _refusals(agent, observation, action)
+        facts += [
+            f"{agent} observes {observation}",
+            f"{agent} acts in {action}",
+            f"{agent} can be trained with {_networks(observation, action, refused)}",
+        ]
+        refusals += refused
+    native = "the env's own" if entry.has_native_vector_env else "copies stepped one by one"
+    facts.append(f"vector env: {native}")
+    try:
+        played = _play(entry, steps)
+    except NotImplementedError as error:  # a space that Gymnasium cannot put many values of in one array
+        return EnvReport([*facts, f"not played: {error or 'its values cannot be put in arrays'}"], refusals)
+    infinite = _not_finite(agents, played)
+    facts += [*_episodes(agents, played), f"agents that leave early: {_leavers(agents, played)}"]
+    facts.append(f"action masks: {', '.join(played[-1].masks) or 'none'}")
+    facts += [
+        f"{what}s: {'not finite for ' + ', '.join(whom) if whom else 'finite'}" for what, whom in infinite.items()
+    ]
+    refusals += [
+        f"{agent} is given {what}s that are not finite; expected numbers."
+        for what, whom in infinite.items()
+        for agent in whom
+    ]
+    return EnvReport(facts, refusals or _together(entry))
+
+
+def _play(entry: EnvEntry, steps: int) -> list[Step]:
+    """At most so many steps of one copy, to the end of the twentieth episode."""
+    policy, played, episodes = RandomJointPolicy(entry), [], 0
+    policy.begin(1, np.random.default_rng(0))
+    copy = ParallelEnvCopies(entry.make, 1)
+
+    def act(observations: dict[str, Any], masks: dict[str, np.ndarray], step: np.ndarray) -> dict[str, Any]:
+        return policy.act(observations, episode=np.zeros(1, dtype=np.int64), step=step, action_masks=masks)
+
+    try:
+        for step in islice(play_steps(copy, act, seed=0), steps):
+            played.append(step)
+            episodes += bool(step.over[0])
+            if episodes == _ENOUGH_EPISODES:
+                break
+    finally:
+        copy.close()
+    return played
+
+
+def _episodes(agents: Sequence[str], played: Sequence[Step]) -> list[str]:
+    """How long the episodes are, and how they end for each agent."""
+    last = [index for index, step in enumerate(played) if step.over[0]]
+    if not last:
+        return [f"episodes: none ended within {counted(len(played), 'step')}"]
+    lengths = np.diff(last, prepend=-1)
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    if shortest < longest:
+        length = f"{shortest} to {longest} steps long, which training takes with --allow_variable_horizon alone"
+    elif len(lengths) == 1:
+        length = f"{counted(shortest, 'step')} long"
+    else:
+        length = f"each {counted(shortest, 'step')} long (a fixed length)"
+    ways = {
+        agent: f"termination in {sum(int(played[index].terminations[agent][0]) for index in last)} "
+        f"and truncation in {sum(int(played[index].truncations[agent][0]) for index in last)}"
+        for agent in agents
+    }
+    number = counted(len(last), "episode")
+    if len(set(ways.values())) == 1:
+        ends = f"endings: {ways[agents[0]]} of {number}"
+    else:
+        ends = f"endings of {number}: {'; '.join(f'{agent} {way}' for agent, way in ways.items())}"
+    return [f"episodes: {len(last)} played, {length}", ends]
+
+
+def _leavers(agents: Sequence[str], played: Sequence[Step]) -> str:
+    going_on = [step for step in played if not step.over[0]]
+    leavers = [
+        agent for agent in agents if any(step.terminations[agent][0] | step.truncations[agent][0] for step in going_on)
+    ]
+    return ", ".join(leavers) + _LEAVERS if leavers else "none"
+
+
+def _not_finite(agents: Sequence[str], played: Sequence[Step]) -> dict[str, list[str]]:
+    """Who is given observations, and who rewards, that are not finite."""
+
+    def finite(array: Any) -> bool:
+        return not isinstance(array, np.ndarray) or array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+    seen: dict[str, Callable[[Step, str], bool]] = {
+        "observation": lambda step, agent: finite(step.observations[agent]) and finite(step.final_observations[agent]),
+        "reward": lambda step, agent: finite(step.rewards[agent]),
+    }
+    return {
+        what: [agent for agent in agents if not all(is_finite(step, agent) for step in played)]
+        for what, is_finite in seen.items()
+    }
+
+
+def _refusals(agent: str, observation: Space, action: Space) -> list[str]:
+    """Why no network can be trained in an agent's spaces, or under its name."""
+    return [
+        *_complaints(lambda: check_name(agent)),
+        *_complaints(lambda: FeatureSpace(observation, f"observation space of {agent}")),
+        *_complaints(lambda: action_code(action, f"action space of {agent}")),
+    ]
+
+
+def _together(entry: EnvEntry) -> list[str]:
+    """Why there is no network for an env whose spaces are of the right kinds, one by one."""
+    return _complaints(lambda: Codes.of(entry, network=choose_network(entry)))
+
+
+def _complaints(make: Callable[[], object]) -> list[str]:
+    try:
+        make()
+    except InputError as error:
+        return [str(error)]
+    return []
+
+
+def _networks(observation: Space, action: Space, refused: Sequence[str]) -> str:
+    if refused:
+        return "neither tables nor MLPs (see below)"
+    for what, space in (("observations", observation), ("actions", action)):
+        if _complaints(lambda space=space: FiniteSpace(space, "")):
+            return f"MLPs (no tables: its {what} are not from a finite space)"
+    return "tables or MLPs"
