@@ -1,4 +1,4 @@
-"""What learned policies play in a one-step game, worked out and not sampled; N agents, agent i has A_i actions."""
+"""The joint distribution of learned policies in a one-step game, computed exactly; agent i of N has A_i actions."""
 
 import copy
 import math
@@ -16,10 +16,9 @@ from magail_trainer.learn.trainer import Trainer
 
 @torch.no_grad()
 def exact_joint(trainer: Trainer) -> np.ndarray:
-    """The probability of every joint action in each run, `[R, A_1..A_N]` float64, however the policies hang together.
+    """The probability of every joint action in each run, `[R, A_1..A_N]` float64, for any class of policies.
 
-    Computed in double precision whatever the policies are trained in, so that independent ones have no mutual
-    information but that of rounding.
+    Computed in double precision, so that independent policies have no mutual information beyond rounding.
 
     Raises:
         InputError: the env has more than one observation or step.

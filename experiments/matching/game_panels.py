@@ -8,11 +8,11 @@ from experiments.matching.figure_parts import Agent, Array, Group, draw_mean, la
 from experiments.matching.games import letters
 
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
-"""Where a policy lies that always plays A, B or C."""
+"""The points of the policies that always play A, B or C."""
 
 
 def draw_nash_conv(axes: Axes, groups: list[Group], agent: Agent) -> None:
-    """How much the agents together would gain from best responses, by β: what there is to ask without conventions."""
+    """How much the agents together would gain from best responses, by β: for games without conventions."""
     for group in groups:
         draw_mean(axes, group, group.position, group.runs["nash_conv"], agent)
     top = max(0.1, *(group.runs["nash_conv"].max() for group in groups))
@@ -41,5 +41,5 @@ def draw_simplex(axes: Axes, groups: list[Group], agents: list[Agent], game: Mat
 
 
 def simplex_points(group: Group, agent: Agent) -> Array:
-    """Where the policies of an agent lie, `[S, 2]`: the mean of the corners, weighted by their probabilities."""
+    """The points of an agent's policies, `[S, 2]`: means of the corners, weighted by their probabilities."""
     return np.stack([group.runs[f"prob_{letter}_{agent.name}"] for letter in "abc"], axis=-1) @ _CORNERS

@@ -1,6 +1,6 @@
-"""What the experiments call the parts of a game: its agents, joint actions, conventions, and its usual expert.
+"""Names for the parts of a game: agents, joint actions, conventions, and its usual expert.
 
-Actions go by letters in columns and figures, A for the first; `legend` says what they stand for.
+Columns and figures call actions by letters, A for the first; `legend` says what they stand for.
 """
 
 from string import ascii_uppercase
@@ -32,13 +32,13 @@ USUAL_EXPERT: dict[GameName, ExpertType] = {
     "matching_pennies": "mixed",
     "rock_paper_scissors": "mixed",
 }
-"""Whom to imitate where nobody says: conventions where there are several, else what the players would agree on."""
+"""The default expert: conventions where the game has several, else what the players would agree on."""
 
 MOST_AGENTS = 5
-"""Of the matching game: 32 joint actions, a column and a place in the figure each."""
+"""Of the matching game: it then has 32 joint actions, each with a column and a place in the figure."""
 
 NEITHER = "neither"
-"""What runs in no convention are said to be in."""
+"""The `convention` of runs that follow none."""
 
 
 def make_game(name: GameName, *, num_agents: int = 2) -> MatrixGame:
@@ -58,13 +58,13 @@ def make_game(name: GameName, *, num_agents: int = 2) -> MatrixGame:
 
 
 def env_arguments(game: MatrixGame) -> tuple[str, dict[str, int]]:
-    """The id under which the trainer finds a game of `make_game`, and what to make it with beyond the defaults."""
+    """The id and the keyword arguments with which the trainer makes the env of a game."""
     kwargs = {"num_agents": game.num_agents} if game.num_agents != 2 else {}
     return f"coordination_env:coordination/{game.name}-v0", kwargs
 
 
 def agent_names(game: MatrixGame) -> tuple[str, ...]:
-    """As the env names them, in its order."""
+    """The env's names, in its order."""
     return tuple(f"agent_{i}" for i in range(game.num_agents))
 
 
@@ -79,15 +79,12 @@ def joint_action_names(game: MatrixGame) -> tuple[str, ...]:
 
 
 def conventions(game: MatrixGame) -> dict[str, tuple[int, ...]]:
-    """The strict pure equilibria by the letters of their actions: AA and BB in the matching game, AB and BA in chicken.
-
-    Zero-sum games such as matching pennies have none.
-    """
+    """The strict pure equilibria by name: AA and BB in matching, AB and BA in chicken, none in zero-sum games."""
     return {_name(cell): cell for cell in pure_nash_equilibria(game.payoffs, strict=True)}
 
 
 def experts_of(game: MatrixGame) -> tuple[ExpertType, ...]:
-    """Whom one can record in a game: four are for matching alone, and pure equilibria need a convention."""
+    """The experts of a game: four are for matching alone, and `pure_equilibria` needs a convention."""
     lacking = set() if game.name == "matching" else {"bimodal", "asymmetric", "noisy", "all_AA"}
     lacking |= set() if conventions(game) else {"pure_equilibria"}
     return tuple(expert for expert in get_args(ExpertType) if expert not in lacking)
@@ -106,7 +103,7 @@ def title(game: MatrixGame) -> str:
 
 
 def legend(game: MatrixGame) -> str:
-    """What the letters stand for, such as "A = swerve, B = straight"; empty where the actions are called so."""
+    """What the letters stand for, such as "A = swerve, B = straight"; empty where they are the actions' names."""
     pairs = [(letter, name) for letter, name in zip(letters(game), game.action_names[0], strict=True)]
     return "" if game.name == "matching" else ", ".join(f"{letter} = {name}" for letter, name in pairs)
 

@@ -1,7 +1,7 @@
-"""What a pair of learned policies does: pure functions of probability arrays.
+"""Measures of what learned policies do together: pure functions of probability arrays.
 
 Every function broadcasts over leading axes `...` (runs, epochs). `A_i` is the number of actions of agent i; a joint
-distribution has one trailing axis per agent. Inputs are probabilities: nothing here samples.
+distribution has one trailing axis per agent. Nothing here samples.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ def entropy(probs: Array) -> Array:
 
 
 def marginals_of(joint: Array, *, num_agents: int = 2) -> list[Array]:
-    """What each agent does on its own: `[..., A_1, ..., A_N]` -> one `[..., A_i]` per agent."""
+    """Each agent's marginal: `[..., A_1, ..., A_N]` -> one `[..., A_i]` per agent."""
     axes = ascii_lowercase[:num_agents]
     return [np.einsum(f"...{axes}->...{axis}", joint) for axis in axes]
 
@@ -57,27 +57,26 @@ class KLSplit(NamedTuple):
     """
 
     kl: Array
-    """KL(P_E ‖ q), all of it."""
+    """KL(P_E ‖ q), the total."""
     irreducible: Array
     """I_E, the expert's own mutual information: what independent policies can never remove (the second failure)."""
     marginals: Array
-    """Σ_i KL(p_i ‖ q_i): each agent by itself is not as the expert's; what a collapse costs (the first failure)."""
+    """Σ_i KL(p_i ‖ q_i), from marginals that differ from the expert's: the cost of a collapse (the first failure)."""
     recovered: Array
     """E_expert[log q / Π q_i]: how much of the expert's correlation the learner's correlation explains. At most I_E
     where the marginals are right; negative for a learner that is correlated in another way."""
 
 
 def kl_split(joint: Array, expert_joint: Array) -> KLSplit:
-    """Split KL(P_E ‖ q) by what it takes to remove it: `[..., A_1, ..., A_N]` against `[A_1, ..., A_N]`.
+    """Split KL(P_E ‖ q) by cause: `[..., A_1, ..., A_N]` against `[A_1, ..., A_N]`.
 
     For independent policies, KL(P_E ‖ Π q_i) = I_E + Σ_i KL(p_i ‖ q_i), since log P_E / Π q_i = log P_E / Π p_i +
-    Σ_i log p_i / q_i, and log p_i / q_i is a function of one agent's action. For policies of any other class, whose
-    joint need not be a product, E_expert[log q / Π q_i] is taken off. The irreducible part is the expert's alone, the
-    same for every learner.
+    Σ_i log p_i / q_i, and log p_i / q_i is a function of one agent's action. For other policies, whose joint need not
+    be a product, E_expert[log q / Π q_i] is subtracted.
 
-    A learner that never does what the expert does is infinitely far: `kl` is ∞ then, and so is `marginals` where an
-    agent by itself never does it. That is not clipped here; the median over runs is defined all the same, the mean is
-    not. Where both are ∞, nobody can say what was recovered: NaN. A softmax is never at that end.
+    Where a learner never does what the expert does, `kl` is ∞, and so is `marginals` if an agent by itself never does
+    it. Nothing is clipped: the median over runs is defined all the same, the mean is not. Where both are ∞, `recovered`
+    is NaN. A softmax never gets there.
     """
     num_agents = expert_joint.ndim
     joint, expert_joint = np.asarray(joint, dtype=np.float64), np.asarray(expert_joint, dtype=np.float64)
@@ -92,27 +91,23 @@ def kl_split(joint: Array, expert_joint: Array) -> KLSplit:
 
 
 def total_variation(joint: Array, reference: Array) -> Array:
-    """½ Σ |joint − reference|, in [0, 1]: `[..., A_1, ..., A_N]` against `[A_1, ..., A_N]` -> `[...]`.
-
-    The largest difference between the probabilities that the two give to any event.
-    """
+    """½ Σ |joint − reference|, in [0, 1]: `[..., A_1, ..., A_N]` against `[A_1, ..., A_N]` -> `[...]`."""
     return _sum_cells(np.abs(joint - reference), np.ndim(reference)) / 2
 
 
 def pooled_joint(joint: Array) -> Array:
-    """What all runs do together: `[R, A_1, ..., A_N]` -> `[A_1, ..., A_N]`, the mean over runs.
+    """The mean over runs: `[R, A_1, ..., A_N]` -> `[A_1, ..., A_N]`.
 
-    It can look like the expert although no run does: runs that all play AA and runs that all play BB pool to a mixture
-    that none of them plays. Always show it beside the runs.
+    It can look like the expert although no run does: runs that play AA and runs that play BB pool to a mixture that
+    none of them plays. Always show it beside the runs.
     """
     return np.mean(joint, axis=0)
 
 
 def js_distance(joint: Array, reference: Array) -> Array:
-    """Jensen–Shannon distance, base 2 and so in [0, 1], to one reference distribution.
+    """Jensen–Shannon distance (the root of the divergence), base 2 and so in [0, 1], to a reference distribution.
 
-    `joint` is `[..., A_1, ..., A_N]`, `reference` is `[A_1, ..., A_N]` and says how many trailing axes make one
-    distribution; the result is `[...]`. It is the square root of the divergence, as SciPy has it.
+    `[..., A_1, ..., A_N]` against `[A_1, ..., A_N]` -> `[...]`.
 
     Raises ValueError if the trailing axes of `joint` are not those of `reference`.
     """
@@ -123,15 +118,14 @@ def js_distance(joint: Array, reference: Array) -> Array:
     p, q = joint.reshape(*leading, -1), reference.reshape(-1)
     with np.errstate(invalid="ignore"):
         distance = jensenshannon(p, q, base=2, axis=-1)  # pyright: ignore[reportCallIssue]  (the stub lacks axis)
-    # Between equal distributions the divergence may round to -1e-17, whose root SciPy reports as NaN. A NaN that
-    # was in the input stays one.
+    # Between equal distributions the divergence may round to -1e-17, whose root is NaN. A NaN in the input stays NaN.
     return np.where(np.isnan(distance) & np.isclose(p, q).all(axis=-1), 0.0, distance)[()]
 
 
 def mass_on(joint: Array, cells: Iterable[tuple[int, ...]], *, num_agents: int) -> Array:
-    """Probability that one of these joint actions is played, `[...]`; zero if there are none.
+    """Probability of any of these joint actions, `[...]`; zero without any.
 
-    Of the two conventions of the 2×2 matching game it is `coordination_rate`, P(AA) + P(BB).
+    On the two conventions of the 2×2 matching game it is `coordination_rate`, P(AA) + P(BB).
     """
     leading = joint.shape[: joint.ndim - num_agents]
     return sum((joint[..., *cell] for cell in cells), start=np.zeros(leading))
@@ -140,14 +134,12 @@ def mass_on(joint: Array, cells: Iterable[tuple[int, ...]], *, num_agents: int) 
 def followed_convention(
     policies: Sequence[Array], conventions: Mapping[str, tuple[int, ...]], *, otherwise: str
 ) -> np.ndarray:
-    """Which convention all agents follow, by name, `[...]`.
-
-    That is the joint action of which every agent plays its part with probability `CONVENTION_THRESHOLD` or more.
+    """The name of the convention that all agents follow with probability `CONVENTION_THRESHOLD` or more, `[...]`.
 
     Args:
         policies: each agent's, `[..., A_i]`.
         conventions: joint actions by name.
-        otherwise: the name for where there is none.
+        otherwise: the name where they follow none.
     """
     names = np.full(policies[0].shape[:-1], otherwise, dtype=f"<U{max(map(len, [otherwise, *conventions]))}")
     for name, cell in conventions.items():

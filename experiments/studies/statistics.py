@@ -1,20 +1,20 @@
 """Uncertainty over training seeds.
 
-A seed is the unit of resampling: `S` is the number of seeds, a value is one run's. Runs that share a seed and differ
-in β share their noise; the bootstrap starts from the same stream on every call, so it draws the same seeds for each β.
+The unit of resampling is a seed: `S` is the number of seeds, each with one value. Runs that share a seed and differ in
+β share their noise; the bootstrap starts from the same stream on every call, so it draws the same seeds for each β.
 """
 
 import numpy as np
 from scipy.stats import binomtest, bootstrap
 
-from magail_trainer.play.statistics import Array, Interval, bootstrap_interval, interquartile_mean
+from magail_trainer.play.statistics import Array, Interval, bootstrap_interval
 
 
 def mean_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> Interval:
     """Mean over seeds, values `[S]`, with its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
 
-    The interval has no width where all seeds agree, or where there is one. With five seeds it is somewhat too narrow,
-    as every bootstrap of so few values is.
+    The interval has zero width where all seeds agree, or with a single seed. With five seeds it is somewhat too narrow,
+    as is any bootstrap of so few values.
 
     Raises ValueError if there are no values or one of them is not finite.
     """
@@ -22,9 +22,9 @@ def mean_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0)
 
 
 def mean_band(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> tuple[Array, Array]:
-    """The ends of `mean_interval` for each of K rows at once, values `[K, S]`: `[K]` each.
+    """The ends of `mean_interval` for each of K rows, values `[K, S]`: `[K]` each; NaN for a row that is not finite.
 
-    All rows draw the same seeds, as is right for one curve. A row with a value that is not finite has NaN.
+    All rows draw the same seeds, as is right for one curve.
     """
     finite = np.asarray(np.isfinite(values).all(axis=1))
     resampled = bootstrap(
@@ -37,33 +37,6 @@ def mean_band(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> 
     )
     low, high = (np.where(finite, end, np.nan) for end in resampled.confidence_interval)
     return low, high
-
-
-def iqm_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> Interval:
-    """Interquartile mean over seeds, values `[S]`, with its percentile bootstrap interval (Agarwal et al. 2021).
-
-    One run that failed does not decide it. Where half the runs go one way and half the other, as the P(A) of runs that
-    collapse, it lies between them as any mean does: show the share of either beside it.
-
-    Raises ValueError if there are no values or one of them is not finite.
-    """
-    return bootstrap_interval(values, interquartile_mean, confidence=confidence, rng_seed=rng_seed)
-
-
-def paired_difference_interval(
-    values: Array, baseline: Array, *, confidence: float = 0.95, rng_seed: int = 0
-) -> Interval:
-    """Mean of values − baseline over seeds, `[S]` each in the same order of seeds, with its paired bootstrap interval.
-
-    Seeds are drawn, and with a seed both of its runs. Two βs of one seed share their noise, which cancels here: the
-    interval is narrower than that between two independent means, and is the one to judge an effect of β by.
-
-    Raises ValueError if the two differ in length, there are no values or one of them is not finite.
-    """
-    values, baseline = np.asarray(values, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
-    if values.shape != baseline.shape:
-        raise ValueError(f"a paired difference needs the same seeds twice, got {values.shape} and {baseline.shape}")
-    return mean_interval(values - baseline, confidence=confidence, rng_seed=rng_seed)
 
 
 def variance_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> Interval:
@@ -90,7 +63,7 @@ def share_interval(successes: int, trials: int, *, confidence: float = 0.95) -> 
 
 
 def fair_coin_p_value(successes: int, trials: int) -> float:
-    """Two-sided exact binomial p-value of so many heads in so many tosses of a fair coin.
+    """Two-sided exact binomial p-value of `successes` heads in `trials` tosses of a fair coin.
 
     Raises ValueError unless 0 ≤ successes ≤ trials and trials ≥ 1.
     """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.matching import metrics
-from experiments.matching.best_product import best_product_js, best_product_tv
+from experiments.matching.best_product import best_product_js
 
 BIMODAL = np.array([[0.5, 0.0], [0.0, 0.5]])
 ASYMMETRIC = np.array([[0.7, 0.0], [0.0, 0.3]])
@@ -51,21 +51,6 @@ def test_best_product_gives_the_same_answer_twice() -> None:
     first, second = best_product_js(NOISY), best_product_js(NOISY)
     assert first.distance == second.distance
     np.testing.assert_array_equal(first.marginals, second.marginals)
-
-
-@pytest.mark.parametrize(
-    ("joint", "distance"), [(BIMODAL, math.sqrt(2) - 1), (MIXED, 0), (ALL_AA, 0), (INDEPENDENT, 0)]
-)
-def test_best_product_in_total_variation(joint: np.ndarray, distance: float) -> None:
-    assert best_product_tv(joint).distance == pytest.approx(distance, abs=2e-6)
-
-
-def test_best_product_in_total_variation_is_as_near_as_any_on_a_fine_grid() -> None:
-    joint = np.random.default_rng(3).dirichlet(np.ones(4)).reshape(2, 2)
-    prob_a = np.linspace(0, 1, 1001)
-    policies = np.stack([prob_a, 1 - prob_a], axis=-1)
-    on_grid = metrics.total_variation(metrics.product_joint([policies[:, None], policies[None]]), joint).min()
-    assert on_grid - 1e-3 < best_product_tv(joint).distance < on_grid + 2e-6
 
 
 def nearest_on_grids(joint: np.ndarray, *, points: int = 121, refinements: int = 6) -> float:

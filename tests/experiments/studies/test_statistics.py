@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import beta, binomtest, bootstrap, norm, trim_mean
+from scipy.stats import beta, binomtest, norm
 
 from experiments.studies import statistics
 from experiments.studies.statistics import Interval
@@ -52,36 +52,6 @@ def test_intervals_of_different_betas_are_paired_by_seed() -> None:
     values = np.random.default_rng(0).uniform(size=30)
     here, there = statistics.mean_interval(values), statistics.mean_interval(values + 1)
     np.testing.assert_allclose(np.array(there) - 1, here, atol=1e-12)
-
-
-def test_paired_difference_is_scipys_paired_bootstrap() -> None:
-    rng = np.random.default_rng(0)
-    noise = rng.normal(size=20)
-    here, there = noise + rng.normal(0.3, 0.1, size=20), noise
-    interval = statistics.paired_difference_interval(here, there, rng_seed=4)
-
-    def difference(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-        return np.mean(x, axis=axis) - np.mean(y, axis=axis)
-
-    expected = bootstrap((here, there), difference, paired=True, method="percentile", rng=4).confidence_interval
-    assert interval == pytest.approx((here.mean() - there.mean(), expected.low, expected.high), abs=1e-12)
-    unpaired = bootstrap((here, there), difference, method="percentile", rng=4).confidence_interval
-    assert interval.high - interval.low < 0.2 * (unpaired.high - unpaired.low)  # the shared noise has cancelled
-
-
-def test_paired_difference_of_runs_that_differ_by_a_constant_is_certain() -> None:
-    values = np.array([0.25, 0.5, 4.0])
-    assert statistics.paired_difference_interval(values + 2, values) == Interval(2.0, 2.0, 2.0)
-    with pytest.raises(ValueError, match="same seeds twice"):
-        statistics.paired_difference_interval(values, values[:2])
-
-
-def test_interquartile_mean_is_scipys_with_its_bootstrap() -> None:
-    assert statistics.iqm_interval(np.array([0.0, 1.0, 5.0, 100.0])).estimate == 3  # of 1 and 5
-    values = np.random.default_rng(2).normal(size=17)
-    expected = bootstrap((values,), lambda x, axis: trim_mean(x, 0.25, axis=axis), method="percentile", rng=0)
-    low, high = expected.confidence_interval
-    assert statistics.iqm_interval(values) == pytest.approx((trim_mean(values, 0.25), low, high))
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 100])
