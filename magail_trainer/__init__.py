@@ -2,8 +2,9 @@
 
     import magail_trainer as mt
 
-    env = mt.make_env("mpe2.simple_spread_v3", max_cycles=25)
-    mt.train(env, "demonstrations", config=mt.MagailConfig(epochs=50), output="run")
+    env = mt.make_env("coordination_env:coordination/matching-v0", num_actions=3)
+    demonstrations = mt.record(env, "bimodal", episodes=200, seed=0)
+    mt.train(env, demonstrations, config=mt.MagailConfig(epochs=50), output="run")
     print(mt.evaluate("run", episodes=100).table())
 
 Each name is imported when it is first used: reading a dataset needs no torch.
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from magail_trainer.learn.training import clone, train
     from magail_trainer.play.evaluate_run import evaluate_run as evaluate
     from magail_trainer.play.load_runs import load_runs
+    from magail_trainer.play.players import record_expert as record
 
 __all__ = [
     "MagailConfig",
@@ -29,11 +31,13 @@ __all__ = [
     "evaluate",
     "load_runs",
     "make_env",
+    "record",
     "train",
 ]
 
 _HOMES = {
     "make_env": "envs.registry:make_env",
+    "record": "play.players:record_expert",
     "Trajectories": "data.trajectories:Trajectories",
     "MagailConfig": "learn.config:MagailConfig",
     "train": "learn.training:train",

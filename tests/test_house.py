@@ -98,23 +98,42 @@ def test_python_of_the_readme_runs(index: int, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def magail_blocks() -> list[str]:
+    """The README's commands: on any env, with parts of one's own, on particles."""
+    blocks_of_magail = [block for block in blocks("bash") if block.startswith("magail")]
+    assert len(blocks_of_magail) == 3
+    return blocks_of_magail
+
+
 @pytest.mark.slow
 def test_magail_commands_of_the_readme_run(tmp_path: Path) -> None:
-    commands, _ = [block for block in blocks("bash") if block.startswith("magail")]
+    commands, own_parts, _ = magail_blocks()
     done = run(commands.replace("--epochs 2000", "--epochs 20"), tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "demos" / "manifest.json").exists()
     assert (tmp_path / "run" / "runs.csv").exists()
+    (my_parts,) = [block for block in blocks("python") if "def clipped" in block]
+    (tmp_path / "my_parts.py").write_text(my_parts, encoding="utf-8")
+    done = run(own_parts, tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("clipped", "linear", "tanh"):
+        assert (tmp_path / name / "runs.csv").exists()
 
 
 @pytest.mark.slow
 def test_particle_commands_of_the_readme_run(tmp_path: Path) -> None:
-    _, commands = [block for block in blocks("bash") if block.startswith("magail")]
+    commands = magail_blocks()[2]
     for command, faster in (("clone", "--updates 20"), ("train", "--epochs 2 --rollout_episodes 8")):
         commands = commands.replace(f"magail {command} ", f"magail {command} {faster} ")
     done = run(commands.replace("--episodes 500", "--episodes 20"), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Scores: 0 is the random joint policy" in done.stdout
+
+
+def test_the_algorithm_is_read_in_eight_files_and_1800_lines() -> None:
+    steps = re.findall(r"^\d\. \[`\w+\.py`\]\((.*?)\)", README, flags=re.MULTILINE)
+    assert 1 <= len(steps) <= 8
+    assert sum(len((ROOT / step).read_text(encoding="utf-8").splitlines()) for step in steps) <= 1800
 
 
 @pytest.mark.slow

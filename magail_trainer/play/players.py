@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from magail_trainer.data.joint_policies import JointPolicy, RandomJointPolicy
-from magail_trainer.envs.registry import EnvEntry
+from magail_trainer.data.recording import record
+from magail_trainer.data.trajectories import Trajectories
+from magail_trainer.envs.registry import EnvEntry, make_env
 from magail_trainer.errors import InputError, with_arguments
 from magail_trainer.importing import import_callable
 from magail_trainer.play.trained_policy import TrainedJointPolicy
@@ -39,6 +41,43 @@ def make_joint_policy(expert: str, entry: EnvEntry, arguments: dict[str, Any]) -
     if missing:
         raise InputError(f"The expert {expert!r} makes a {type(policy).__name__} without {', '.join(missing)}.")
     return policy
+
+
+def record_expert(
+    env: str | Callable[..., Any] | EnvEntry,
+    expert: str | JointPolicy = "random",
+    *,
+    episodes: int,
+    seed: int = 0,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    processes: int = 1,
+    **arguments: Any,
+) -> Trajectories:
+    """Play an expert and keep what happens: what `magail record` does.
+
+    Args:
+        env: an environment, as for `make_env`.
+        expert: a joint policy, or its name as for `make_joint_policy`.
+        episodes: how many, whole.
+        seed: decides all chance.
+        output: the folder to save them in, if any.
+        overwrite: replace a dataset that is already there.
+        processes: how many step the copies of an env that has no vectorised form of its own.
+        **arguments: to make a named expert with.
+
+    Raises:
+        InputError: there is no such env or expert, a number is out of range, or the folder cannot be made.
+    """
+    entry = make_env(env)
+    if isinstance(expert, str):
+        expert = make_joint_policy(expert, entry, arguments)
+    elif arguments:
+        raise InputError(f"An expert that is made takes no arguments, such as {next(iter(arguments))!r}.")
+    trajectories = record(entry, expert, episodes=episodes, seed=seed, processes=processes)
+    if output is not None:
+        trajectories.save(output, overwrite=overwrite)
+    return trajectories
 
 
 def _trained(folder: str, entry: EnvEntry, arguments: dict[str, Any]) -> JointPolicy:

@@ -3,11 +3,14 @@
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 from gymnasium.spaces import Discrete
 
 import magail_trainer as mt
+from coordination_env import matching_v0
 from magail_trainer.errors import InputError
 from tests.magail_trainer.toy_envs import RandomLengthEnv
 
@@ -27,7 +30,7 @@ def test_the_package_and_its_datasets_need_no_torch() -> None:
 import sys, time
 import magail_trainer as mt
 assert time.process_time() < 0.3 and "numpy" not in sys.modules
-mt.Trajectories, mt.make_env, mt.MagailConfig
+mt.Trajectories, mt.make_env, mt.MagailConfig, mt.record
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -45,3 +48,41 @@ def test_an_env_is_made_from_its_name_or_from_what_makes_it() -> None:
 def test_what_has_no_name_to_remember_an_env_by_is_refused() -> None:
     with pytest.raises(InputError, match="by its name, or by a function or class that makes it"):
         mt.make_env(partial(RandomLengthEnv))
+
+
+def test_from_an_env_to_an_evaluation(tmp_path: Path) -> None:
+    env = mt.make_env("coordination_env:coordination/matching-v0", horizon=2)
+    demonstrations = mt.record(env, "bimodal", episodes=20, seed=1, output=tmp_path / "demos", ratio=0.5)
+    assert mt.Trajectories.load(tmp_path / "demos").num_transitions == demonstrations.num_transitions == 40
+    config = mt.MagailConfig(epochs=3, rollout_episodes=8)
+    trained = mt.train(env, demonstrations, betas=[0.0, 1.0], seeds=[3, 4], config=config, output=tmp_path / "run")
+    assert trained.history["discriminator_loss"].shape == (2, 4)
+    table = mt.evaluate(tmp_path / "run", episodes=10).table()
+    assert table["seed"] == [3, 4, 3, 4]
+    assert set(table) >= {"return_agent_0", "greedy_return_agent_0", "return_team"}
+    again = mt.Trainer(env, demonstrations, mt.load_runs(tmp_path / "run").runs, config)
+    for _ in again.train():
+        pass
+    parameters = [list(trainer.policies.parameters()) for trainer in (trained.trainer, again)]
+    assert all(one.equal(other) for one, other in zip(*parameters, strict=True))
+    cloned = mt.clone(env, tmp_path / "demos", updates=5, seeds=[1])
+    assert cloned.history["cloning_loss"][-1] < cloned.history["cloning_loss"][0]
+
+
+def test_an_env_is_made_of_a_function_and_its_expert_is_handed_in() -> None:
+    env = mt.make_env(matching_v0.parallel_env, num_actions=3)
+
+    class Last:
+        """Everybody plays the last action."""
+
+        name, parameters = "last", {}
+
+        def begin(self, num_episodes: int, rng: np.random.Generator) -> None: ...
+
+        def act(self, observations: dict, *, episode: np.ndarray, step: np.ndarray) -> dict:
+            return dict.fromkeys(observations, np.full(len(episode), 2))
+
+    demonstrations = mt.record(env, Last(), episodes=4)
+    assert demonstrations.actions["agent_0"].tolist() == [2] * 4
+    with pytest.raises(InputError, match="takes no arguments, such as 'ratio'"):
+        mt.record(env, Last(), episodes=4, ratio=1)

@@ -75,4 +75,5 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     wait_until(lambda: len(list(pids.iterdir())) == 2)
     parent.kill()
     parent.join()
-    wait_until(lambda: not any(Path("/proc", file.name).exists() for file in pids.iterdir()))
+    wait_until(lambda: not [file.name for file in pids.iterdir() if Path("/proc", file.name).exists()])
+    assert not list((tmp_path / "cells").glob("[ab]"))
