@@ -1,10 +1,12 @@
 """How fast the parts are, in work per CPU-second of this process.
 
-python -m experiments.benchmark --help
+    python -m experiments.benchmark --help
+
+It writes nothing: the table is printed.
 """
 
-from experiments.matching.speed import BenchmarkConfig, main
-from magail_trainer.cli.command_line import run_command
+from experiments.matching.settings import BenchmarkConfig
+from experiments.studies.commands import run_door
 
 if __name__ == "__main__":
-    run_command(BenchmarkConfig, main, prog="python -m experiments.benchmark")
+    run_door(BenchmarkConfig, "experiments.matching.speed", name="benchmark")

@@ -1,10 +1,12 @@
 """One convention or all of them: simple_spread with an expert who tosses a hidden coin.
 
-python -m experiments.conventions --help
+    python -m experiments.conventions --help
+
+It writes cells/ (a run folder for each method), conventions.csv, expert.csv and conventions.png.
 """
 
-from experiments.particles.convention_study import ConventionsConfig, main
-from magail_trainer.cli.command_line import run_command
+from experiments.particles.settings import ConventionsConfig
+from experiments.studies.commands import run_door
 
 if __name__ == "__main__":
-    run_command(ConventionsConfig, main, prog="python -m experiments.conventions")
+    run_door(ConventionsConfig, "experiments.particles.convention_study", name="conventions")

@@ -1,10 +1,12 @@
 """Which policies can imitate which expert: every expert, class of policies and discriminator.
 
-python -m experiments.correlation --help
+    python -m experiments.correlation --help
+
+It writes cells/ (a run folder for each cell), correlation.csv (a row for each run) and correlation.png.
 """
 
-from experiments.matching.correlation import CorrelationConfig, main
-from magail_trainer.cli.command_line import run_command
+from experiments.matching.settings import CorrelationConfig
+from experiments.studies.commands import run_door
 
 if __name__ == "__main__":
-    run_command(CorrelationConfig, main, prog="python -m experiments.correlation")
+    run_door(CorrelationConfig, "experiments.matching.correlation", name="correlation")

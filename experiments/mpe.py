@@ -1,10 +1,13 @@
 """The particle benchmark: cloning and MAGAIL on few and many demonstrations of scripted experts.
 
-python -m experiments.mpe --help
+    python -m experiments.mpe --help
+
+It writes cells/ (a run folder for each cell), table.csv, table.md, floors.csv, curves.npz, and two
+figures.
 """
 
-from experiments.particles.benchmark import MpeConfig, main
-from magail_trainer.cli.command_line import run_command
+from experiments.particles.settings import MpeConfig
+from experiments.studies.commands import run_door
 
 if __name__ == "__main__":
-    run_command(MpeConfig, main, prog="python -m experiments.mpe")
+    run_door(MpeConfig, "experiments.particles.benchmark", name="mpe")

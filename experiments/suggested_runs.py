@@ -1,10 +1,12 @@
 """The four runs that the seed suggests, each with a verdict.
 
-python -m experiments.suggested_runs --help
+    python -m experiments.suggested_runs --help
+
+It writes report.md (expected, observed, verdict) and a run folder for each of A, B, C and D.
 """
 
-from experiments.matching.suggested_runs import SuggestedRunsConfig, main
-from magail_trainer.cli.command_line import run_command
+from experiments.matching.settings import SuggestedRunsConfig
+from experiments.studies.commands import run_door
 
 if __name__ == "__main__":
-    run_command(SuggestedRunsConfig, main, prog="python -m experiments.suggested_runs")
+    run_door(SuggestedRunsConfig, "experiments.matching.suggested_runs", name="suggested_runs")

@@ -19,8 +19,9 @@ from experiments.claims.claim import RUN
 from experiments.matching import correlation
 from experiments.matching.coordination import CoordinationConfig, run_experiment
 from experiments.matching.suggested_runs import SUGGESTED_RUNS, Name, command_of_run, run_suggested
+from experiments.studies.commands import command_of, settings_of
 from experiments.studies.criteria import verdict
-from experiments.studies.jobs import check_folder, command_of, finished, settings_of
+from experiments.studies.jobs import check_folder, finished
 from experiments.theory import phase_diagram
 from experiments.theory.phase_portrait import PhasePortraitConfig, draw_phase_portrait
 from magail_trainer.cli.command_line import counted

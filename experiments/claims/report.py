@@ -11,42 +11,20 @@ with its figures inside; report.md has them in figures/. The exit status is 0 on
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-import torch
-import tyro
 
 from experiments.claims.collapse import COLLAPSE, COLLAPSE_TABLE, MIXING, THEORY
 from experiments.claims.correlation import MISMATCH, REPAIR
 from experiments.claims.games import OTHER_GAMES, PAYOFFS_UNSEEN
 from experiments.claims.pages import html, markdown
 from experiments.claims.parts import Part, all_parts, check_parts, commands_of, draw_studies
+from experiments.claims.settings import ReportConfig
 from experiments.claims.text import Examined, blocks_of
 from experiments.studies.jobs import run_jobs
 from magail_trainer.cli.command_line import display_path, this_command
 
 CLAIMS = (COLLAPSE, COLLAPSE_TABLE, MIXING, MISMATCH, REPAIR, THEORY, PAYOFFS_UNSEEN, OTHER_GAMES)
 FIGURES = "figures"
-
-
-@dataclass(frozen=True)
-class ReportConfig:
-    """Run or reuse all experiments on the matrix games, and report every claim with its evidence."""
-
-    output: Path | None = None
-    """The folder for everything; what is in it already is not done again. By default results/report, and
-    results/report_quick with --quick."""
-    jobs: int = 2
-    """How many parts to work on at the same time, each in a process of its own."""
-    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Fewer seeds, epochs and cells, in under three minutes: to see that it works. The report says so."""
-
-    @property
-    def folder(self) -> Path:
-        """Where everything goes."""
-        return self.output or Path("results/report_quick" if self.quick else "results/report")
 
 
 def parts_of(config: ReportConfig) -> list[Part]:
@@ -101,7 +79,6 @@ _QUICK = (
 
 
 def main(config: ReportConfig) -> int:
-    torch.set_num_threads(1)  # the fastest for small tensors
     examined = run_report(config, command=this_command("python -m experiments.report"))
     print("\n".join(["", *(f"{item.finding.verdict:15}{item.claim.title}" for item in examined), ""]))
     print(f"Wrote {display_path(config.folder)}, with report.html and report.md.")

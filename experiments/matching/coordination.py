@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from coordination_env.games import MatrixGame
 from experiments.matching.exact_play import exact_joint
 from experiments.matching.figures import coordination_figure
-from experiments.matching.games import USUAL_EXPERT, ExpertType, GameName, env_arguments, experts_of, make_game, title
+from experiments.matching.games import env_arguments, experts_of, make_game, title
 from experiments.matching.results import (
     Results,
     exact_columns,
@@ -27,6 +27,7 @@ from experiments.matching.results import (
     sampled_columns,
     summary,
 )
+from experiments.matching.settings import CoordinationConfig
 from experiments.studies.plotting import reward_name, save_figures, wrote
 from magail_trainer.cli.command_line import counted, this_command
 from magail_trainer.data.joint_policies import JointPolicy
@@ -36,7 +37,7 @@ from magail_trainer.data.trajectories import Trajectories, read_manifest
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
-from magail_trainer.learn.config import Baseline, MagailConfig, PolicyStyle, RewardStyle, Schedule
+from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import train_with_history
@@ -49,83 +50,6 @@ ENV_ID = "coordination_env:coordination/matching-v0"
 # With these an mlp's logits move about as fast, and the discriminator's as fast in relation, as those of tables: what
 # becomes of a run hangs on both. Found by trying; see the suggested runs with --network mlp.
 _MLP_LR_POLICY, _MLP_LR_DISC = 0.1, 0.03
-
-
-@dataclass(frozen=True)
-class CoordinationConfig:
-    """Show where multi-agent GAIL fails in the 2×2 matching game, for a row of entropy bonuses β, or in another."""
-
-    expert_type: ExpertType | None = None
-    """The scripted expert: mixed (independent and uniform); correlated_equilibrium (the best one, the flattest of
-    several); pure_equilibria (one convention in each episode, all equally often); and in the matching game bimodal
-    (half AA, half BB), asymmetric (70/30), noisy (10 % AB or BA), all_AA. By default bimodal; the correlated
-    equilibrium in chicken and in the prisoner's dilemma, pure equilibria in stag hunt and in the battle of the sexes,
-    mixed in the zero-sum games."""
-    game: GameName = "matching"
-    """What is played, once. Coordination is the probability of the game's strict pure equilibria."""
-    num_agents: int = 2
-    """Of the matching game, 2 to 5; the other games are for two."""
-    betas: tuple[float, ...] = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
-    """Weights of the policies' entropy bonus."""
-    seeds: tuple[int, ...] = (42, 123, 456, 789, 999)
-    """One run for each, and each β."""
-    epochs: int = 4000
-    """Training epochs."""
-    rollout_episodes: int = 200
-    """Episodes that each run plays per epoch."""
-    eval_episodes: int = 5000
-    """Episodes that each run plays after training."""
-    lr_policy: float = 0.01
-    """Adam's learning rate for the policies."""
-    lr_disc: float = 0.01
-    """Adam's learning rate for the discriminator."""
-    reward_style: RewardStyle | str = "non_saturating"
-    """What the policies maximise: log D (non_saturating), -log(1 - D) (gail), log D - log(1 - D) (airl), or 2D - 1
-    (symmetric). Or module:callable, a function of your own from a tensor of logits to one of rewards."""
-    network: Literal["tabular", "mlp"] = "tabular"
-    """Tables, or perceptrons with a hidden layer of 128 in their place, trained in the same way. Their learning rates
-    are the given ones times 0.1 (policies) and 0.03 (discriminator), for an update moves an output by many weights."""
-    policy: PolicyStyle = "independent"
-    """What the agents share when they act: nothing (independent), a signal drawn for each episode and hidden from the
-    discriminator (shared_signal), or what the agents before them are about to do (autoregressive)."""
-    signals: int = MagailConfig.signals
-    """How many values a shared signal has."""
-    discriminator: Literal["joint", "per_agent"] = "joint"
-    """One discriminator of the joint action, or one for each agent that sees its own action alone."""
-    baseline: Baseline = "none"
-    """What REINFORCE subtracts from the reward: nothing, or its mean over the batch."""
-    lr_schedule: Schedule = "constant"
-    """What the policies' learning rate does: stay, or fall to 0 in a line."""
-    policy_init_uniform: bool = False
-    """Start all policies at exactly equal probabilities, not at logits of 0.1 times a standard normal."""
-    no_plots: bool = False
-    """Skip the figure."""
-    batch_size: int = 32
-    """Joint actions of the expert and of the learner in a discriminator step, and of the learner in a policy step."""
-    exact: bool = False
-    """Train with expectations over all joint actions in place of samples; then neither rollout_episodes nor
-    batch_size matters."""
-    expert_ratio: float | None = None
-    """Share of AA among the matching episodes of a bimodal, asymmetric or noisy expert, or of the first of several pure
-    equilibria; by default the expert's own."""
-    expert_noise: float | None = None
-    """Share of AB and BA episodes of a noisy expert; by default 0.1."""
-    expert_episodes: int = 1000
-    """Episodes to record."""
-    expert_seed: int = 0
-    """Decides the order of the expert's episodes, and what is random in them."""
-    dataset: Path | None = None
-    """Train on this recorded dataset of the same game; nothing is recorded then."""
-    device: str = "cpu"
-    """Where the tensors live: cpu, cuda, cuda:1, ..."""
-    output: Path | None = None
-    """The folder to make; by default a new one under results/coordination."""
-    overwrite: bool = False
-    """Replace the results that --output already holds."""
-
-    def __post_init__(self) -> None:
-        if self.expert_type is None:
-            object.__setattr__(self, "expert_type", USUAL_EXPERT[self.game])
 
 
 @dataclass(frozen=True)
@@ -290,7 +214,6 @@ def _figure(results: Results, config: CoordinationConfig) -> Figure:
 
 def main(config: CoordinationConfig) -> int:
     """Run the experiment and print its summary; the exit status."""
-    torch.set_num_threads(1)  # the fastest for small tensors
     results = run_experiment(config, command=this_command("python -m experiments.coordination"))
     print("\n".join(summary(results)))
     return wrote(results.folder, ["runs.csv"] if config.no_plots else ["runs.csv", FIGURE])

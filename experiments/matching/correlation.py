@@ -13,26 +13,18 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
-import torch
-import tyro
 
 from experiments.matching.best_product import best_product_js
-from experiments.matching.coordination import CoordinationConfig, run_experiment, set_up
+from experiments.matching.coordination import run_experiment, set_up
 from experiments.matching.correlation_figure import correlation_figure
-from experiments.matching.games import ExpertType, GameName, experts_of, make_game, title
+from experiments.matching.games import ExpertType, experts_of, make_game, title
 from experiments.matching.metrics import MATCH
-from experiments.studies.jobs import (
-    check_finished,
-    command_of,
-    finished,
-    read_settings,
-    run_jobs,
-    settings_of,
-    with_defaults,
-)
+from experiments.matching.settings import CoordinationConfig, CorrelationConfig
+from experiments.studies.commands import command_of, settings_of
+from experiments.studies.jobs import check_finished, finished, read_settings, run_jobs
 from experiments.studies.plotting import save_figures, wrote
 from experiments.studies.statistics import mean_interval, share_interval
 from magail_trainer.cli.command_line import counted
@@ -40,55 +32,15 @@ from magail_trainer.data.run_folder import read_config, read_table, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import PolicyStyle
 
-DiscriminatorName = Literal["joint", "per_agent"]
 Table = dict[str, np.ndarray]
 
 COLUMNS = (
     "expert", "policy", "discriminator", "beta", "seed", "js_distance", "kl_irreducible", "kl_marginals",
     "mutual_information", "coordination_rate",
 )  # fmt: skip
-MATCHING_EXPERTS: tuple[ExpertType, ...] = ("mixed", "bimodal", "asymmetric", "noisy", "all_AA")
 
 
 FIGURE = "correlation.png"
-
-
-@dataclass(frozen=True)
-class CorrelationConfig:
-    """Train every class of policies on every expert under every discriminator, and say who matches whom."""
-
-    game: GameName = "matching"
-    """What is played, once."""
-    num_agents: int = 2
-    """Of the matching game."""
-    expert_types: tuple[ExpertType, ...] = ()
-    """Whom to imitate; by default all five of the matching game, and those that there are of another."""
-    policies: tuple[PolicyStyle, ...] = get_args(PolicyStyle)
-    """What the agents share when they act; see `python -m experiments.coordination`."""
-    discriminators: tuple[DiscriminatorName, ...] = ("joint", "per_agent")
-    """One discriminator of the joint action, or one for each agent that sees its own action alone."""
-    betas: tuple[float, ...] = (0.0,)
-    """Weights of the policies' entropy bonus."""
-    seeds: int = 100
-    """How many runs each cell has for each β; they have the seeds 0, 1, ..."""
-    epochs: int = 2000
-    """Training epochs. The fewer, the higher are the learning rates."""
-    signals: int = 8
-    """How many values the shared signal has."""
-    output: Path = Path("results/correlation")
-    """The folder for everything; what is in it already is not done again."""
-    jobs: int = 1
-    """How many cells to work on at the same time, each in a process of its own."""
-    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Ten seeds and a quarter of the epochs: other defaults for the flags above."""
-
-    def settle(self) -> "CorrelationConfig":
-        """What `quick` stands for, and the experts of the game, in the place of every flag that was not given."""
-        config = replace(self, expert_types=self.expert_types or _experts(self))
-        return with_defaults(config, QUICK) if self.quick else config
-
-
-QUICK: dict[str, Any] = {"seeds": 10, "epochs": 500, "output": Path("results/correlation_quick")}
 
 
 @dataclass(frozen=True)
@@ -271,14 +223,8 @@ def _place(key: tuple[str, str, str, float]) -> tuple[int, int, str, float]:
     return _expert_place(key[0]), get_args(PolicyStyle).index(key[1]), key[2], key[3]
 
 
-def _experts(config: CorrelationConfig) -> tuple[ExpertType, ...]:
-    game = make_game(config.game, num_agents=config.num_agents)
-    return MATCHING_EXPERTS if config.game == "matching" else experts_of(game)
-
-
 def main(config: CorrelationConfig) -> int:
     """Fill the cells that are missing, and make table and figure of all; the exit status."""
-    torch.set_num_threads(1)  # the fastest for small tensors
     config = config.settle()
     jobs, cells = jobs_of(config), config.output / "cells"
     check_finished(cells, lambda made: job_of(made, config))

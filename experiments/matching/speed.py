@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pettingzoo
-import torch
 from tqdm import tqdm
 
-from experiments.matching.coordination import ENV_ID, CoordinationConfig
+from experiments.matching.coordination import ENV_ID
+from experiments.matching.settings import BenchmarkConfig, CoordinationConfig
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import resolve
@@ -30,22 +30,6 @@ from magail_trainer.play.players import make_joint_policy
 
 SINGLE_SCRIPT_RUN_EPOCHS = 41
 """Run-epochs per CPU-second of the single-script program that the seed document describes, on such a machine."""
-
-
-@dataclass(frozen=True)
-class BenchmarkConfig:
-    """Measure training, the env in its forms, and datasets, in work per CPU-second."""
-
-    epochs: int = 1000
-    """Epochs of the default sweep to time; the sweep of 1000 runs gets a twentieth of them."""
-    steps: int = 20_000
-    """Env steps to time in each form of the env."""
-    episodes: int = 20_000
-    """Episodes to record and load."""
-    repetitions: int = 3
-    """How often each measurement is taken; the best one counts."""
-    mlp_epochs: int = 3
-    """Epochs to time of MAGAIL with perceptrons and PPO on the particle envs, one run; 0 to leave these out."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +186,6 @@ def main(config: BenchmarkConfig) -> None:
     for name in ("epochs", "steps", "episodes", "repetitions"):
         if getattr(config, name) < 1:
             raise InputError(f"--{name} must be at least 1, not {getattr(config, name)}.")
-    torch.set_num_threads(1)  # the fastest for small tensors
     rows = measure(config)
     particles = measure_particles(config) if config.mlp_epochs > 0 else []
     for row in rows + particles:

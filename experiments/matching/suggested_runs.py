@@ -11,15 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
-import tyro
 
 from experiments.matching.best_product import best_product_js
-from experiments.matching.coordination import CoordinationConfig, run_experiment
+from experiments.matching.coordination import run_experiment
 from experiments.matching.results import AGENTS, Columns
+from experiments.matching.settings import CoordinationConfig, Name, Network, SuggestedRunsConfig
 from experiments.studies.criteria import (
     HEADER,
     Criterion,
@@ -37,8 +36,6 @@ from magail_trainer.errors import InputError
 from magail_trainer.files import read_arrays
 from magail_trainer.folders import new_folder
 
-Name = Literal["A", "B", "C", "D"]
-Network = Literal["tabular", "mlp"]
 REPORT = "report.md"
 Check = Callable[[Columns], list[Criterion]]
 """From runs of one β, `[R]` under each name."""
@@ -167,22 +164,6 @@ SUGGESTED_RUNS: Mapping[Name, SuggestedRun] = {
 }
 
 
-@dataclass(frozen=True)
-class SuggestedRunsConfig:
-    """Repeat the seed's runs A, B, C and D and say whether each came out as expected."""
-
-    names: Annotated[tuple[Name, ...], tyro.conf.Positional] = ("A", "B", "C", "D")
-    """Which of them."""
-    num_seeds: int | None = None
-    """Use the seeds 1 to this number in place of the seed's own."""
-    network: Network = "tabular"
-    """Train tables, or multi-layer perceptrons in their place and nothing else changed."""
-    output: Path | None = None
-    """The folder to make; by default a new one under results/suggested_runs."""
-    overwrite: bool = False
-    """Replace the results that --output already holds."""
-
-
 def command_of_run(name: Name, *, num_seeds: int | None = None, network: Network = "tabular") -> str:
     """The command that repeats a run."""
     others = "" if network == "tabular" else f" --network {network}"
@@ -241,7 +222,6 @@ def report_of(outcomes: Mapping[Name, Sequence[Criterion]], *, num_seeds: int | 
 
 
 def main(config: SuggestedRunsConfig) -> int:
-    torch.set_num_threads(1)  # the fastest for small tensors
     if len(set(config.names)) < len(config.names):
         raise InputError(f"{' '.join(config.names)} names a run twice; expected each once.")
     if config.num_seeds is not None and config.num_seeds < 2:

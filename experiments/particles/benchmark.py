@@ -8,74 +8,20 @@ is finished; the command continues where an earlier one stopped. Tables and figu
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-import torch
-import tyro
 from matplotlib.figure import Figure
 
-from experiments.particles.cells import BenchmarkCell, ReferenceReturns, SharedSettings, job_of
+from experiments.particles.cells import BenchmarkCell, ReferenceReturns, job_of
 from experiments.particles.figures import curves_figure, scores_figure
-from experiments.particles.methods import MethodName
+from experiments.particles.settings import MpeConfig
 from experiments.particles.tables import floor_table, markdown, read_curves, score_table, summarise
-from experiments.studies.jobs import Job, check_finished, finished, replaced_together, run_jobs, with_defaults
+from experiments.studies.jobs import Job, check_finished, finished, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures
 from magail_trainer.cli.command_line import display_path
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import write_arrays
-
-TaskName = Literal["speaker_listener", "spread_fixed", "spread_cheapest", "push", "tag"]
-
-
-@dataclass(frozen=True)
-class MpeConfig:
-    """Compare cloning and MAGAIL on particle envs, by what the learners earn for how many demonstrations."""
-
-    tasks: tuple[TaskName, ...] = ("speaker_listener", "spread_fixed", "spread_cheapest", "push", "tag")
-    """What is learnt. In push and tag the learner plays each side against the scripted expert."""
-    methods: tuple[MethodName, ...] = ("cloning", "magail_joint", "magail_per_agent")
-    """How. MAGAIL is as in `magail train --network mlp`, with one discriminator for all agents or one for each. The
-    methods that end in _symmetric are given the demonstrations and their images under symmetries of the env; those in
-    _scratch clone nothing, and train three times as long; those in _signal share a signal that is inferred."""
-    demonstrations: tuple[int, ...] = (5, 10, 50, 200)
-    """How many episodes of the expert there are."""
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """One run for each."""
-    eval_episodes: int = 1000
-    """Episodes that each run plays after training: so many with drawn actions, as many with the likeliest ones."""
-    epochs: int | None = None
-    """Of MAGAIL; by default as many as `magail train` takes."""
-    cloning_updates: int | None = None
-    """Of cloning, and the most that MAGAIL's warm start has; by default as many as in `magail clone` and `train`."""
-    output: Path = Path("results/mpe")
-    """The folder for everything; what is in it already is not done again."""
-    jobs: int = 1
-    """How many cells to work on at the same time, each in a process of its own."""
-    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """A few small cells, in two or three minutes, to see that it works: other defaults for the flags above."""
-
-    def settle(self) -> "MpeConfig":
-        """What `quick` stands for, in the place of every flag that was not given."""
-        return with_defaults(self, QUICK) if self.quick else self
-
-    @property
-    def shared(self) -> SharedSettings:
-        """What is the same for all cells."""
-        return SharedSettings(self.seeds, self.eval_episodes, self.epochs, self.cloning_updates)
-
-
-QUICK: dict[str, Any] = {
-    "tasks": ("speaker_listener", "push"),
-    "demonstrations": (5, 50),
-    "seeds": (0, 1, 2),
-    "eval_episodes": 200,
-    "epochs": 20,
-    "cloning_updates": 200,
-    "output": Path("results/mpe_quick"),
-}
 
 
 def jobs_of(config: MpeConfig) -> list[Job]:
@@ -135,7 +81,6 @@ def write_results(output: Path) -> tuple[list[str], Mapping[str, Callable[[], Fi
 
 
 def main(config: MpeConfig) -> int:
-    torch.set_num_threads(1)  # the fastest for small tensors
     config = config.settle()
     jobs, cells, shared = jobs_of(config), config.output / "cells", config.shared
     check_finished(cells, lambda settings: job_of(settings, shared))

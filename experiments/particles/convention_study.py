@@ -28,21 +28,20 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import torch
-import tyro
 from matplotlib.figure import Figure
 
 from experiments.particles.cells import EVALUATION_SEED, BenchmarkCell, ReferenceReturns, SharedSettings, job_of
 from experiments.particles.convention_figure import PARTS, by_cell, conventions_figure, parts
 from experiments.particles.convention_measures import convention_columns, final_landmarks, recorded_landmarks
 from experiments.particles.experts import SpreadExpert
-from experiments.particles.methods import METHODS, MethodName
+from experiments.particles.methods import METHODS
+from experiments.particles.settings import ConventionsConfig
 from experiments.particles.tables import COLUMNS, floor_table, score_table
 from experiments.particles.tasks import TASKS
-from experiments.studies.jobs import Job, check_finished, replaced_together, run_jobs, with_defaults
+from experiments.studies.jobs import Job, check_finished, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures
 from experiments.studies.statistics import mean_interval
 from magail_trainer.cli.command_line import counted, display_path
@@ -57,52 +56,6 @@ ONE_CONVENTION = 0.7
 """A seed has one convention if so large a share of its episodes ends in it."""
 _INDENT = 29
 """Room for a method and its number of demonstrations."""
-
-
-@dataclass(frozen=True)
-class ConventionsConfig:
-    """Learn from an expert with three conventions, and count which of them each seed plays."""
-
-    methods: tuple[MethodName, ...] = (
-        *("cloning", "magail_joint", "magail_per_agent", "magail_joint_scratch", "magail_per_agent_scratch"),
-        *("cloning_signal", "magail_signal"),
-    )
-    """How, as in `python -m experiments.mpe`."""
-    demonstrations: int = 200
-    """How many episodes of the expert there are."""
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """One run for each."""
-    eval_episodes: int = 1000
-    """Episodes that each run plays after training."""
-    epochs: int | None = None
-    """Of MAGAIL; by default as many as `magail train` takes."""
-    cloning_updates: int | None = None
-    """Of cloning, and the most that MAGAIL's warm start has; by default as many as in `magail clone` and `train`."""
-    output: Path = Path("results/conventions")
-    """The folder for everything; what is in it already is not done again."""
-    jobs: int = 1
-    """How many methods to work on at the same time, each in a process of its own."""
-    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """A small run of two or three minutes, to see that it works: other defaults for the flags above."""
-
-    def settle(self) -> "ConventionsConfig":
-        """What `quick` stands for, in the place of every flag that was not given."""
-        return with_defaults(self, QUICK) if self.quick else self
-
-    @property
-    def shared(self) -> SharedSettings:
-        """What is the same for all cells."""
-        return SharedSettings(self.seeds, self.eval_episodes, self.epochs, self.cloning_updates)
-
-
-QUICK: dict[str, Any] = {
-    "demonstrations": 50,
-    "seeds": (0, 1, 2),
-    "eval_episodes": 200,
-    "epochs": 30,
-    "cloning_updates": 400,
-    "output": Path("results/conventions_quick"),
-}
 
 
 @dataclass(frozen=True)
@@ -240,7 +193,6 @@ def _mean(values: list[float]) -> float:
 
 
 def main(config: ConventionsConfig) -> int:
-    torch.set_num_threads(1)  # the fastest for small tensors
     config = config.settle()
     jobs, cells, shared = jobs_of(config), config.output / "cells", config.shared
     check_finished(cells, lambda settings: measured_job(settings, shared))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from experiments.particles.settings import MethodName
 from experiments.particles.tasks import Task
 from magail_trainer.learn.config import (
     DEFAULT_BETA,
@@ -14,18 +15,6 @@ from magail_trainer.learn.config import (
     cloning_updates,
 )
 
-MethodName = Literal[
-    "cloning",
-    "magail_joint",
-    "magail_per_agent",
-    "cloning_symmetric",
-    "magail_joint_symmetric",
-    "magail_per_agent_symmetric",
-    "magail_joint_scratch",
-    "magail_per_agent_scratch",
-    "cloning_signal",
-    "magail_signal",
-]
 SCRATCH_FACTOR = 3
 """Training from scratch takes so many times the epochs."""
 COPIES = 47

@@ -4,7 +4,6 @@ import contextlib
 import io
 import multiprocessing
 import os
-import shlex
 import signal
 import sys
 import tempfile
@@ -13,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, fields, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,51 +22,11 @@ from tqdm import tqdm
 from magail_trainer.cli.command_line import counted, exit_by_signal
 from magail_trainer.envs.processes import no_interrupts
 from magail_trainer.errors import InputError
-from magail_trainer.files import plain_json, read_json, write_json
+from magail_trainer.files import read_json, write_json
 from magail_trainer.folders import new_folder, no_empty_folders
 
 SETTINGS = "settings.json"
 FORMAT, VERSION = "magail-benchmark-cell", 1
-NOT_SETTINGS = ("output", "overwrite", "jobs", "no_plots", "device", "dataset")
-"""Flags that say where and how something is done, and not what."""
-
-
-def with_defaults(config: Any, others: Mapping[str, Any]) -> Any:
-    """`config` with other defaults: values in the place of those flags that were not given.
-
-    A flag that was given just its own default cannot be told from one that was not given.
-
-    Args:
-        config: a dataclass.
-        others: name -> value.
-    """
-    given = {setting.name for setting in fields(config) if getattr(config, setting.name) != setting.default}
-    return replace(config, **{name: value for name, value in others.items() if name not in given})
-
-
-def command_of(module: str, config: Any) -> str:
-    """The command whose flags make a dataclass of settings: those that differ from the defaults.
-
-    Where it is saved and how many processes there are does not matter, and is left out.
-
-    Args:
-        module: of `experiments`.
-        config: not settled yet, where that fills in defaults.
-    """
-    words = ["python", "-m", f"experiments.{module}"]
-    for setting in fields(config):
-        value = getattr(config, setting.name)
-        if setting.name in NOT_SETTINGS or value == setting.default:
-            continue
-        words.append(f"--{setting.name}")
-        if value is not True:
-            words += [str(item) for item in (value if isinstance(value, tuple) else (value,))]
-    return shlex.join(words)
-
-
-def settings_of(config: Any) -> dict[str, Any]:
-    """All settings of a dataclass that make a difference, as plain JSON; `quick` makes none once it is settled."""
-    return plain_json({name: value for name, value in asdict(config).items() if name not in (*NOT_SETTINGS, "quick")})
 
 
 class Job(Protocol):

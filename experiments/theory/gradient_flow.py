@@ -28,11 +28,9 @@ import numpy as np
 from scipy.special import expit, log_expit
 
 from experiments.matching.metrics import Array
+from experiments.theory.settings import LOGIT_BOUND
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import RewardStyle
-
-LOGIT_BOUND = 10.0
-"""A discriminator this sure is wrong in one of 22 000 cases; Adam at 0.01 takes some thousand epochs to get there."""
 
 _SIGNS = np.array([1.0, -1.0])  # of A and B in the derivative of (p, 1 − p)
 _CROSS = np.multiply.outer(_SIGNS, _SIGNS)  # ∂²q/∂p_0∂p_1

@@ -13,7 +13,7 @@ program feed the same two batches of 32 and throw 136 episodes away: the distrib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from experiments.matching.games import ExpertType
 from experiments.matching.results import Columns, exact_columns, joint_frequencies
 from experiments.studies.jobs import finished, read_settings
 from experiments.studies.statistics import mean_interval
+from experiments.theory.settings import Start
 from magail_trainer.cli.command_line import counted
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import read_table, write_table
@@ -46,7 +47,6 @@ COLUMNS = (
     "share_aa", "share_bb", "share_mixed",
 )  # fmt: skip
 
-Start = Literal["uniform", "normal"]
 Speed = tuple[float, float]
 """lr_policy, lr_disc"""
 

@@ -13,78 +13,26 @@ only if both are reproduced.
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import torch
-import tyro
 
-from experiments.matching.coordination import ExpertType
-from experiments.studies.jobs import check_finished, run_jobs, with_defaults
+from experiments.studies.jobs import check_finished, run_jobs
 from experiments.studies.plotting import save_figures, wrote
 from experiments.theory.discriminator_speed import critical_beta_at_speed
 from experiments.theory.frozen_discriminator import Frozen, frozen_critical_beta
 from experiments.theory.gradient_flow import check_closed_form
 from experiments.theory.known_results import verdict_jobs, verdict_lines
-from experiments.theory.phase_cells import Effort, Part, Start, parts_of, read_cells
+from experiments.theory.phase_cells import Part, parts_of, read_cells
 from experiments.theory.phase_figure import Boundary, phase_figure
+from experiments.theory.settings import PhaseConfig
 from magail_trainer.cli.command_line import counted
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import RewardStyle
 
 FIGURE = "phase_diagram.png"
-
-
-@dataclass(frozen=True)
-class PhaseConfig:
-    """Map where agents collapse to a convention: over β, the learning rates and the reward."""
-
-    rewards: tuple[RewardStyle, ...] = ("non_saturating", "gail", "airl", "symmetric")
-    """What the policies maximise, as in `python -m experiments.coordination`; a panel for each."""
-    betas: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0)
-    """Weights of the policies' entropy bonus."""
-    lr_policies: tuple[float, ...] = (0.01,)
-    """Adam's learning rates for the policies; a row of panels for each."""
-    speed_ratios: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-    """The discriminator's learning rates, as multiples of the policies'."""
-    seeds: int = 20
-    """How many runs each cell has."""
-    epochs: int = 4000
-    """Training epochs."""
-    start: Start = "uniform"
-    """Policies start at exactly 0.5/0.5, or at logits of 0.1 times a standard normal."""
-    exact: bool = False
-    """Train with expectations over the four joint actions in place of samples."""
-    expert_type: ExpertType = "bimodal"
-    """The scripted expert."""
-    output: Path = Path("results/phase_diagram")
-    """The folder for everything; what is in it already is not done again."""
-    jobs: int = 2
-    """How many parts to work on at the same time, each in a process of its own."""
-    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """A coarse map with few seeds, to see that it works: other defaults for the flags above."""
-
-    def settle(self) -> "PhaseConfig":
-        """What `quick` stands for, in the place of every flag that was not given."""
-        return with_defaults(self, QUICK) if self.quick else self
-
-    @property
-    def effort(self) -> Effort:
-        """What is the same for all cells of the map."""
-        return Effort(self.betas, self.seeds, self.epochs, self.start, self.expert_type, self.exact)
-
-
-QUICK: dict[str, Any] = {
-    "rewards": ("non_saturating", "gail"),
-    "betas": (0.0, 0.2, 0.5, 1.0),
-    "speed_ratios": (0.03, 0.3, 3.0, 30.0),
-    "seeds": 5,
-    "epochs": 2000,
-    "output": Path("results/phase_diagram_quick"),
-}
 
 
 def jobs_of(config: PhaseConfig) -> list[Part | Frozen]:
@@ -187,7 +135,6 @@ def run_phase_diagram(config: PhaseConfig) -> tuple[list[str], bool]:
 
 
 def main(config: PhaseConfig) -> int:
-    torch.set_num_threads(1)  # the fastest for small tensors
     config = config.settle()
     lines, reproduced = run_phase_diagram(config)
     print("\n".join(["", *lines, ""]))

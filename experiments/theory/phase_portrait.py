@@ -14,74 +14,29 @@ as `experiments.coordination` writes them: `history.npz` holds the trajectories.
 """
 
 import os
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
-import tyro
 
 from experiments.matching.best_product import best_product_js
-from experiments.matching.coordination import FIGURE, CoordinationConfig, ExpertType, run_experiment, set_up
+from experiments.matching.coordination import FIGURE, CoordinationConfig, run_experiment, set_up
 from experiments.matching.metrics import Array, mutual_information
 from experiments.matching.results import AGENTS, Results
-from experiments.studies.jobs import command_of, settings_of, with_defaults
+from experiments.studies.commands import command_of, settings_of
 from experiments.studies.plotting import reward_name, save_figures, wrote
 from experiments.theory.fixed_points import critical_beta, fixed_points
-from experiments.theory.gradient_flow import LOGIT_BOUND, GradientFlow, check_closed_form, frozen_at_uniform
+from experiments.theory.gradient_flow import GradientFlow, check_closed_form, frozen_at_uniform
 from experiments.theory.phase_portrait_figure import Panel, Row, phase_portrait_figure
+from experiments.theory.settings import Kind, PhasePortraitConfig
 from magail_trainer.cli.command_line import counted, this_command
 from magail_trainer.data.run_folder import CONFIG, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import write_json
 from magail_trainer.folders import new_folder
-from magail_trainer.learn.config import RewardStyle
-
-Kind = Literal["frozen", "optimal"]
 
 _SPEED = {"frozen": 0.1, "optimal": 10.0}  # of the discriminator in the runs, in learning rates of the policies
-
-
-@dataclass(frozen=True)
-class PhasePortraitConfig:
-    """Draw where imitation by independent policies leads, and where sampled runs went."""
-
-    expert_type: ExpertType = "bimodal"
-    """The scripted expert, as in `python -m experiments.coordination`."""
-    betas: tuple[float, ...] = (0.0, 0.25, 0.55, 1.0)
-    """Weights of the policies' entropy bonus: a column for each."""
-    reward_style: RewardStyle = "gail"
-    """What the policies maximise: log D (non_saturating), -log(1 - D) (gail), log D - log(1 - D) (airl), or 2D - 1
-    (symmetric)."""
-    discriminator: tuple[Kind, ...] = ("frozen", "optimal")
-    """The flow's discriminator, a row for each: frozen at its optimum against uniform policies, or always optimal."""
-    seeds: int = 10
-    """How many runs each panel shows: those of the seeds 0, 1, 2, ..."""
-    epochs: int = 4000
-    """Training epochs of a run."""
-    lr_policy: float = 0.01
-    """Adam's learning rate for the policies."""
-    lr_disc: float | None = None
-    """Adam's learning rate for the discriminator; by default a tenth of lr_policy beside the frozen one, and ten times
-    lr_policy beside the optimal one."""
-    logit_bound: float = LOGIT_BOUND
-    """The most that the flow's discriminator is sure of, as a logit. It decides where the reward has no bound of its
-    own: log D and the logit."""
-    output: Path | None = None
-    """The folder to make; by default a new one under results/phase_portrait."""
-    overwrite: bool = False
-    """Replace the results that --output already holds."""
-    quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Half the runs and a quarter of the epochs: other defaults for the flags above."""
-
-    def settle(self) -> "PhasePortraitConfig":
-        """What `quick` stands for, in the place of every flag that was not given."""
-        return with_defaults(self, QUICK) if self.quick else self
-
-
-QUICK: dict[str, Any] = {"seeds": 5, "epochs": 1000}
 
 
 def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Path:
@@ -225,6 +180,5 @@ def _fresh_name(config: PhasePortraitConfig) -> str:
 
 def main(config: PhasePortraitConfig) -> int:
     """Draw the phase portrait; the exit status."""
-    torch.set_num_threads(1)  # the fastest for small tensors
     folder = draw_phase_portrait(config, command=this_command("python -m experiments.phase_portrait"))
     return wrote(folder, ["fixed_points.csv", FIGURE])

@@ -30,8 +30,9 @@ from experiments.claims.parts import (
 from experiments.claims.report import CLAIMS, ReportConfig, parts_of, run_report
 from experiments.claims.text import Examined, blocks_of
 from experiments.matching.coordination import CoordinationConfig
+from experiments.studies.commands import command_of, settings_of
 from experiments.studies.criteria import Criterion
-from experiments.studies.jobs import command_of, run_jobs, settings_of
+from experiments.studies.jobs import run_jobs
 from experiments.theory.phase_diagram import PhaseConfig
 from experiments.theory.phase_portrait import PhasePortraitConfig
 from magail_trainer.cli.command_line import parse

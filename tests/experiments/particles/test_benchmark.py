@@ -18,7 +18,7 @@ import torch
 pytest.importorskip("mpe2")
 
 from experiments.particles import benchmark as mpe
-from experiments.particles.benchmark import QUICK, MpeConfig, jobs_of, write_results
+from experiments.particles.benchmark import MpeConfig, jobs_of, write_results
 from experiments.particles.cells import (
     EVALUATION_SEED,
     RETURNS,
@@ -28,6 +28,7 @@ from experiments.particles.cells import (
     job_of,
 )
 from experiments.particles.methods import COPIES, METHODS, MethodName
+from experiments.particles.settings import MPE_QUICK as QUICK
 from experiments.particles.tasks import TASKS, Side, reference_returns
 from experiments.particles.training import side_returns
 from experiments.studies.jobs import check_finished, finished, read_settings, run_job, run_jobs

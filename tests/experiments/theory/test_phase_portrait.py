@@ -12,8 +12,9 @@ from matplotlib.collections import LineCollection
 
 from experiments.theory.fixed_points import fixed_points
 from experiments.theory.gradient_flow import GradientFlow, frozen_at_uniform
-from experiments.theory.phase_portrait import QUICK, PhasePortraitConfig, draw_phase_portrait
+from experiments.theory.phase_portrait import PhasePortraitConfig, draw_phase_portrait
 from experiments.theory.phase_portrait_figure import Panel, Row, basins, phase_portrait_figure, visited_both
+from experiments.theory.settings import PORTRAIT_QUICK as QUICK
 from magail_trainer.cli.command_line import run_command
 from magail_trainer.data.run_folder import read_config, read_table
 from magail_trainer.errors import InputError
