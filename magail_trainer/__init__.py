@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from magail_trainer.learn.config import MagailConfig
     from magail_trainer.learn.trainer import Trainer
     from magail_trainer.learn.training import clone, train
+    from magail_trainer.play.check_env import check_env
     from magail_trainer.play.evaluate_run import evaluate_run as evaluate
     from magail_trainer.play.load_runs import load_runs
     from magail_trainer.play.players import record_expert as record
@@ -27,6 +28,7 @@ __all__ = [
     "MagailConfig",
     "Trainer",
     "Trajectories",
+    "check_env",
     "clone",
     "evaluate",
     "load_runs",
@@ -41,6 +43,7 @@ _HOMES = {
     "Trajectories": "data.trajectories:Trajectories",
     "MagailConfig": "learn.config:MagailConfig",
     "train": "learn.training:train",
+    "check_env": "play.check_env:check_env",
     "clone": "learn.training:clone",
     "evaluate": "play.evaluate_run:evaluate_run",
     "load_runs": "play.load_runs:load_runs",

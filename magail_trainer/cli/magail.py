@@ -137,7 +137,7 @@ class CheckEnv:
             return _verdict(str(error))
         except Exception as error:  # whatever the env's own code raises
             return _verdict(f"playing it raised {type(error).__name__}: {error}")
-        print("\n".join(report.facts + report.refusals))
+        print(report)
         return _verdict("see above" if report.refusals else "")
 
 

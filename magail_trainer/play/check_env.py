@@ -30,6 +30,9 @@ class EnvReport:
     refusals: list[str]
     """Why it cannot be trained in, a sentence for each reason; none if it can."""
 
+    def __str__(self) -> str:
+        return "\n".join(self.facts + self.refusals)
+
 
 def check_env(env: EnvEntry | str, *, steps: int = 200) -> EnvReport:
     """Look at an env's spaces and play random joint actions in one copy of it.
