@@ -19,6 +19,19 @@ MAX_ACTIONS = 4096
 each number beyond that."""
 
 
+def _digits(space: spaces.Space) -> tuple[np.ndarray, np.ndarray] | None:
+    """How many values each number of a finite space has, and the first of them; None for other spaces."""
+    match space:
+        case spaces.Discrete():
+            return np.array([space.n]), np.array([space.start])
+        case spaces.MultiDiscrete():
+            return space.nvec.ravel(), space.start.ravel()
+        case spaces.MultiBinary():
+            sizes = np.full(space.shape, 2).ravel()
+            return sizes, np.zeros_like(sizes)
+    return None
+
+
 class FiniteSpace:
     """Numbers the values of a finite space from 0 to size - 1.
 
@@ -31,18 +44,12 @@ class FiniteSpace:
     """
 
     def __init__(self, space: spaces.Space, where: str) -> None:
-        match space:
-            case spaces.Discrete():
-                self._sizes, self._start = np.array([space.n]), np.array([space.start])
-            case spaces.MultiDiscrete():
-                self._sizes, self._start = space.nvec.ravel(), space.start.ravel()
-            case spaces.MultiBinary():
-                self._sizes = np.full(space.shape, 2).ravel()
-                self._start = np.zeros_like(self._sizes)
-            case spaces.Box() if np.array_equal(space.low, space.high):
-                self._sizes, self._start = np.ones(space.low.size, dtype=np.int64), space.low.ravel()
-            case _:
-                raise InputError(f"The {where} is {space}; a table needs a finite one, such as Discrete.")
+        digits = _digits(space)
+        if isinstance(space, spaces.Box) and np.array_equal(space.low, space.high):
+            digits = np.ones(space.low.size, dtype=np.int64), space.low.ravel()
+        if digits is None:
+            raise InputError(f"The {where} is {space}; a table needs a finite one, such as Discrete.")
+        self._sizes, self._start = digits
         self._shape = space.shape or ()
         self.size = math.prod(int(size) for size in self._sizes)
         self.is_constant = self.size == 1
@@ -88,16 +95,12 @@ class FeatureSpace:
             raise InputError(
                 f"The {where} is {space}, {what}; expected numbers: wrap the env so that it observes them."
             )
-        match space:
-            case spaces.Discrete():
-                self._sizes, self._start = np.array([space.n]), np.array([space.start])
-            case spaces.MultiDiscrete():
-                self._sizes, self._start = space.nvec.ravel(), space.start.ravel()
-            case spaces.Box() | spaces.MultiBinary():
-                self._sizes = self._start = None
-            case _:
-                expected = "expected Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of these"
-                raise InputError(f"The {where} is {space}; {expected}.")
+        as_they_are = isinstance(space, spaces.Box | spaces.MultiBinary)
+        digits = None if as_they_are else _digits(space)
+        if digits is None and not as_they_are:
+            expected = "expected Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of these"
+            raise InputError(f"The {where} is {space}; {expected}.")
+        self._sizes, self._start = digits or (None, None)
         self._dims = len(space.shape or ())
         self.size = math.prod(space.shape or ()) if self._sizes is None else int(self._sizes.sum())
         fixed = np.array_equal(space.low, space.high) if isinstance(space, spaces.Box) else self.size == 0
@@ -181,11 +184,9 @@ class FactoredSpace:
     """
 
     def __init__(self, space: spaces.MultiDiscrete | spaces.MultiBinary) -> None:
-        if isinstance(space, spaces.MultiDiscrete):
-            sizes, self._start = space.nvec.ravel(), space.start.ravel()
-        else:
-            sizes = np.full(space.shape, 2).ravel()
-            self._start = np.zeros_like(sizes)
+        digits = _digits(space)
+        assert digits is not None
+        sizes, self._start = digits
         self._shape = space.shape
         self.sizes = tuple(int(size) for size in sizes)
         """How many values each of the K numbers has."""

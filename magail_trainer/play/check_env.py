@@ -70,14 +70,9 @@ def check_env(env: EnvEntry | str, *, steps: int = 200) -> EnvReport:
     infinite = _not_finite(agents, played)
     facts += [*_episodes(agents, played), f"agents that leave early: {_leavers(agents, played)}"]
     facts.append(f"action masks: {', '.join(played[-1].masks) or 'none'}")
-    facts += [
-        f"{what}s: {'not finite for ' + ', '.join(whom) if whom else 'finite'}" for what, whom in infinite.items()
-    ]
-    refusals += [
-        f"{agent} is given {what}s that are not finite; expected numbers."
-        for what, whom in infinite.items()
-        for agent in whom
-    ]
+    for what, whom in infinite.items():
+        facts.append(f"{what}s: not finite for {', '.join(whom)}" if whom else f"{what}s: finite")
+        refusals += [f"{agent} is given {what}s that are not finite; expected numbers." for agent in whom]
     return EnvReport(facts, refusals or _together(entry))
 
 
