@@ -25,8 +25,8 @@ class Origin:
     versions: dict[str, str] = field(default_factory=dict)
     """Package -> version at the time of recording."""
     augmentation: dict[str, Any] = field(default_factory=dict)
-    """How episodes were made of recorded ones, see `symmetries.augment`: which `symmetries`, `of` how many, `copies` of
-    each, and the `seed`. Empty where every episode was recorded."""
+    """What `augmentation.augment` did: which `symmetries`, `of` how many, `copies` of each, and the `seed`. Empty
+    where every episode was recorded."""
 
     def __post_init__(self) -> None:
         for name in ("env_kwargs", "spaces", "policy", "augmentation"):

@@ -32,7 +32,7 @@ def record(
     """Play whole episodes and return them in order.
 
     Args:
-        env: the environment, or its name as in `env_ids.resolve`.
+        env: the environment, or its name as in `registry.resolve`.
         joint_policy: chooses the actions of all agents. If it has `takes_action_masks = True`, `act` is called with
             `action_masks=...`, int8 `[E, n]` by agent, wherever the env allows some actions only.
         episodes: how many episodes.

@@ -98,12 +98,12 @@ def make_side_reference(
     Args:
         entry: the env.
         expert: scores 1.
-        opponents: play all agents that are not on the side. If they are the expert too, they are another one, made
-            anew: each of the two has a stream of its own, and they can agree on nothing.
-        sides: lists of agents.
+        opponents: as for `cross_play`. If they are the expert too, make them anew: each of the two then has a random
+            stream of its own, and they cannot coordinate by chance.
+        sides: as for `cross_play`, and so are the others.
         episodes: of each pairing.
-        seed: decides all chance; every pairing starts in the same episodes.
-        processes: how many step the copies of an env that has no vectorised form of its own.
+        seed: decides all chance.
+        processes: step the copies.
 
     Returns:
         by side, as in the column `side` of `cross_play`, the mean over its agents.
