@@ -6,7 +6,7 @@ python -m experiments.coordination --help
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,10 @@ from magail_trainer.play.players import make_joint_policy
 FIGURE = "figure.png"
 ENV_ID = "coordination_env:coordination/matching-v0"
 
-# With these an mlp's logits move about as fast, and the discriminator's as fast in relation, as those of tables: what
-# becomes of a run hangs on both. Found by trying; see the suggested runs with --network mlp.
-_MLP_LR_POLICY, _MLP_LR_DISC = 0.1, 0.03
+_TRAINING = {setting.name for setting in fields(MagailConfig)} & {
+    setting.name for setting in fields(CoordinationConfig)
+}
+"""The flags that are settings of the trainer."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,9 @@ def _check_dataset_stands_alone(config: CoordinationConfig) -> None:
 
 
 def _left_out(config: CoordinationConfig) -> set[str]:
-    """Settings that say where and not what, and those of an expert that was not recorded here."""
-    return {"output", "overwrite", "dataset", *(_EXPERT_FIELDS if config.dataset is not None else ())}
+    """Settings that say where and not what, those of the trainer, which `training` holds as they ran, and those of an
+    expert that was not recorded here."""
+    return {"output", "overwrite", "dataset", *_TRAINING, *(_EXPERT_FIELDS if config.dataset is not None else ())}
 
 
 def _fresh_name(config: CoordinationConfig) -> Path:
@@ -150,25 +152,18 @@ def _expert(config: CoordinationConfig) -> str:
 
 
 def _training(config: CoordinationConfig) -> MagailConfig:
-    tabular = config.network == "tabular"
-    tables = MagailConfig(
-        network="tabular",
-        epochs=config.epochs,
-        rollout_episodes=config.rollout_episodes,
-        batch_size=config.batch_size,
-        lr_policy=config.lr_policy * (1.0 if tabular else _MLP_LR_POLICY),
-        lr_disc=config.lr_disc * (1.0 if tabular else _MLP_LR_DISC),
-        lr_schedule=config.lr_schedule,
-        reward_style=config.reward_style,
-        policy=config.policy,
-        signals=config.signals,
-        discriminator=config.discriminator,
-        baseline=config.baseline,
-        policy_init_uniform=config.policy_init_uniform,
-        exact=config.exact,
-    )
-    # Perceptrons are trained as tables are.
-    return tables if tabular else replace(tables, network=config.network, hidden=(128,))
+    tables = MagailConfig(network="tabular", **{name: getattr(config, name) for name in _TRAINING - {"network"}})
+    return tables if config.network == "tabular" else for_perceptrons(tables)
+
+
+def for_perceptrons(tables: MagailConfig) -> MagailConfig:
+    """The settings that train perceptrons as tables are trained.
+
+    With these learning rates the logits move about as fast, and the discriminator's as fast in relation, as those of
+    tables. They decide what the runs end in, and were found by trying; see the suggested runs with `--network mlp`.
+    """
+    rates = {"lr_policy": tables.lr_policy * 0.1, "lr_disc": tables.lr_disc * 0.03}
+    return replace(tables, network="mlp", hidden=(128,), **rates)
 
 
 def _expert_to_record(config: CoordinationConfig, entry: EnvEntry, offered: Sequence[str]) -> JointPolicy:

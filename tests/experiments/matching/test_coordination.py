@@ -137,7 +137,9 @@ def test_the_config_says_what_was_done(small: Results) -> None:
     assert config["command"] == "a command"
     assert config["env"] == {"id": "coordination_env:coordination/matching-v0", "kwargs": {}}
     where = {"output", "overwrite", "dataset"}
-    assert set(config["experiment"]) == {field.name for field in fields(CoordinationConfig)} - where
+    assert set(config["experiment"]) == {field.name for field in fields(CoordinationConfig)} - where - set(
+        config["training"]
+    )
     assert str(small.folder) not in json.dumps(config)  # the same run elsewhere says the same
     assert "partial" not in json.dumps(config)
     assert (config["experiment"]["betas"], config["experiment"]["expert_type"]) == ([0.0, 2.0], "asymmetric")
