@@ -52,6 +52,8 @@ def test_what_has_no_name_to_remember_an_env_by_is_refused() -> None:
 
 def test_from_an_env_to_an_evaluation(tmp_path: Path) -> None:
     env = mt.make_env("coordination_env:coordination/matching-v0", horizon=2)
+    assert mt.check_env(env).refusals == []
+    assert "agent_0 observes Discrete(5)" in str(mt.check_env(env))
     demonstrations = mt.record(env, "bimodal", episodes=20, seed=1, output=tmp_path / "demos", ratio=0.5)
     assert mt.Trajectories.load(tmp_path / "demos").num_transitions == demonstrations.num_transitions == 40
     config = mt.MagailConfig(epochs=3, rollout_episodes=8)
