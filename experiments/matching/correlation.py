@@ -24,6 +24,7 @@ from experiments.matching.games import ExpertType, experts_of, make_game, title
 from experiments.matching.metrics import MATCH
 from experiments.matching.settings import CoordinationConfig, CorrelationConfig
 from experiments.studies.commands import command_of, settings_of
+from experiments.studies.criteria import interval_text
 from experiments.studies.jobs import check_finished, finished, read_settings, run_jobs
 from experiments.studies.plotting import save_figures, wrote
 from experiments.studies.statistics import mean_interval, share_interval
@@ -168,8 +169,8 @@ def summary(table: Mapping[str, np.ndarray], experts: Mapping[str, np.ndarray]) 
             distance = mean_interval(runs["js_distance"])
             matching = share_interval(int((runs["js_distance"] < MATCH).sum()), len(runs["seed"]))
             lines.append(
-                f"    {key[0]:15}{key[1]:11}β={key[2]:<5g}JS {distance.estimate:.3f} [{distance.low:.3f}, "
-                f"{distance.high:.3f}]   match {matching.estimate:4.0%} [{matching.low:.0%}, {matching.high:.0%}]   "
+                f"    {key[0]:15}{key[1]:11}β={key[2]:<5g}JS {interval_text(distance)}   "
+                f"match {matching.estimate:4.0%} [{matching.low:.0%}, {matching.high:.0%}]   "
                 f"mutual information {runs['mutual_information'].mean():.3f}   "
                 f"marginals off by {np.median(runs['kl_marginals']):.3f} bits"
             )

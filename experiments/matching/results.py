@@ -23,6 +23,7 @@ from experiments.matching.metrics import (
     mutual_information,
     total_variation,
 )
+from experiments.studies.criteria import interval_text
 from experiments.studies.statistics import variance_interval
 from magail_trainer.cli.command_line import counted
 from magail_trainer.data.trajectories import Trajectories
@@ -144,7 +145,7 @@ def _summary_of_beta(beta: float, runs: Columns, game: MatrixGame) -> list[str]:
     for agent in agent_names(game):
         prob_a = runs[f"prob_a_{agent}"]
         spread = variance_interval(prob_a)
-        variance = f"variance across seeds {spread.estimate:.4f} [{spread.low:.4f}, {spread.high:.4f}]"
+        variance = f"variance across seeds {interval_text(spread, '.4f')}"
         variance = variance if seeds > 1 else "one seed, no variance"
         lines.append(
             f"    {agent}: entropy = {runs[f'entropy_{agent}'].mean():.3f} nats, P(A) = {prob_a.mean():.3f}, {variance}"

@@ -41,6 +41,7 @@ from experiments.particles.methods import METHODS
 from experiments.particles.settings import ConventionsConfig
 from experiments.particles.tables import COLUMNS, floor_table, score_table
 from experiments.particles.tasks import TASKS
+from experiments.studies.criteria import interval_text
 from experiments.studies.jobs import Job, check_finished, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures
 from experiments.studies.statistics import mean_interval
@@ -147,7 +148,7 @@ def summary(table: Mapping[str, list[Any]], expert: Mapping[str, list[Any]]) -> 
             f"one convention (share of {ONE_CONVENTION} or more) in {alone} of {counted(len(largest), 'seed')}; "
             f"largest share by seed {' '.join(f'{share:.2f}' for share in largest)}",
             f"entropy of the convention within a seed {_mean(of['entropy']):.2f} nats (three alike: "
-            f"{math.log(3):.2f}); score {score.estimate:.2f} [{score.low:.2f}, {score.high:.2f}]",
+            f"{math.log(3):.2f}); score {interval_text(score, '.2f')}",
         ]
         if METHODS[method].signal:
             bits = " ".join(f"{bits:.2f}" for bits in of["signal_bits"])

@@ -14,6 +14,7 @@ import numpy as np
 from experiments.particles.cells import RETURNS
 from experiments.particles.methods import METHODS
 from experiments.particles.tasks import TASKS
+from experiments.studies.criteria import interval_text
 from experiments.studies.jobs import finished, read_settings
 from experiments.studies.statistics import mean_interval
 from magail_trainer.data.run_folder import read_table
@@ -257,4 +258,4 @@ def _interval(values: Sequence[float]) -> Interval:
 def _show(score: Interval | None, *, behind: bool) -> str:
     if score is None:
         return ""
-    return f"{score.estimate:z.2f} [{score.low:z.2f}, {score.high:z.2f}]{' †' if behind else ''}"
+    return f"{interval_text(score, 'z.2f')}{' †' if behind else ''}"

@@ -47,6 +47,6 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
 
 
-def interval_text(interval: Interval) -> str:
-    """An estimate with its interval, as 0.990 [0.981, 0.995]."""
-    return f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+def interval_text(interval: Interval, form: str = ".3f") -> str:
+    """An estimate and its interval, such as "0.990 [0.981, 1.000]", each number in the given format."""
+    return f"{interval.estimate:{form}} [{interval.low:{form}}, {interval.high:{form}}]"

@@ -105,7 +105,7 @@ def frozen_criteria(parts: Path) -> list[Criterion]:
         low, high = sweep_bracket(read_table(parts / f"frozen-{reward}-exact" / RUNS))
         criteria.append(Criterion(f"{name}, without noise", f"between {low:g} and {high:g}", low <= theory <= high))
         of = branch_interval(read_table(parts / f"frozen-{reward}-sampled" / RUNS))
-        observed = f"{of.estimate:.4f} [{of.low:.4f}, {of.high:.4f}]"
+        observed = interval_text(of, ".4f")
         criteria.append(Criterion(f"{name}, sampled", observed, of.low <= theory <= of.high))
     return criteria
 
