@@ -1,7 +1,7 @@
-"""One agent's policy: a table of logits, or a network of its features.
+"""One agent's policy: a table of logits, or a network.
 
-It sees the agent's own observation and what else it is *given*: nothing, a signal that all agents share, or the actions
-of the agents before it.
+It sees the agent's own observation and whatever else it is *given*: nothing, a shared signal, or the actions of the
+agents before it.
 """
 
 import math
@@ -19,18 +19,18 @@ from magail_trainer.learn.encoders import ActionCode, Codes, ContinuousSpace, Fa
 from magail_trainer.learn.networks import Normalizer, check_table_size, make_network
 from magail_trainer.learn.runs import Runs
 
-_INITIAL_LOG_STD = -0.5  # of a continuous action, whose bounds are -1 and 1
+_INITIAL_LOG_STD = -0.5  # for continuous actions in [-1, 1]
 
 Given = Sequence[Shaped[Tensor, "R B ..."]]
-"""What an agent sees besides its observation: rows `[R, B]`, or numbers `[R, B, A]`."""
+"""What an agent sees besides its observation: integers `[R, B]`, or vectors `[R, B, A]`."""
 
 
 class TabularPolicy(nn.Module):
-    """One agent's softmax policy with a row of logits for each observation, and each value of what it is given.
+    """A softmax policy with a row of A logits for each of S values of its observation and what it is given.
 
     Args:
         initial_logits: `[R, S, A]`
-        given: of what it sees besides the observation.
+        given: encodings of what it sees besides the observation.
     """
 
     noise_size = 1
@@ -43,7 +43,7 @@ class TabularPolicy(nn.Module):
     def forward(
         self, rows: Int[Tensor, "R B"], mask: Bool[Tensor, "R B A"] | None = None, given: Given = ()
     ) -> Categorical:
-        """The distribution of actions in the observations with these row numbers."""
+        """The action distribution in the observations with these row numbers."""
         if self._given_sizes:
             rows = joint_row([rows, *given], [self.logits.shape[1], *self._given_sizes])
         if mask is not None:
@@ -53,15 +53,15 @@ class TabularPolicy(nn.Module):
 
 
 class NeuralPolicy(nn.Module):
-    """One agent's policy as a network of its features; the network may be shared with other agents.
+    """A network over observation features; agents may share it.
 
     Args:
         network: `[R, B, O (+ G + G O)]` to `[R, B, A]`: logits, or the mean of a Gaussian.
         normalizer: of the features.
-        identity: `[G]`, the agent among the G that share the network, one-hot; see `own_place`.
+        identity: `[G]` one-hot of the agent among the G that share the network; see `own_place`.
         log_std: `[R, 1, A]` for continuous actions.
-        given: of what it sees besides the observation; its features are appended too.
-        sizes: of each of several numbers, where these are drawn by themselves; they sum to A.
+        given: encodings of what it sees besides the observation, appended as features.
+        sizes: sizes of the components of a MultiDiscrete action, which are drawn independently; they sum to A.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class NeuralPolicy(nn.Module):
     def forward(
         self, features: Float[Tensor, "R B O"], mask: Bool[Tensor, "R B A"] | None = None, given: Given = ()
     ) -> Distribution:
-        """The distribution of actions in the observations with these features."""
+        """The action distribution in the observations with these features."""
         inputs = [self.normalizer(features)]
         if self.identity is not None:
             inputs.append(own_place(inputs[0], self.identity))
@@ -100,11 +100,11 @@ class NeuralPolicy(nn.Module):
 
 
 def own_place(features: Float[Tensor, "R B O"], identity: Float[Tensor, " G"]) -> Float[Tensor, "R B _"]:
-    """A one-hot of the agent among G, and its features, halved, in its place among zeros: `[R, B, G + G O]`.
+    """The agent's one-hot and its halved features in the agent's slot among zeros: `[R, B, G + G O]`.
 
-    So the first layer of a shared network has weights that all agents share and weights of each agent's own. The
-    one-hot alone would give an agent a bias of its own: agents that are to look at different things needed a larger
-    network. Half, for then the shared weights, which all agents train, lead.
+    The first layer of a shared network thus has shared weights and weights for each agent. The one-hot alone adds only
+    a bias for each agent: agents that attend to different features then needed a larger network. Halving lets the
+    shared weights, which all agents train, dominate.
     """
     own = (identity.unsqueeze(-1) * features.unsqueeze(-2) / 2).flatten(-2)
     return torch.cat([identity.expand(*features.shape[:2], -1), own], dim=-1)
@@ -113,10 +113,10 @@ def own_place(features: Float[Tensor, "R B O"], identity: Float[Tensor, " G"]) -
 def table_policy(
     agent: str, codes: Codes, runs: Runs, config: PoliciesConfig, given: Sequence[ActionCode]
 ) -> TabularPolicy:
-    """A table for one agent, whose logits start at 0.1 times a standard normal, or all zero.
+    """A table for one agent; its logits start at 0.1 times a standard normal, or at 0.
 
     Raises:
-        InputError: it would be too large.
+        InputError: the table would be too large.
     """
     rows = codes.observations[agent].size * math.prod(code.size for code in given)
     shape = (rows, codes.actions[agent].size)
@@ -132,7 +132,7 @@ def table_policy(
 def neural_policies(
     group: Sequence[str], codes: Codes, runs: Runs, config: PoliciesConfig, given: Sequence[ActionCode]
 ) -> dict[str, NeuralPolicy]:
-    """One network for a group of agents with the same spaces; `own_place` tells them apart where there are several."""
+    """Policies of agents with the same spaces that share a network; `own_place` distinguishes them."""
     width, code = codes.observations[group[0]].size, codes.actions[group[0]]
     identities = torch.eye(len(group)) if len(group) > 1 else None
     inputs = width + (0 if identities is None else len(group) * (width + 1)) + sum(code.size for code in given)
@@ -155,5 +155,5 @@ def neural_policies(
 
 
 def _allowed(logits: Float[Tensor, "R B A"], mask: Bool[Tensor, "R B A"]) -> Float[Tensor, "R B A"]:
-    """Logits at which a forbidden action has probability 0 and adds nothing to the entropy."""
+    """Logits that give forbidden actions probability 0 and no share of the entropy."""
     return logits.masked_fill(~mask, -1e9)

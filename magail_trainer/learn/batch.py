@@ -1,4 +1,4 @@
-"""What every loss sees."""
+"""Batches of transitions, the input of every loss."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,26 +13,26 @@ Encoded = Shaped[Tensor, "R B ..."]
 
 @dataclass(frozen=True)
 class Batch:
-    """Weighted transitions of R runs: sampled ones with equal weights, or enumerated ones with their probabilities.
+    """Weighted transitions of R runs: sampled with equal weights, or enumerated with their probabilities.
 
-    Every loss is Σ weight · term, so both kinds go through the same lines. Axes: R runs, B = E·T samples: the T steps
-    of one of E episodes stand next to each other, and what pads a shorter episode has weight 0.
+    Every loss is Σ weight · term, so both kinds share one implementation. Axes: R runs; B = E·T samples, the T steps of
+    each of E episodes contiguous. Padding of shorter episodes has weight 0.
     """
 
     observations: Mapping[str, Encoded]
-    """By agent: row numbers `[R, B]`, or features `[R, B, O]`."""
+    """By agent: table rows `[R, B]`, or features `[R, B, O]`."""
     actions: Mapping[str, Encoded]
-    """By agent: row numbers `[R, B]`, or numbers `[R, B, A]`."""
+    """By agent: action numbers `[R, B]`, or vectors `[R, B, A]`."""
     weight: Float[Tensor, "R B"]
-    """Sums to one in each run."""
+    """Sums to 1 in each run."""
     num_steps: int = 1
     """T"""
     active: Mapping[str, Bool[Tensor, "R B"]] = field(default_factory=dict)
-    """Whether an agent was still there to act, by agent; empty where no agent leaves before the others."""
+    """Whether an agent is still in the episode, by agent; empty if no agent leaves before the others."""
     masks: Mapping[str, Bool[Tensor, "R B _"]] = field(default_factory=dict)
-    """Which actions were allowed, for the agents whose env says so; recorded episodes do not say."""
+    """The allowed actions, for agents with action masks; recorded episodes have none."""
     signal: Int[Tensor, "R B"] | None = None
-    """The signal that the policies shared in each sample, where they share one; hidden from the discriminator."""
+    """The policies' shared signal, if any; hidden from the discriminator."""
 
     @property
     def num_episodes(self) -> int:
@@ -41,24 +41,24 @@ class Batch:
 
     @property
     def episode_weight(self) -> Float[Tensor, "R E"]:
-        """Of all steps of each episode together; sums to one in each run."""
+        """The total weight of each episode; sums to 1 in each run."""
         return self.weight.unflatten(1, (-1, self.num_steps)).sum(-1)
 
     def weight_of(self, *agents: str) -> Float[Tensor, "R B"]:
-        """The weights of the samples in which at least one of the agents is active; they sum to one again."""
-        if not set(agents) < set(self.active):  # one of all the agents is active at every step
+        """The weights of the samples where at least one of the agents is active, rescaled to sum to 1."""
+        if not set(agents) < set(self.active):  # at every step some agent is active
             return self.weight
         weight = self.weight * torch.stack([self.active[agent] for agent in agents]).any(0)
         return weight / weight.sum(-1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
 
     def by_episode(self, values: Float[Tensor, "R B"]) -> Float[Tensor, "R E T"]:
-        """Values of the batch with its episodes and steps apart, and 0 for padding."""
+        """Split values into episodes and steps, and set padding to 0."""
         if self.num_steps > 1:  # episodes of one step need no padding
             values = values * (self.weight > 0)
         return values.unflatten(1, (-1, self.num_steps))
 
     def part(self, episodes: slice) -> "Batch":
-        """Consecutive episodes, the same of every run, as views; the weights scaled to sum to one again."""
+        """The same consecutive episodes of every run, as views; weights are rescaled to sum to 1."""
         first, last, _ = episodes.indices(self.num_episodes)
         steps = slice(first * self.num_steps, last * self.num_steps)
         whole = last - first == self.num_episodes
@@ -69,7 +69,7 @@ class Batch:
         )
 
     def select(self, episodes: Int[Tensor, "R K"]) -> "Batch":
-        """K episodes of each run, by number, with equal weights for all of their steps."""
+        """K episodes of each run, by index, with equal weights for all their steps."""
         steps = episodes
         if self.num_steps > 1:
             within = torch.arange(self.num_steps, device=episodes.device)
@@ -81,19 +81,19 @@ class Batch:
         )
 
     def of_run(self, run: int) -> "Batch":
-        """One run by itself: R = 1."""
+        """A batch of one run (R = 1)."""
         return self._of_runs(lambda values: values[run : run + 1])
 
     def repeated(self, times: int) -> "Batch":
-        """A single run so many times, as views."""
+        """A single run repeated `times` times, as views."""
         return self._of_runs(lambda values: values.expand(times, *values.shape[1:]))
 
     def with_signal(self, signal: Int[Tensor, "R E"]) -> "Batch":
-        """The same, where the policies shared a signal in each episode."""
+        """This batch with a shared signal for each episode."""
         return replace(self, signal=signal.repeat_interleave(self.num_steps, dim=1))
 
     def of_episode(self, values: Shaped[Tensor, "R B"]) -> Shaped[Tensor, "R E"]:
-        """What each episode has at its first step."""
+        """The value at the first step of each episode."""
         return values[:, :: self.num_steps]
 
     def _of_runs(self, cut: Callable[[Tensor], Tensor]) -> "Batch":
@@ -109,18 +109,18 @@ class Batch:
 
 @runtime_checkable
 class ExpertBatches(Protocol):
-    """Where the expert's batches come from."""
+    """A source of expert batches."""
 
     num_demonstrations: int
-    """From how many episodes of the expert they all come."""
+    """Number of expert episodes in the dataset."""
 
     def minibatch(self) -> Batch:
-        """Some recorded episodes, or their whole distribution."""
+        """Sampled episodes, or their exact distribution."""
         ...
 
 
 def gather_samples(values: Shaped[Tensor, "R B *rest"], samples: Int[Tensor, "R K"]) -> Shaped[Tensor, "R K *rest"]:
-    """Sample `samples[r, k]` of run r, for every r and k."""
+    """`values[r, samples[r, k]]` for every run r and k."""
     if values.ndim == 2:
         return values.gather(1, samples)
     runs = torch.arange(len(samples), device=samples.device).unsqueeze(-1)
@@ -128,6 +128,6 @@ def gather_samples(values: Shaped[Tensor, "R B *rest"], samples: Int[Tensor, "R 
 
 
 def equal_weights(present: Bool[Tensor, "R B"]) -> Float[Tensor, "R B"]:
-    """The same weight for each sample that is present, none for the others."""
+    """Equal weights, summing to 1 in each run, for the samples that are present; 0 for the others."""
     weight = present.float()
     return weight / weight.sum(-1, keepdim=True)

@@ -1,8 +1,8 @@
-"""Discriminators: what agents observed and did in, a logit out. A high logit means expert.
+"""Discriminators map observations and actions to a logit. A high logit means expert.
 
-There may be several, by name: one for all agents, or one for each. A discriminator of your own is anything of the
-protocol `Discriminator`, given to `Trainer(discriminator=...)`, or made by a function that
-`--discriminator module:callable` names. This one is linear in all that the agents observe and do:
+One discriminator serves all agents, or each agent has its own. To use your own, pass anything that implements the
+protocol `Discriminator` to `Trainer(discriminator=...)`, or name a function that makes it with
+`--discriminator module:callable`. This one is linear in all observations and actions:
 
     def linear(codes, runs, config):
         view = View(list(codes.actions), list(codes.actions))  # whose observations, whose actions
@@ -26,64 +26,56 @@ from magail_trainer.learn.batch import Batch, equal_weights
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.encoders import Codes, joint_row
 from magail_trainer.learn.losses import gradient_penalty
-from magail_trainer.learn.networks import (
-    Normalizer,
-    Table,
-    check_table_size,
-    make_network,
-    make_normalizers,
-)
+from magail_trainer.learn.networks import Normalizer, Table, check_table_size, make_network, make_normalizers
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.zero_sum import two_sides
 
 
 @runtime_checkable
 class Discriminator(Protocol):
-    """One or more discriminators, each with a logit of its own; every agent is rewarded by one of them.
+    """One or more named discriminators, each with its own logit; every agent is rewarded by one of them.
 
-    A `torch.nn.Module` with these attributes and methods will do. Its parameters have the runs as their leading axis.
+    For example a `torch.nn.Module` whose parameters have the runs as their leading axis.
     """
 
     rewarded_by: Mapping[str, str]
     """agent -> the name of the discriminator whose logit rewards it"""
     opposed: Collection[str]
-    """Agents that are paid the negative of that reward."""
+    """Agents whose reward is negated."""
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """What is trained."""
+        """The parameters to train."""
         ...
 
     def __call__(self, batch: Batch) -> dict[str, Float[Tensor, "R B"]]:
-        """The logit of "an expert did this", by discriminator."""
+        """Logits that the transitions are the expert's, by discriminator."""
         ...
 
     def gradient_penalty(self, expert: Batch, learner: Batch) -> Float[Tensor, " R"]:
-        """E[(|gradient| − 1)²] between the expert's inputs and the learner's; called where it has a weight."""
+        """E[(|gradient| − 1)²] between the expert's inputs and the learner's; called if its weight is above 0."""
         ...
 
 
 def weight_for(discriminator: Discriminator, name: str, batch: Batch) -> Float[Tensor, "R B"]:
-    """The weights that a discriminator learns with: those of the steps at which an agent that it rewards is active."""
+    """A discriminator's sample weights: 0 at steps where no agent that it rewards is active."""
     return batch.weight_of(*(agent for agent, by in discriminator.rewarded_by.items() if by == name))
 
 
 @dataclass(frozen=True)
 class View:
-    """What one discriminator sees of a transition."""
+    """The agents whose observations and actions a discriminator sees, in the env's order."""
 
     observations_of: Sequence[str]
-    """The agents whose observations it sees, in the env's order."""
     actions_of: Sequence[str]
-    """The agents whose actions it sees."""
 
 
 def views(style: str, agents: Sequence[str]) -> tuple[dict[str, View], dict[str, str]]:
-    """What each discriminator of a style sees, and the one that rewards each agent.
+    """The views of a style's discriminators, by name, and the discriminator that rewards each agent.
 
-    `joint` is the centralised discriminator of Song et al. 2018, section 4, and sees all; `per_agent` the decentralised
-    one for each agent, which sees its own observation and action, and so no correlation between agents;
-    `own_view_joint_action` is one for each agent, which sees its own observation and all actions.
-    `zero_sum` sees all, as `joint` does; what it is trained on differs, see `zero_sum.MixedPlay`.
+    `joint` is the centralised discriminator of Song et al. 2018 (section 4) and sees everything; `per_agent` is the
+    decentralised one: each sees its agent's own observation and action, and so no correlation between agents.
+    With `own_view_joint_action` each sees its agent's own observation and all actions.
+    `zero_sum` sees everything but is trained on other batches; see `zero_sum.MixedPlay`.
     """
     if style in ("joint", "zero_sum"):
         return {style: View(agents, agents)}, dict.fromkeys(agents, style)
@@ -92,19 +84,19 @@ def views(style: str, agents: Sequence[str]) -> tuple[dict[str, View], dict[str,
 
 
 class Discriminators(nn.Module):
-    """A network for each discriminator, over what its view shows it.
+    """Discriminators that each see a `View`.
 
     Args:
         parts: by name, a `TableDiscriminator` or a `NeuralDiscriminator`.
         rewarded_by: agent -> the name of the part that rewards it.
-        opposed: agents that are paid the negative.
+        opposed: agents whose reward is negated.
     """
 
     def __init__(
         self, parts: Mapping[str, nn.Module], rewarded_by: Mapping[str, str], *, opposed: Collection[str] = ()
     ) -> None:
         super().__init__()
-        self.judges = nn.ModuleDict(parts)  # the name that parameters have in checkpoints
+        self.judges = nn.ModuleDict(parts)  # the parameters' name in checkpoints
         self.rewarded_by, self.opposed = rewarded_by, opposed
 
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, "R B"]]:
@@ -112,9 +104,9 @@ class Discriminators(nn.Module):
         return {name: part(part.inputs(batch)) for name, part in self.judges.items()}  # type: ignore[operator]
 
     def gradient_penalty(self, expert: Batch, learner: Batch) -> Float[Tensor, " R"]:
-        """Σ E[(|∂logit/∂input| − 1)²] on the way from the expert's inputs to the learner's; not for tables."""
+        """Σ E[(|∂logit/∂input| − 1)²] at points between the expert's inputs and the learner's; not for tables."""
         samples = min(expert.weight.shape[1], learner.weight.shape[1])
-        # Where between the two: evenly spread by the golden ratio. Chance is in which ones are paired.
+        # Interpolation weights evenly spread by the golden ratio; the pairing is random enough.
         share = (torch.arange(samples, device=expert.weight.device) * 0.6180339887 % 1).view(1, -1, 1)
         penalty = torch.zeros_like(expert.weight[:, 0])
         for name, part in self.judges.items():
@@ -127,13 +119,13 @@ class Discriminators(nn.Module):
 
 
 class TableDiscriminator(nn.Module):
-    """A row for each joint value that it sees; so it can tell correlated from independent behaviour.
+    """A logit for each joint value of what it sees, so it can detect correlation between agents.
 
     Args:
         network: `[R, B]` joint row numbers to `[R, B]` logits.
         view: what it sees.
-        observation_sizes: how many values each agent's observation has.
-        action_sizes: the same for the actions.
+        observation_sizes: number of observations, by agent.
+        action_sizes: number of actions, by agent.
     """
 
     def __init__(
@@ -148,8 +140,8 @@ class TableDiscriminator(nn.Module):
         """The joint row number of each transition."""
         rows = [batch.observations[agent] for agent in self._view.observations_of]
         for agent in self._view.actions_of:
-            there = batch.active.get(agent)  # who has left does nothing, whatever was drawn
-            rows.append(batch.actions[agent] if there is None else batch.actions[agent] * there)
+            active = batch.active.get(agent)  # agents that have left get action 0
+            rows.append(batch.actions[agent] if active is None else batch.actions[agent] * active)
         return joint_row(rows, self._sizes)
 
     def forward(self, rows: Shaped[Tensor, "R B"]) -> Float[Tensor, "R B"]:
@@ -158,13 +150,13 @@ class TableDiscriminator(nn.Module):
 
 
 class NeuralDiscriminator(nn.Module):
-    """A network of features: observations, normalised, and actions, one-hot or scaled to [-1, 1].
+    """A network over normalised observations and actions, one-hot or scaled to [−1, 1].
 
     Args:
         network: `[R, B, F]` features to `[R, B, 1]` logits.
         view: what it sees.
-        codes: of the env's spaces.
-        normalizers: of each agent's observations.
+        codes: encodings of the env's spaces.
+        normalizers: observation normalisers, by agent.
     """
 
     def __init__(self, network: nn.Module, view: View, codes: Codes, normalizers: Mapping[str, Normalizer]) -> None:
@@ -177,7 +169,7 @@ class NeuralDiscriminator(nn.Module):
         seen = [self.normalizers[agent](batch.observations[agent]) for agent in self._view.observations_of]
         done = [self._codes.actions[agent].features(batch.actions[agent]) for agent in self._view.actions_of]
         for index, agent in enumerate(self._view.actions_of):
-            if agent in batch.active:  # who has left does nothing, whatever was drawn
+            if agent in batch.active:  # agents that have left get features of 0
                 done[index] = done[index] * batch.active[agent].unsqueeze(-1)
         return torch.cat([*seen, *done], dim=-1)
 
@@ -187,31 +179,31 @@ class NeuralDiscriminator(nn.Module):
 
 
 def view_size(view: View, codes: Codes) -> int:
-    """How many features a discriminator sees, F."""
+    """The number of features F in a view."""
     return sum(codes.observations[agent].size for agent in view.observations_of) + sum(
         codes.actions[agent].size for agent in view.actions_of
     )
 
 
 def own_discriminator(codes: Codes, runs: Runs, config: MagailConfig) -> Discriminator:
-    """What the user's function `config.discriminator` makes; see the top of this file.
+    """The discriminator made by the user's function `config.discriminator`; see the top of this file.
 
     Raises:
-        InputError: it fails, or makes something else.
+        InputError: the function fails, or makes something else.
     """
     factory = import_callable(config.discriminator, what="--discriminator")
     try:
         own = factory(codes, runs, config)
-    except Exception as error:  # whatever the user's own code raises
+    except Exception as error:  # user code may raise anything
         raise InputError(f"--discriminator {config.discriminator} cannot be used: {error}") from error
     return checked_discriminator(own, codes, name=config.discriminator)
 
 
 def checked_discriminator(own: Any, codes: Codes, *, name: str) -> Discriminator:
-    """A discriminator of the user's own, after a look at it.
+    """Check a user's discriminator and return it.
 
     Raises:
-        InputError: it is not of the protocol, or does not reward each agent of the env.
+        InputError: it does not implement the protocol, or does not reward each agent of the env.
     """
     if not isinstance(own, Discriminator) or set(own.rewarded_by) != set(codes.actions):
         raise InputError(
@@ -222,10 +214,10 @@ def checked_discriminator(own: Any, codes: Codes, *, name: str) -> Discriminator
 
 
 def make_discriminator(codes: Codes, runs: Runs, config: MagailConfig) -> Discriminators:
-    """The discriminators of the style `config.discriminator`; tables start at zero: no opinion.
+    """The discriminators of the style `config.discriminator`; tables start at 0.
 
     Raises:
-        InputError: a table would be too large, or there are no two sides.
+        InputError: a table would be too large, or a zero-sum discriminator has no two sides.
     """
     agents = list(codes.actions)
     seen, rewarded_by = views(config.discriminator, agents)

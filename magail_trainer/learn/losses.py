@@ -1,9 +1,9 @@
-"""Losses and rewards: pure functions of tensors, one value per run. Sum them over the runs before `backward`.
+"""Losses and rewards: pure functions of tensors, one value per run.
 
-A sum gives R independent Adams; a mean would scale every gradient by 1/R.
+Sum them over the runs before `backward`: a mean would scale every gradient by 1/R.
 
-log D is logsigmoid(logit) and log(1 − D) is logsigmoid(−logit). The latter is −softplus(logit) too, but on the CPU the
-last bit of a softplus depends on where in the tensor a number stands, and so on which other runs there are.
+log D is logsigmoid(logit) and log(1 − D) is logsigmoid(−logit). Not −softplus(logit): on the CPU its last bit depends
+on an element's position in the tensor, and so on which other runs are in the sweep.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,11 +19,11 @@ from magail_trainer.importing import import_callable
 from magail_trainer.learn.config import RewardStyle
 
 Reward = Callable[[Tensor], Tensor]
-"""From logits of any shape to rewards of the same shape. A high logit means expert."""
+"""Maps logits to rewards of the same shape. A high logit means expert."""
 
 
 def expected(values: Float[Tensor, "R B"], weight: Float[Tensor, "R B"]) -> Float[Tensor, " R"]:
-    """Σ weight · value: the mean of a sample, or the expectation over everything there is."""
+    """Σ weight · value: a sample mean, or an exact expectation."""
     return (weight * values).sum(-1)
 
 
@@ -37,19 +37,19 @@ def discriminator_loss(
 ) -> Float[Tensor, " R"]:
     """−E_expert[log D] − E_learner[log(1 − D)], with D = sigmoid(logit): binary cross entropy with expert = 1.
 
-    The discriminator's objective in Goodfellow et al. 2014 (equation 1) and, with the labels of Song et al. 2018
-    turned round, in MAGAIL (equation 8). At its optimum the logit is log p_expert / p_learner.
+    The discriminator's objective in Goodfellow et al. 2014 (equation 1) and, with opposite labels, in MAGAIL (Song et
+    al. 2018, equation 8). The optimal logit is log p_expert / p_learner.
 
     With smoothing s the labels are 1 − s for the expert and s for the learner, which bounds the optimal logit.
     """
-    of_expert = expected(logsigmoid(expert_logit), expert_weight)
-    of_learner = expected(logsigmoid(-learner_logit), learner_weight)
+    expert = expected(logsigmoid(expert_logit), expert_weight)
+    learner = expected(logsigmoid(-learner_logit), learner_weight)
     if label_smoothing == 0:
-        return -of_expert - of_learner
-    other_expert = expected(logsigmoid(-expert_logit), expert_weight)
-    other_learner = expected(logsigmoid(learner_logit), learner_weight)
+        return -expert - learner
+    flipped_expert = expected(logsigmoid(-expert_logit), expert_weight)
+    flipped_learner = expected(logsigmoid(learner_logit), learner_weight)
     kept = 1 - label_smoothing
-    return -kept * (of_expert + of_learner) - label_smoothing * (other_expert + other_learner)
+    return -kept * (expert + learner) - label_smoothing * (flipped_expert + flipped_learner)
 
 
 def non_saturating_reward(logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -68,7 +68,7 @@ def airl_reward(logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def symmetric_reward(logit: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """2D − 1: between -1 and 1, as in the program that came with the MAGAIL paper."""
+    """2D − 1: between −1 and 1, as in the code released with the MAGAIL paper."""
     return 2 * logit.sigmoid() - 1
 
 
@@ -81,13 +81,13 @@ REWARDS: Mapping[RewardStyle, Reward] = {
 
 
 def reward_function(style: RewardStyle | str) -> Reward:
-    """The reward of a name, or `module:callable`: one of your own, such as
+    """The reward function of a style, or your own as `module:callable`, such as
 
         def clipped(logit):
             return logit.clamp(-2, 2)
 
     Raises:
-        InputError: the user's own cannot be used.
+        InputError: your function fails or changes the shape.
     """
     if ":" in style:
         return checked_reward(import_callable(style, what="--reward_style"), name=style)
@@ -95,17 +95,17 @@ def reward_function(style: RewardStyle | str) -> Reward:
 
 
 def checked_reward(reward: Reward, *, name: str) -> Reward:
-    """A reward of the user's own, after a try.
+    """A user's reward function, tried on logits `[2, 3]`.
 
     Raises:
-        InputError: it fails, or changes the shape.
+        InputError: it fails or changes the shape.
     """
     try:
-        paid = reward(torch.zeros(2, 3))
-    except Exception as error:  # whatever the user's own code raises
+        rewards = reward(torch.zeros(2, 3))
+    except Exception as error:  # user code may raise anything
         raise InputError(f"--reward_style {name} cannot be used: {error}") from error
-    if not isinstance(paid, Tensor) or paid.shape != (2, 3):
-        raise InputError(f"--reward_style {name} must make rewards [2, 3] of logits [2, 3]; it made {paid!r}.")
+    if not isinstance(rewards, Tensor) or rewards.shape != (2, 3):
+        raise InputError(f"--reward_style {name} must make rewards [2, 3] of logits [2, 3]; it made {rewards!r}.")
     return reward
 
 
@@ -120,14 +120,13 @@ def generalized_advantage(
 ) -> Float[Tensor, "R E T"]:
     """A_t = Σ_k (discount · λ)^k δ_{t+k}, with δ_t = r_t + discount · V(s_{t+1}) − V(s_t).
 
-    Schulman et al. 2016, equation 16. With λ = 1 and no values it is the discounted reward to go.
+    Schulman et al. 2016, equation 16. With λ = 1 and no values it is the discounted return to go.
 
     Args:
-        rewards: of each step; 0 beyond the end of an episode.
-        values: of the observation that each step acted on.
-        next_values: of the one that it led to: 0 where the episode terminated there, and the final observation's own
-            value where it was truncated.
-        ends: whether an episode ends with the step, in either way: nothing later counts for it.
+        rewards: r_t; 0 beyond the end of an episode.
+        values: V(s_t).
+        next_values: V(s_{t+1}); 0 where the episode terminated, the final observation's value where it was truncated.
+        ends: whether the episode ends at the step, by termination or truncation.
     """
     advantages = rewards + discount * next_values - values
     keep = discount * gae_lambda * (~ends).to(advantages.dtype)
@@ -145,7 +144,7 @@ def policy_objective(
     *,
     clip: float = 0.0,
 ) -> Float[Tensor, "R B"]:
-    """What the policy step maximises, plus β · H(π(·|o)), the entropy bonus (Williams & Peng 1991), in nats.
+    """The policy's surrogate objective plus the entropy bonus β · H(π(·|o)) (Williams & Peng 1991), in nats.
 
     With `clip` = 0 it is log π(a|o) · A, whose gradient is REINFORCE (Williams 1992). Otherwise it is PPO's
     min(ρA, clip(ρ, 1 ± clip)A) with ρ = π(a|o) / π_old(a|o) (Schulman et al. 2017, equation 7).
@@ -162,7 +161,7 @@ def policy_objective(
 def value_loss(
     value: Float[Tensor, "R B"], old_value: Float[Tensor, "R B"], target: Float[Tensor, "R B"], *, clip: float = 0.0
 ) -> Float[Tensor, "R B"]:
-    """(V − target)² / 2; with `clip`, the larger of that and of the same with V kept near its old value."""
+    """(V − target)² / 2; with `clip`, the larger of that and the same with V within ±clip of its old value."""
     error = (value - target).square()
     if clip > 0:
         near = old_value + (value - old_value).clamp(-clip, clip)
@@ -171,9 +170,9 @@ def value_loss(
 
 
 def step_mean(values: Float[Tensor, "R E T"], weight: Float[Tensor, "R E T"]) -> Float[Tensor, "R 1 T"]:
-    """The weighted mean over the episodes at each step: a baseline that needs no critic (Williams 1992).
+    """The weighted mean over the episodes at each step: a baseline without a critic (Williams 1992).
 
-    Each sample has a share of its own baseline, which shrinks the expected gradient by 1/E and turns it nowhere.
+    A sample contributes to its own baseline, which scales the expected gradient by 1 − 1/E.
     """
     total = weight.sum(1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
     return (weight * values).sum(1, keepdim=True) / total
@@ -182,7 +181,7 @@ def step_mean(values: Float[Tensor, "R E T"], weight: Float[Tensor, "R E T"]) ->
 def normalized(
     values: Float[Tensor, "R B"], weight: Float[Tensor, "R B"], *, eps: float = 1e-8
 ) -> Float[Tensor, "R B"]:
-    """Values less their weighted mean, over their weighted deviation, per run."""
+    """Values standardised per run: weighted mean 0 and standard deviation 1."""
     centred = values - expected(values, weight).unsqueeze(-1)
     return centred / (expected(centred.square(), weight).sqrt().unsqueeze(-1) + eps)
 

@@ -2,11 +2,11 @@
 
 Song, Ren, Sadigh & Ermon, "Multi-Agent Generative Adversarial Imitation Learning", NeurIPS 2018 (arXiv 1807.09936).
 
-A discriminator D learns to tell the expert's observations and actions from the learner's; the policies learn to be
-taken for the expert. Here the expert is 1: D = sigmoid(logit) is the probability that an expert did it, so a high
-logit is a high reward. (The paper's D is high for the learner, and its policies descend; the game is the same.)
+A discriminator D learns to distinguish the expert's observations and actions from the learner's; the policies learn
+to fool it. The expert has label 1: D = sigmoid(logit) is the probability that a transition is the expert's, so a high
+logit is a high reward. (The paper uses the opposite labels; the game is the same.)
 
-All R runs of a sweep train at once, along the leading axis of every tensor; they share nothing but the clock.
+All R runs of a sweep train at once, along the leading axis of every tensor, and are independent of each other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,28 +33,28 @@ class Rollouts(Protocol):
     """Where the learner's batches come from: sampled through the env, or enumerated."""
 
     def collect(self, policies: Policies) -> Rollout:
-        """Whole episodes of the present policies."""
+        """Whole episodes of the current policies."""
         ...
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch measured, on the device, not yet read back."""
+    """Measurements of one epoch, still on the device."""
 
     epoch: int
-    """From 1; the parameters have had this many epochs of updates."""
+    """Counted from 1."""
     rollout: Rollout
-    """What was played before the updates of this epoch."""
+    """Collected before this epoch's updates."""
     losses: Mapping[str, Float[Tensor, " R"]]
-    """Of the discriminator's last update and of the policies' first, by name."""
+    """By name: the discriminator's last update and the policies' first."""
     entropy: Mapping[str, Float[Tensor, "R B"]]
-    """Of the policy in each sample of that update, in nats, by agent."""
+    """Policy entropy per sample in the policies' first update, in nats, by agent."""
     weight: Mapping[str, Float[Tensor, "R B"]]
-    """Of these samples."""
+    """Weights of these samples, by agent."""
 
     @property
     def metrics(self) -> dict[str, Float[Tensor, " R"]]:
-        """One number per run under each name. Worked out when asked for, since few epochs are logged."""
+        """One value per run for each metric; computed lazily, since few epochs are logged."""
         return {
             **self.losses,
             **{f"entropy/{agent}": expected(values, self.weight[agent]) for agent, values in self.entropy.items()},
@@ -80,16 +80,16 @@ def magail(
 
     Args:
         policies: π_i for each agent.
-        discriminator: D, for all agents or for each.
-        critic: what the advantages are measured against, where they are.
+        discriminator: D, shared by all agents or one per agent.
+        critic: the value baseline of the advantages, if any.
         rollouts: plays the policies.
-        demonstrations: the expert's steps.
-        beta: weight of the policies' entropy, one per run.
-        config: everything else.
-        reward: of a discriminator's logit.
-        contrast: what the discriminator is to tell apart.
-        lr_policy: the policies' learning rates, where runs differ in them; by default the config's.
-        lr_disc: the discriminator's, likewise.
+        demonstrations: the expert's transitions.
+        beta: weight of the entropy bonus, one per run.
+        config: all other settings.
+        reward: maps discriminator logits to rewards.
+        contrast: the two batches that the discriminator learns to distinguish.
+        lr_policy: learning rate of the policies, one per run; by default the config's.
+        lr_disc: learning rate of the discriminator, one per run; by default the config's.
     """
     lr_disc = torch.full_like(beta, config.lr_disc) if lr_disc is None else lr_disc
     decay = config.disc_weight_decay
@@ -116,7 +116,7 @@ def magail(
             penalty = config.gradient_penalty * discriminator.gradient_penalty(high, low) if penalised else 0
             discriminator_optimizer.descend(loss_d + penalty)
 
-        # Reward: what the new discriminator says of each (observation, action) that was played.
+        # Reward: from the updated discriminator's logit of each transition.
         learnt_from = rollout.part(policy_step.episodes)
         rewards = discriminator_rewards(discriminator, learnt_from.batch, reward)
 
@@ -131,7 +131,7 @@ def magail(
 def discriminator_rewards(
     discriminator: Discriminator, batch: Batch, reward: Reward
 ) -> dict[str, Float[Tensor, "R B"]]:
-    """The reward of each step, by agent: a function of its discriminator's logit, or the negative of it."""
+    """The reward of each step, by agent: `reward` of its discriminator's logit, negated for opposed agents."""
     rewards = {name: reward(logit) for name, logit in discriminator(batch).items()}
     return {
         agent: -rewards[name] if agent in discriminator.opposed else rewards[name]
@@ -140,10 +140,9 @@ def discriminator_rewards(
 
 
 def _minibatches(batch: Batch, config: MagailConfig) -> Iterator[Batch]:
-    """The learner's side of each discriminator update: consecutive episodes, which are alike, from the first on.
+    """The learner's episodes for each discriminator update, consecutive from the first on; an exact batch is whole.
 
-    The policies learn from the last ones: where there are enough, D and the policies learn from different ones. An
-    exact batch is used whole.
+    The policies learn from the last episodes, so given enough of them D and the policies use different ones.
     """
     size = batch.num_episodes if config.exact else min(config.batch_size, batch.num_episodes)
     fit = batch.num_episodes // size
@@ -161,7 +160,7 @@ def reinforcement_learning(
     *,
     lr_policy: Float[Tensor, " R"] | None = None,
 ) -> Iterator[EpochRecord]:
-    """The same policy step on the env's own rewards: what makes an expert where nobody has scripted one."""
+    """Train `policies` in place on the env's own rewards, by the same policy step; makes experts to imitate."""
     policy_step = PolicyStep(policies, critic, beta, config, lr_policy=lr_policy)
     for epoch in range(1, config.epochs + 1):
         rollout = rollouts.collect(policies)

@@ -1,4 +1,4 @@
-"""Policies: a dict of observations in, a dict of action distributions out; independent of each other, or correlated."""
+"""Joint policies: observations by agent in, action distributions by agent out, independent or correlated."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,10 +21,10 @@ from magail_trainer.seeding import RunNoise
 class Policies(nn.Module):
     """One policy per agent.
 
-    Your own, for `Trainer(policies=...)`, are modules whose parameters have the runs as their leading axis:
+    To use your own, pass modules whose parameters have the runs as their leading axis to `Trainer(policies=...)`:
 
         class Linear(nn.Module):
-            noise_size = 1  # uniform numbers that an action is drawn from
+            noise_size = 1  # uniform numbers per action
 
             def __init__(self, num_runs, inputs, actions):
                 super().__init__()
@@ -36,29 +36,29 @@ class Policies(nn.Module):
         policies = IndependentPolicies({"left": Linear(5, 4, 2), "right": Linear(5, 4, 2)})
 
     Args:
-        policies: by agent, in the env's order: from its encoded observations, and what it is given, to a distribution.
+        policies: by agent, in the env's order; each maps encoded observations, and what it is given, to a distribution.
     """
 
     num_signals = 1
-    """How many values the shared signal has; with one there is none."""
+    """Number of values K of the shared signal; 1 means no signal."""
 
     def __init__(self, policies: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.policies = nn.ModuleDict(policies)
         self.agents = list(policies)
         self.noise_sizes: list[int] = [policy.noise_size for policy in policies.values()]  # type: ignore[misc]
-        """How many uniform numbers each agent's action is drawn from."""
+        """Number of uniform numbers per action, for each agent."""
 
     def given(self, agent: str, signal: Tensor | None, actions: Mapping[str, Tensor]) -> Given:
-        """What an agent sees besides its own observation, of the signal and the actions of those before it."""
+        """What an agent sees besides its observation: the signal, or the actions of the agents before it."""
         raise NotImplementedError
 
     def signal(self, num_episodes: int) -> Categorical | None:
-        """The distribution of each episode's signal, `[R, E]`; None where there is none."""
+        """The distribution of each episode's signal, `[R, E]`; None without a signal."""
         return None
 
     def draw_signal(self, noise: RunNoise, num_episodes: int) -> Int[Tensor, "R E"] | None:
-        """A signal for each episode; None, and nothing drawn from `noise`, where there is none."""
+        """Sample a signal for each episode; without a signal return None and leave `noise` untouched."""
         weights = self.signal(num_episodes)
         if weights is None:
             return None
@@ -72,13 +72,13 @@ class Policies(nn.Module):
         signal: Int[Tensor, "R B"] | None = None,
         actions: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Distribution]:
-        """The action distributions of every agent for `[R, B, ...]` observations each.
+        """The action distribution of each agent.
 
         Args:
-            observations: by agent.
-            masks: which actions are allowed, for the agents that have masks.
+            observations: `[R, B, ...]` by agent.
+            masks: the allowed actions, for agents with action masks.
             signal: the shared signal of each sample, for policies that see one.
-            actions: what the agents did, for policies that see the actions of those before them.
+            actions: the agents' actions, for policies that see those of the agents before them.
         """
         return {
             agent: self._distribution(agent, observations, masks or {}, self.given(agent, signal, actions or {}))
@@ -86,7 +86,7 @@ class Policies(nn.Module):
         }
 
     def in_batch(self, batch: Batch) -> dict[str, Distribution]:
-        """The action distributions in the samples of a batch."""
+        """The action distributions for a batch."""
         return self(batch.observations, batch.masks, signal=batch.signal, actions=batch.actions)
 
     def act(
@@ -97,14 +97,13 @@ class Policies(nn.Module):
         signal: Int[Tensor, "R B"] | None,
         uniform: Sequence[Float[Tensor, "R B _"]] | None,
     ) -> dict[str, Tensor]:
-        """Choose every agent's action, one after the other.
+        """Choose the agents' actions, one agent after another.
 
         Args:
-            observations: by agent.
-            masks: which actions are allowed, for the agents that have masks.
-            signal: of each sample, for policies that see one.
-            uniform: numbers in [0, 1) to draw from, `noise_sizes` of them for each agent; None for the likeliest
-                action of each.
+            observations: `[R, B, ...]` by agent.
+            masks: the allowed actions, for agents with action masks.
+            signal: the shared signal of each sample, for policies that see one.
+            uniform: `noise_sizes` numbers in [0, 1) per agent to sample with; None for each agent's likeliest action.
         """
         actions: dict[str, Tensor] = {}
         for index, agent in enumerate(self.agents):
@@ -118,7 +117,7 @@ class Policies(nn.Module):
         return self.policies[agent](observations[agent], masks.get(agent), given)
 
     def fit_normalizers(self, batch: Batch) -> None:
-        """Fit each normaliser to what the agents that share it observe; tables have none."""
+        """Fit each normaliser to the observations of the agents that share it; tables have none."""
         sharing: dict[Normalizer, list[str]] = {}
         for agent, policy in self.policies.items():
             if isinstance(policy, NeuralPolicy):
@@ -130,7 +129,7 @@ class Policies(nn.Module):
 
 
 class IndependentPolicies(Policies):
-    """Given the observations, the agents' actions are independent of each other: what MAGAIL assumes."""
+    """Given the observations, the agents' actions are independent, as MAGAIL assumes."""
 
     def given(self, agent: str, signal: Tensor | None, actions: Mapping[str, Tensor]) -> Given:
         """Nothing."""
@@ -141,12 +140,12 @@ class SharedSignalPolicies(Policies):
     """All agents see the same random signal, drawn per episode from learnable weights.
 
     Given the signal and the observations, actions are independent; averaged over the signal they are correlated: the
-    joint distribution is a mixture of K products. It is what Aumann's (1974) correlated equilibrium needs: a public
-    coin. To act apart from each other the agents need to share the signal, nothing else: a seed agreed on in advance.
+    joint distribution is a mixture of K products, as in Aumann's (1974) correlated equilibrium with a public signal.
+    For decentralised execution the agents need only share the signal, for instance a seed agreed on in advance.
 
     Args:
         policies: see `Policies`; each sees its observation and the signal.
-        initial_logits: of the signal's values, `[R, K]`.
+        initial_logits: `[R, K]` logits of the signal's values.
     """
 
     def __init__(self, policies: Mapping[str, nn.Module], initial_logits: Float[Tensor, "R K"]) -> None:
@@ -160,16 +159,16 @@ class SharedSignalPolicies(Policies):
         return (signal,)
 
     def signal(self, num_episodes: int) -> Categorical:
-        """The weights of the signal, the same in every episode."""
+        """The learnt distribution of the signal, the same in every episode."""
         first_row = torch.zeros_like(self.signal_logits[:, :1], dtype=torch.int64)
         return Categorical(self.signal_logits.log_softmax(-1).unsqueeze(1), first_row.expand(-1, num_episodes))
 
 
 class AutoregressivePolicies(Policies):
-    """Each agent also sees the actions that those before it, in the env's order, are about to take.
+    """Each agent also sees the actions that the agents before it, in the env's order, are about to take.
 
-    π(a|o) = Π_i π_i(a_i | o_i, a_1, …, a_{i-1}), which can be any joint distribution. The price: to act, the later
-    agents must be told what the earlier ones do, at every step; there is no decentralised execution.
+    π(a|o) = Π_i π_i(a_i | o_i, a_1, …, a_{i-1}) can represent any joint distribution, but rules out decentralised
+    execution: at every step the later agents must know the earlier ones' actions.
     """
 
     def given(self, agent: str, signal: Tensor | None, actions: Mapping[str, Tensor]) -> Given:
@@ -178,21 +177,19 @@ class AutoregressivePolicies(Policies):
 
 
 def make_policies(codes: Codes, runs: Runs, config: PoliciesConfig) -> Policies:
-    """One policy per agent, from each run's own random stream.
-
-    The weights of a shared signal start equal.
+    """One policy per agent, initialised from each run's own random stream; a shared signal starts uniform.
 
     Raises:
-        InputError: `share_parameters` names unknown agents, or agents that differ in their spaces.
+        InputError: `share_parameters` names unknown agents, or groups agents with different spaces.
     """
     given = {agent: _given(agent, codes, config) for agent in codes.actions}
-    made: dict[str, nn.Module] = {}
+    by_agent: dict[str, nn.Module] = {}
     if config.family == "tabular":
-        made |= {agent: table_policy(agent, codes, runs, config, given[agent]) for agent in codes.actions}
+        by_agent |= {agent: table_policy(agent, codes, runs, config, given[agent]) for agent in codes.actions}
     else:
         for group in sharing_groups(codes, config):
-            made |= neural_policies(group, codes, runs, config, given[group[0]])
-    policies = {agent: made[agent] for agent in codes.actions}
+            by_agent |= neural_policies(group, codes, runs, config, given[group[0]])
+    policies = {agent: by_agent[agent] for agent in codes.actions}
     match config.policy:
         case "independent":
             return IndependentPolicies(policies)
@@ -203,10 +200,10 @@ def make_policies(codes: Codes, runs: Runs, config: PoliciesConfig) -> Policies:
 
 
 def sharing_groups(codes: Codes, config: PoliciesConfig) -> list[list[str]]:
-    """Which agents share a network; see `PoliciesConfig.share_parameters`.
+    """Groups of agents that share a network; see `PoliciesConfig.share_parameters`.
 
     Raises:
-        InputError: an agent is unknown, or is named twice, or has other spaces than its group.
+        InputError: an agent is unknown, is named twice, or has other spaces than its group.
     """
     agents, share = list(codes.actions), config.share_parameters
     kinds = {agent: _kind(agent, codes, config) for agent in agents}

@@ -1,7 +1,7 @@
-"""The policy step: REINFORCE, or PPO with generalised advantages, by configuration; the reward comes from outside.
+"""The policy step: PPO with generalised advantages, for given rewards.
 
-Schulman et al. 2017, "Proximal Policy Optimization Algorithms" (arXiv 1707.06347). With one pass over one minibatch, no
-clipping and no critic, it is REINFORCE.
+Schulman et al. 2017, "Proximal Policy Optimization Algorithms" (arXiv 1707.06347). One pass over one minibatch without
+clipping and critic is REINFORCE.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,38 +29,36 @@ from magail_trainer.learn.rollout import Rollout
 
 @dataclass(frozen=True)
 class PolicyStatistics:
-    """Of the first update of a step."""
+    """Measured in the first update of a step; `entropy` per sample, in nats, and its `weight` by agent."""
 
     loss: Float[Tensor, " R"]
     entropy: Mapping[str, Float[Tensor, "R B"]]
-    """Of the policy in each sample, in nats, by agent."""
     weight: Mapping[str, Float[Tensor, "R B"]]
-    """Of these samples, by agent."""
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What the updates of a step aim at, by agent, `[R, B]` each; fixed while the policies change."""
+    """Fixed inputs of all updates of a step: `[R, B]` by agent, and `[R, E]` for a shared signal."""
 
     advantage: Mapping[str, Tensor]
     log_prob: Mapping[str, Tensor]
-    """Of the actions when they were played; empty without clipping."""
+    """Of the actions, under the policies that played them; empty without clipping."""
     value: Mapping[str, Tensor]
     value_target: Mapping[str, Tensor]
     signal_advantage: Tensor | None = None
-    """`[R, E]`, where there is a signal: what its value was worth to all agents together."""
+    """The agents' mean advantage at the first step of each episode."""
     signal_log_prob: Tensor | None = None
 
 
 class PolicyStep:
-    """Improves policies, and a critic where there is one, on rollouts with rewards.
+    """Improves policies, and a critic if there is one, on rollouts with rewards.
 
     Args:
         policies: trained in place.
-        critic: values by agent, from the observations; trained in place.
-        beta: weight of the policies' entropy, one per run.
-        config: everything else.
-        lr_policy: learning rates of the policies, one per run; by default the config's for all.
+        critic: maps observations to values by agent; trained in place.
+        beta: weight of the entropy bonus, one per run.
+        config: all other settings.
+        lr_policy: learning rate of the policies, one per run; by default the config's.
     """
 
     def __init__(
@@ -83,7 +81,7 @@ class PolicyStep:
 
     @property
     def episodes(self) -> slice:
-        """Which episodes of a rollout a step learns from."""
+        """The episodes of a rollout that a step learns from."""
         config = self._config
         return slice(None if config.exact else -config.batch_size * config.policy_minibatches, None)
 
@@ -98,16 +96,16 @@ class PolicyStep:
         """All updates of one epoch.
 
         Args:
-            rollout: of the present policies.
+            rollout: of the current policies.
             rewards: of each step, by agent.
-            epoch: from 1, for the schedules.
-            demonstrations: where there is to be a cloning term: expert minibatches.
+            epoch: counted from 1, for the schedules.
+            demonstrations: expert minibatches for a cloning term; None for no such term.
         """
         config, first = self._config, None
-        left = 1 - (epoch - 1) / config.epochs
-        lr_scale = left if config.lr_schedule == "linear" else 1.0
-        beta = self._beta * left if config.beta_schedule == "linear" else self._beta
-        held = epoch <= config.warm_critic  # the policies wait until the critic knows something
+        remaining = 1 - (epoch - 1) / config.epochs
+        lr_scale = remaining if config.lr_schedule == "linear" else 1.0
+        beta = self._beta * remaining if config.beta_schedule == "linear" else self._beta
+        frozen = epoch <= config.warm_critic  # train the critic before it steers the policies
         if config.normalize_rewards:
             rewards = self._return_scale.scale(rewards, rollout.batch)
         targets = policy_targets(self._policies, self._critic, rollout, rewards, config)
@@ -119,10 +117,10 @@ class PolicyStep:
                 loss, statistics = policy_loss(self._policies, batch, targets, steps, beta, clip=config.clip)
                 loss = loss + signal_loss(self._policies, batch, targets, episodes, beta, clip=config.clip)
                 first = first or statistics
-                if demonstrations is not None and not held:
+                if demonstrations is not None and not frozen:
                     weight = config.cloning * demonstrations.num_demonstrations / 100
                     loss = loss + weight * cloning_loss(self._policies, demonstrations.minibatch())
-                if not held:
+                if not frozen:
                     self._optimizer.descend(loss, lr_scale=lr_scale)
                 if self._critic is not None:
                     loss = critic_loss(self._critic, batch, targets, steps, clip=config.value_clip)
@@ -132,7 +130,7 @@ class PolicyStep:
 
 
 def minibatches(num_episodes: int, number: int) -> Iterator[slice]:
-    """Consecutive episodes, which are independent and alike; no shuffling makes them more so."""
+    """Consecutive episodes, unshuffled: they are independent and identically distributed."""
     size = -(-num_episodes // number)
     for first in range(0, num_episodes, size):
         yield slice(first, min(first + size, num_episodes))
@@ -146,15 +144,15 @@ def policy_targets(
     rewards: Mapping[str, Float[Tensor, "R B"]],
     config: MagailConfig,
 ) -> Targets:
-    """Advantages, and what the critic is to say, from the rewards of each step by agent."""
+    """Advantages and the critic's targets from the rewards of each step by agent."""
     batch, gae_lambda = rollout.batch, 1.0 if critic is None else config.gae_lambda
     values, next_values = values_of(critic, rollout)
     advantage, value_target = {}, {}
     for agent, reward in rewards.items():
-        if agent in batch.active:  # who has left earns nothing more
+        if agent in batch.active:  # agents that have left earn nothing
             reward = reward * batch.active[agent]
         rows, value, following = (batch.by_episode(part) for part in (reward, values[agent], next_values[agent]))
-        ends = torch.zeros_like(rows, dtype=torch.bool)  # without values, padding with 0 is end enough
+        ends = torch.zeros_like(rows, dtype=torch.bool)  # without a critic, zero padding ends an episode
         if rollout.ends:
             ends = _by_episode(rollout.ends[agent], batch)
         estimate = generalized_advantage(rows, value, following, ends, discount=config.discount, gae_lambda=gae_lambda)
@@ -178,9 +176,9 @@ def policy_targets(
 
 
 def values_of(critic: nn.Module | None, rollout: Rollout) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Of the observations acted on and of those that followed, `[R, B]` by agent; all 0 without a critic.
+    """V(s_t) and V(s_{t+1}), `[R, B]` by agent; all 0 without a critic.
 
-    A terminated episode is followed by 0, a truncated one by the value of its final observation.
+    The next value is 0 where an episode terminated, and its final observation's value where it was truncated.
     """
     batch = rollout.batch
     if critic is None:
@@ -199,7 +197,7 @@ def values_of(critic: nn.Module | None, rollout: Rollout) -> tuple[dict[str, Ten
 def policy_loss(
     policies: Policies, batch: Batch, targets: Targets, steps: slice, beta: Float[Tensor, " R"], *, clip: float
 ) -> tuple[Float[Tensor, " R"], PolicyStatistics]:
-    """The negative objective of all agents' policies on a minibatch, the samples `steps` of the targets."""
+    """The negative objective, summed over agents, on the minibatch `steps` of the targets."""
     loss, entropies, weights = torch.zeros_like(beta), {}, {}
     for agent, policy in policies.in_batch(batch).items():
         entropy, weights[agent] = policy.entropy(), batch.weight_of(agent)
@@ -214,7 +212,7 @@ def policy_loss(
 def signal_loss(
     policies: Policies, batch: Batch, targets: Targets, episodes: slice, beta: Float[Tensor, " R"], *, clip: float
 ) -> Float[Tensor, " R"]:
-    """The same for the weights of a shared signal: it is drawn with an episode's first step, and counts like it."""
+    """The negative objective of a shared signal, weighted as the first step of its episode; 0 without a signal."""
     weights, advantage = policies.signal(batch.num_episodes), targets.signal_advantage
     if weights is None or batch.signal is None or advantage is None:
         return torch.zeros_like(beta)
@@ -225,7 +223,7 @@ def signal_loss(
 
 
 def critic_loss(critic: nn.Module, batch: Batch, targets: Targets, steps: slice, *, clip: float) -> Float[Tensor, " R"]:
-    """How far the critic's values of a minibatch are from their targets, over all agents."""
+    """The critic's value loss on a minibatch, summed over agents."""
     loss = torch.zeros_like(batch.weight[:, 0])
     for agent, value in critic(batch.observations).items():
         old, target = targets.value[agent][:, steps], targets.value_target[agent][:, steps]
@@ -234,10 +232,10 @@ def critic_loss(critic: nn.Module, batch: Batch, targets: Targets, steps: slice,
 
 
 class ReturnScale:
-    """Divides rewards by the running deviation of the discounted return, per run and agent.
+    """Divides rewards by the running standard deviation of the discounted return, per run and agent.
 
-    They are `centred` before where all lives are equally long. Elsewhere that would be another task: it would make a
-    reward for each step that is lived a reward for none.
+    `centred` subtracts their mean first. Only episodes of equal length allow that: otherwise it changes the task,
+    since it removes a reward for each step survived.
     """
 
     _DECAY = 0.95
@@ -253,15 +251,13 @@ class ReturnScale:
         weight = batch.weight_of(agent)
         if self._centred:
             reward = reward - expected(reward, weight).unsqueeze(-1)
-        reward = reward * (weight > 0)  # the absent earn nothing
+        reward = reward * (weight > 0)  # agents that have left earn nothing
         by_episode = batch.by_episode(reward)
         zero = torch.zeros_like(by_episode)
-        returns = generalized_advantage(
-            by_episode, zero, zero, zero.bool(), discount=self._discount, gae_lambda=1.0
-        ).flatten(1)
-        square = expected(returns.square(), weight)
-        kept = self._square.get(agent)
-        self._square[agent] = square if kept is None else self._DECAY * kept + (1 - self._DECAY) * square
+        returns = generalized_advantage(by_episode, zero, zero, zero.bool(), discount=self._discount, gae_lambda=1.0)
+        square = expected(returns.flatten(1).square(), weight)
+        average = self._square.get(agent)
+        self._square[agent] = square if average is None else self._DECAY * average + (1 - self._DECAY) * square
         return reward / (self._square[agent].sqrt().unsqueeze(-1) + 1e-8)
 
 

@@ -1,4 +1,4 @@
-"""The learner's side: policies and a vector env make a batch, sampled or enumerated."""
+"""Rollouts of the learner's policies in a vector env, sampled or enumerated."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,25 +24,24 @@ class Rollout:
 
     batch: Batch
     env_rewards: Mapping[str, Float[Tensor, "R B"]]
-    """What the env itself pays, by agent."""
+    """The env's own rewards, by agent."""
     ends: Mapping[str, Bool[Tensor, "R B"]] = field(default_factory=dict)
-    """Whether an agent's episode ended with the step, in either way. This and the following are for a critic, and
-    empty without one."""
+    """Whether an agent's episode ended at the step. This and the next two are for a critic, and empty without one."""
     terminated: Mapping[str, Bool[Tensor, "R B"]] = field(default_factory=dict)
-    """Whether it ended by the rules of the env, and so is worth nothing more."""
+    """Whether it ended by termination, not truncation."""
     final_observations: Mapping[str, Shaped[Tensor, "R E ..."]] = field(default_factory=dict)
-    """What each agent observed last, after its last action."""
+    """Each agent's observation after its last action."""
 
     @property
     def mean_return(self) -> dict[str, Float[Tensor, " R"]]:
-        """The mean over a run's episodes of the env's own return, undiscounted, by agent."""
+        """The undiscounted return of the env's own rewards, averaged over episodes, by agent."""
         weight, mean_length = self.batch.weight, 1
-        if self.batch.num_steps > 1:  # in enumerated episodes, all of one step, a weight of 0 is no padding
+        if self.batch.num_steps > 1:  # enumerated one-step episodes may have weight 0 without being padding
             mean_length = (weight > 0).sum(-1) / self.batch.num_episodes
         return {agent: (weight * rewards).sum(-1) * mean_length for agent, rewards in self.env_rewards.items()}
 
     def part(self, episodes: slice) -> "Rollout":
-        """Consecutive episodes, the same of every run, as views."""
+        """The same consecutive episodes of every run, as views."""
         first, last, _ = episodes.indices(self.batch.num_episodes)
         steps = slice(first * self.batch.num_steps, last * self.batch.num_steps)
         env_rewards, ends, terminated = (
@@ -54,15 +53,15 @@ class Rollout:
 
 
 class SampledRollouts:
-    """Plays E episodes of every run side by side, R·E copies of the env in all.
+    """Plays E episodes of each run in parallel, in R·E copies of the env.
 
-    The episodes of a run are played independently and alike: some of them are as good a sample as any others. Every
-    collection starts from `reset` with seeds of the run's own stream: what a run sees depends neither on the
-    other runs nor on how long their episodes are (except in VMAS, whose copies share one random state).
+    Episodes are independent and identically distributed. Every collection resets the env with seeds from each run's own
+    stream: what a run sees does not depend on the other runs or on the length of their episodes (except in VMAS, whose
+    copies share one random state).
 
     Args:
-        for_critic: keep how episodes end, and what was observed last.
-        greedy: play the likeliest action of each agent in place of a drawn one; a signal is drawn all the same.
+        for_critic: keep how episodes end, and the final observations.
+        greedy: play each agent's likeliest action instead of sampling; a shared signal is still sampled.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class SampledRollouts:
         Raises:
             InputError: an episode does not end.
         """
-        # Seeds below 2^31, in blocks of one for each episode, so that no two rollouts share some of them.
+        # Seeds below 2^31 in aligned blocks of E, so that two rollouts never overlap in part.
         block = (self._env_noise.uniform(1) * (2**31 // self._episodes)).astype(np.int64)
         seed = (block * self._episodes + np.arange(self._episodes)).ravel()
         left = {agent: np.zeros(self._env.num_envs, dtype=bool) for agent in policies.agents}
@@ -127,7 +126,7 @@ class SampledRollouts:
         return {agent: self._for_runs(masks[agent].astype(bool)) for agent in self._codes.actions if agent in masks}
 
     def _uniform(self, policies: Policies, *, step: int) -> Sequence[Float[Tensor, "R E _"]] | None:
-        """The noise of each agent's action, or none for the likeliest actions."""
+        """The noise of each agent's action; None if greedy."""
         if self._greedy:
             return None
         noise = self._action_noise.uniform(step, sum(policies.noise_sizes), self._episodes)
@@ -140,7 +139,7 @@ class SampledRollouts:
     def _keep_final(
         self, final: dict[str, np.ndarray], observations: Mapping[str, Any], leaving: Mapping[str, np.ndarray]
     ) -> None:
-        """Remember the last observation of the agents that are leaving."""
+        """Store the final observations of the agents that are leaving."""
         for agent, gone in leaving.items():
             if gone.any():
                 encoded = self._codes.observations[agent].encode(observations[agent])
@@ -153,13 +152,13 @@ class SampledRollouts:
         final: Mapping[str, np.ndarray],
         signal: Int[Tensor, "R E"] | None,
     ) -> Rollout:
-        """Put the steps of each episode next to each other."""
+        """Make the steps of each episode contiguous."""
         observations, actions, rewards = (
             {agent: _by_step([step[name][agent] for step in steps]) for agent in steps[0][name]}
             for name in ("observations", "actions", "rewards")
         )
         masks = {}
-        for agent, mask in steps[-1]["masks"].items():  # once there is one, there is one at every step
+        for agent, mask in steps[-1]["masks"].items():  # a mask never disappears again
             everything = torch.ones_like(mask)
             masks[agent] = _by_step([step["masks"].get(agent, everything) for step in steps])
         present = _by_step([self._for_runs(step["playing"]) for step in steps])
@@ -176,7 +175,7 @@ class SampledRollouts:
         )
 
     def _active(self, steps: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Whether each agent was there, by agent; nothing if none left before the others."""
+        """Whether an agent is still in the episode, by agent; empty if none leaves before the others."""
         if not any((step["playing"] & gone).any() for step in steps[1:] for gone in step["left"].values()):
             return {}
         return {
@@ -189,25 +188,18 @@ class SampledRollouts:
 
 
 def _by_step(steps: Sequence[Shaped[Tensor, "R E *rest"]]) -> Shaped[Tensor, "R B *rest"]:
-    """T times `[R, E, ...]` to `[R, E·T, ...]`: the steps of each episode next to each other."""
+    """Stack T tensors `[R, E, ...]` into `[R, E·T, ...]`, the steps of each episode contiguous."""
     return steps[0] if len(steps) == 1 else torch.stack(list(steps), dim=2).flatten(1, 2)
 
 
 class EnumeratedRollouts:
-    """Every joint action of a one-step env with its exact probability: training without sampling noise.
+    """Every joint action of a one-step env, weighted by its probability: exact expectations, no sampling noise.
 
     Raises:
         InputError: the env has more than one observation or step.
     """
 
-    def __init__(
-        self,
-        vector_env: VectorEnv,
-        codes: Codes,
-        *,
-        num_runs: int,
-        device: torch.device,
-    ) -> None:
+    def __init__(self, vector_env: VectorEnv, codes: Codes, *, num_runs: int, device: torch.device) -> None:
         for agent, code in codes.observations.items():
             if not code.is_constant:
                 space = vector_env.observation_space(agent)
@@ -243,7 +235,7 @@ class EnumeratedRollouts:
 
     @torch.no_grad()
     def collect(self, policies: Policies) -> Rollout:
-        """Weight every joint action, with every value of the signal, with its probability."""
+        """Every joint action with every value of the signal, weighted by its probability."""
         num_joint = next(iter(self._ends.values())).shape[1]
         signal = torch.arange(policies.num_signals, device=self._device).repeat_interleave(num_joint)
         columns = (self._observations, self._actions, self._rewards, self._ends, self._terminated, self._final)
@@ -265,5 +257,5 @@ class EnumeratedRollouts:
 
 
 def _tiled(values: Shaped[Tensor, "R J *rest"], times: int) -> Shaped[Tensor, "R K *rest"]:
-    """All joint actions, `times` times over."""
+    """All joint actions repeated `times` times."""
     return values if times == 1 else values.repeat(1, times, *[1] * (values.ndim - 2))
