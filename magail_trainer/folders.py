@@ -90,10 +90,14 @@ def new_file(path: str | Path) -> Iterator[Path]:
     """Yield a hidden name beside `path`; when the block ends, what was written there replaces `path` at one stroke.
 
     Raises:
-        InputError: it cannot be written. What stood at `path` stays as it was.
+        InputError: it cannot be written, said on entry where that is known. What stood at `path` stays as it was.
     """
     target = Path(path)
     staging = _hidden(target, f"partial-{os.getpid()}")
+    try:
+        staging.touch()
+    except OSError as error:
+        raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
     try:
         yield staging
         _flush(staging)

@@ -11,7 +11,7 @@ import tyro
 from magail_trainer.cli.command_line import key_values
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.errors import InputError
-from magail_trainer.folders import no_empty_folders
+from magail_trainer.folders import new_file, no_empty_folders
 from magail_trainer.text import aligned, counted, display_path
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Evaluate:
         if self.opponent_args and not self.opponents:
             given = " ".join(self.opponent_args)
             raise InputError(f"--opponent_args {given} needs --opponents, which names who plays against the run.")
-        with self._prepared_output():
+        with self._prepared_output() as file:
             evaluation = evaluate_run(
                 self.run,
                 episodes=self.episodes,
@@ -71,18 +71,19 @@ class Evaluate:
                 side=self.side,
                 processes=self.processes,
             )
+            if file is not None:
+                write_table(file, evaluation.table())
         _print_runs(evaluation, self.episodes)
         _print_table("Over seeds, the interquartile mean and its 95 % bootstrap interval:", summarise(evaluation))
         print("\n".join(evaluation.remarks))
         if self.output is not None:
-            write_table(self.output, evaluation.table())
             print(f"Wrote {display_path(self.output)}.")
 
     @contextmanager
-    def _prepared_output(self) -> Iterator[None]:
-        """See now that the table can be written, not after an hour of playing."""
+    def _prepared_output(self) -> Iterator[Path | None]:
+        """Where to write the table, if anywhere. See now that it can be written, not after an hour of playing."""
         if self.output is None:
-            yield
+            yield None
             return
         if self.output.is_dir():
             raise InputError(f"{str(self.output)!r} is a folder; expected the name of a CSV file.")
@@ -90,7 +91,8 @@ class Evaluate:
             raise InputError(f"{str(self.output)!r} already exists; choose another file or add --overwrite.")
         with no_empty_folders(self.output.parent):
             self.output.parent.mkdir(parents=True, exist_ok=True)
-            yield
+            with new_file(self.output) as file:
+                yield file
 
 
 def _print_runs(evaluation: "Evaluation", episodes: int) -> None:
