@@ -1,4 +1,4 @@
-"""Which policies can imitate which expert: every expert, class of policies and discriminator.
+"""Which policies can imitate which expert: every expert with every class of policies and discriminator.
 
     python -m experiments.correlation --help
     python -m experiments.correlation --quick
@@ -52,11 +52,11 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Of the folder."""
+        """The folder's name."""
         return f"{self.training.expert_type}-{self.training.policy}-{self.training.discriminator}"
 
     def settings(self) -> dict[str, Any]:
-        """Every setting of the experiment that makes a difference."""
+        """The settings that decide the content of the folder."""
         return settings_of(self.training)
 
     def fill(self, folder: Path) -> str:
@@ -69,7 +69,7 @@ class Cell:
 
 
 def cell_of(config: CorrelationConfig, expert: ExpertType, policy: PolicyStyle, discriminator: str) -> Cell:
-    """The cell with the settings that all of them have."""
+    """One cell, with the settings that all cells share."""
     assert discriminator in ("joint", "per_agent")
     training = CoordinationConfig(
         game=config.game,
@@ -119,15 +119,15 @@ def jobs_of(config: CorrelationConfig) -> list[Cell]:
         for discriminator in config.discriminators
     ]
     for cell in cells:
-        set_up(cell.training)  # says what is wrong with the rest
+        set_up(cell.training)  # checks the rest
     return cells
 
 
 def job_of(settings: Mapping[str, Any], config: CorrelationConfig) -> Cell:
-    """The cell that would make a folder of such settings now.
+    """The cell that would make a folder with these settings now.
 
     Raises:
-        InputError: there is none.
+        InputError: they are not those of a cell.
     """
     if not {"expert_type", "policy", "discriminator"} <= settings.keys():
         raise InputError("There is a folder that is no cell of this table; choose another --output.")
@@ -135,11 +135,11 @@ def job_of(settings: Mapping[str, Any], config: CorrelationConfig) -> Cell:
 
 
 def read_cells(cells: Path) -> tuple[Table, dict[str, np.ndarray]]:
-    """What the finished cells say.
+    """The results of the finished cells.
 
     Returns:
-        a table with a row for each run and the columns `COLUMNS`; and the joint distribution of each expert as it was
-        recorded, `[A_1..A_N]` by name.
+        a table with a row for each run and the columns `COLUMNS`; and each expert's recorded joint distribution,
+        `[A_1..A_N]` by name.
 
     Raises:
         InputError: a folder below `cells` is not as it was written.
@@ -156,7 +156,7 @@ def read_cells(cells: Path) -> tuple[Table, dict[str, np.ndarray]]:
 
 
 def summary(table: Mapping[str, np.ndarray], experts: Mapping[str, np.ndarray]) -> list[str]:
-    """What the terminal shows: for each cell and β the distance, who matches, and where the divergence comes from."""
+    """The lines for the terminal: the distance, the share of matches and the divergence's parts of each cell and β."""
     lines = []
     for expert in sorted(set(table["expert"]), key=_expert_place):
         limit = best_product_js(experts[expert]).distance
@@ -210,7 +210,7 @@ def write_report(output: Path) -> list[str]:
 
 
 def _game_of(cells: Path) -> str:
-    """What all cells are about, in words."""
+    """The game of all cells, and their number of epochs, for the title."""
     settings = read_settings(finished(cells)[0])
     game = make_game(settings["game"], num_agents=settings["num_agents"])
     return f"{title(game)}, {counted(settings['epochs'], 'epoch')}"

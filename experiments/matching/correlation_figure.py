@@ -1,4 +1,4 @@
-"""Who can imitate whom, as one table in colour, drawn from saved results."""
+"""Which policies can imitate which expert, as one table in colour, drawn from saved results."""
 
 from collections.abc import Mapping
 
@@ -22,13 +22,13 @@ POLICIES = {
 }
 DISCRIMINATORS = {"joint": "joint discriminator", "per_agent": "per-agent discriminators"}
 _FAR = 0.6
-"""Where the colours end."""
+"""The upper end of the colour scale."""
 _NOTE = (
     "Large: Jensen–Shannon distance of the learner's joint actions from the expert's, mean over seeds with its 95 % "
     "interval. Bits shared: mutual information of the agents' actions, the learner's and the expert's.\n"
-    "Independent policies share none, whatever the discriminator: an expert who has some is out of their reach. A "
-    "shared signal, or seeing the others' actions, lets policies have it.\nDiscriminators that see one agent each get "
-    "the marginals right and cannot tell what to correlate. Marginals off: a convention was chosen."
+    "Independent policies share none, whatever the discriminator, and cannot match an expert that does. A shared "
+    "signal, or seeing the others' actions, makes it possible.\nDiscriminators that see one agent each get the "
+    "marginals right but cannot tell what to correlate. Marginals off: a convention was chosen."
 )
 
 
@@ -41,15 +41,15 @@ def correlation_figure(
         cells: for each expert the runs of each column: `js_distance`, `kl_irreducible`, `kl_marginals`,
             `mutual_information`, `[S]` each.
         experts: joint distributions, `[A_1..A_N]`.
-        match: below this JS distance a run counts as a match.
-        game: what is played, for the title.
+        match: a run with a JS distance below this counts as a match.
+        game: the game, for the title.
     """
     columns = list(dict.fromkeys(key for runs in cells.values() for key in runs))
     with matplotlib.rc_context(STYLE):
         size = (2.4 + 2.2 * len(columns), 2.0 + 1.05 * len(cells))
         figure = Figure(figsize=(max(size[0], 14), size[1]), layout="constrained")
         betas = ", ".join(f"{beta:g}" for beta in dict.fromkeys(key[2] for key in columns))
-        heading = f"Which policies can imitate which expert, judged by which discriminator: {game}, β = {betas}"
+        heading = f"Which policies can imitate which expert, under which discriminator: {game}, β = {betas}"
         figure.suptitle(heading, x=0.01, ha="left")
         axes = figure.subplots()
         shown = np.full((len(cells), len(columns)), np.nan)

@@ -1,7 +1,7 @@
-"""What the panels of the coordination figure share: the look of agents and conventions, the runs of a β, and means.
+"""Shared parts of the coordination figure's panels: the look of agents and conventions, the runs of a β, and means.
 
-One visual language throughout: colour along viridis is β; shape, fill and line style are the agent; orange, blue and
-further colours of Okabe and Ito are the convention that a run ended in, grey is none. `S` is the number of seeds.
+In all panels colour along viridis is β; marker, fill and line style are the agent; orange, blue and further colours of
+Okabe and Ito are the convention that a run ended in, grey is none. `S` is the number of seeds.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from experiments.studies.statistics import mean_interval
 Array = NDArray[Any]
 Color = tuple[float, float, float, float]
 
-INTERVAL_COLOR = "#D55E00"  # to be seen on dark and on pale bars
+INTERVAL_COLOR = "#D55E00"  # visible on dark and on pale bars
 _CONVENTION_COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7")
 _NEITHER_COLOR = "#AAAAAA"
 _MARKERS = ("o", "s", "^", "D", "v")
@@ -31,13 +31,13 @@ class Agent(NamedTuple):
 
     name: str
     side: float
-    """-1 stands left of the tick of its β, +1 right of it."""
+    """-1 is left of the tick of its β, +1 right."""
     marker: str
     filled: bool
     linestyle: Any
 
     def face(self, color: Any) -> Any:
-        """What fills its marks."""
+        """The fill colour of its marks."""
         return color if self.filled else "white"
 
 
@@ -49,7 +49,7 @@ def looks_of_agents(game: MatrixGame) -> list[Agent]:
 
 
 def convention_colors(game: MatrixGame) -> dict[str, str]:
-    """By name, in the order of drawing: no convention comes after the first, so between the two of a 2×2 game."""
+    """By name, in the order of drawing: `NEITHER` comes second, so between the two conventions of a 2×2 game."""
     colors = list(zip(conventions(game), _CONVENTION_COLORS, strict=False))
     return dict([*colors[:1], (NEITHER, _NEITHER_COLOR), *colors[1:]])
 
@@ -59,28 +59,28 @@ class Group(NamedTuple):
 
     beta: float
     position: int
-    """Place on a β axis: the categories 0, 1, 2, …, whatever lies between the βs."""
+    """Place on a β axis of evenly spaced categories 0, 1, 2, …"""
     color: Color
     runs: Mapping[str, Array]
     """Columns `[S]`, one value per seed."""
     columns: NDArray[np.intp]
-    """Where these runs stand among all, `[S]`."""
+    """The indices of these runs among all, `[S]`."""
 
     @property
     def seeds(self) -> int:
         return self.columns.size
 
     def jitter(self, width: float) -> Array:
-        """A seed's own place `[S]` beside the tick: the same for every β, so that a seed can be followed."""
+        """A seed's offset from the tick, `[S]`: the same for every β, so that a seed can be followed."""
         return np.linspace(-width, width, self.seeds) if self.seeds > 1 else np.zeros(1)
 
     def faintness(self, ink: float) -> float:
-        """Opacity of one seed's mark, less the more of them there are."""
+        """Opacity of one seed's mark, lower with more seeds."""
         return float(np.clip(ink / self.seeds, 0.15, 0.8))
 
 
 def by_beta(runs: Mapping[str, Array]) -> list[Group]:
-    """The runs of each β, in ascending β; a colour each, short of viridis's pale end, unreadable on white."""
+    """The runs of each β, ascending; colours leave out viridis's pale end, unreadable on white."""
     betas = np.unique(runs["beta"])
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, betas.size))
     groups = []
@@ -92,7 +92,7 @@ def by_beta(runs: Mapping[str, Array]) -> list[Group]:
 
 
 def draw_mean(axes: Axes, group: Group, x: float, values: Array, agent: Agent) -> None:
-    """Each seed, faint, and on top of them the mean and its interval."""
+    """Each seed, faint, and on top the mean with its interval."""
     face, faintness = agent.face(group.color), group.faintness(3)
     axes.scatter(
         x + group.jitter(0.12), values, s=14, color=face, marker=agent.marker, ec=[group.color], alpha=faintness
@@ -115,14 +115,14 @@ def draw_mean(axes: Axes, group: Group, x: float, values: Array, agent: Agent) -
 
 
 def means_and_errors(samples: list[Array]) -> tuple[Array, Array]:
-    """Means `[n]` of n samples `[S]` and, `[2, n]`, how far their intervals reach below and above."""
+    """Means `[n]` of n samples `[S]`, and the extent of their intervals below and above, `[2, n]`."""
     mean, low, high = np.array([mean_interval(values) for values in samples]).T
-    # Of values that differ in the last bit only, rounding may put the mean outside its interval.
+    # If values differ only in the last bit, rounding may put the mean outside its interval.
     return mean, np.maximum([mean - low, high - mean], 0.0)
 
 
 def label_betas(axes: Axes, groups: list[Group]) -> None:
-    """Evenly spaced categories; with one or two βs, room beside them in place of enormous bars."""
+    """Evenly spaced categories; with one or two βs, room beside them instead of enormous bars."""
     axes.set_xticks([group.position for group in groups], [f"{group.beta:g}" for group in groups])
     centre, half_width = (len(groups) - 1) / 2, max(len(groups), 3) / 2 + 0.1
     axes.set_xlim(centre - half_width, centre + half_width)

@@ -1,7 +1,7 @@
 """The six panels of the coordination experiment, drawn from saved results.
 
-`figure_parts` says what colours and shapes mean. `R` is the number of runs, `K` that of recorded epochs, `A_i` that of
-the actions of agent i among N.
+`figure_parts` explains colours and shapes. `R` is the number of runs, `K` of recorded epochs; agent i of N has `A_i`
+actions.
 """
 
 from collections.abc import Mapping
@@ -51,16 +51,16 @@ def coordination_figure(
 ) -> Figure:
     """Six panels on what the runs of a (β, seed) sweep of a game learned.
 
-    Policies over three actions are drawn as points in a triangle, and a game without strict pure equilibria has a panel
-    on the gain from best responses in place of the one on conventions.
+    Policies over three actions are points in a triangle; a game without strict pure equilibria has a panel on the gain
+    from best responses instead of the one on conventions.
 
     Args:
         runs: the columns of `runs.csv`, `[R]` each.
         history: `epoch [K]`, and `prob_a_<agent> [K, R]` of every agent, in the order of `runs`.
         expert_joint: `[A_1..A_N]`
-        title: of the whole; what the letters of the actions stand for is written below it.
-        game: what was played.
-        policy: the class of the policies; what independent ones cannot reach is shaded for these alone.
+        title: of the figure; the legend of the action letters is below it.
+        game: the game that was played.
+        policy: the class of the policies; the region out of reach is shaded for independent ones only.
 
     Raises KeyError if a column is missing, ValueError if `history` is not of these runs.
     """
@@ -118,7 +118,7 @@ def _draw_js_distance(axes: Axes, groups: list[Group], agent: Agent, limit: floa
 
 
 def _draw_seeds(axes: Axes, groups: list[Group], agents: list[Agent], game: MatrixGame) -> None:
-    """All agents of a seed, joined by a thin line, in the colour of the seed's convention."""
+    """The agents of a seed, joined by a thin line, in the colour of the seed's convention."""
     colors_of = convention_colors(game)
     for group in groups:
         colors = [colors_of[name] for name in group.runs["convention"]]
@@ -153,7 +153,7 @@ def _draw_conventions(axes: Axes, groups: list[Group], game: MatrixGame) -> None
 
 
 def _draw_joint(axes: Axes, groups: list[Group], expert_joint: Array, limit: float, game: MatrixGame) -> None:
-    """Bars for the joint of all seeds together, dots for that of each: one may be where none of the others is."""
+    """Bars for the joint pooled over seeds, dots for that of each seed: the pooled one may be like none of them."""
     names = joint_action_names(game)
     x = np.arange(len(names))
     axes.bar(x, expert_joint.ravel(), 0.9, color="0.9", edgecolor="black", label="expert")
@@ -188,9 +188,9 @@ def _draw_joint(axes: Axes, groups: list[Group], expert_joint: Array, limit: flo
 def _misleading_betas(groups: list[Group], expert_joint: Array, limit: float, game: MatrixGame) -> list[str]:
     """The βs where the mean over seeds looks like the expert and no single run does.
 
-    Seeds that collapse to AA and seeds that collapse to BB average to a mixture that none of them plays. Where
-    independent policies can match the expert, the limit is zero and runs that scatter around it mislead nobody; nor
-    does it where policies of another class have come near it themselves.
+    Seeds that collapse to AA and seeds that collapse to BB average to a mixture that none of them plays. There is
+    nothing to warn of where independent policies can match the expert (the limit is zero), nor where single runs of
+    another class come near it.
     """
     misleading = []
     for group in groups:
@@ -226,7 +226,7 @@ def _draw_training(
 
 
 def _draw_key(figure: Figure, groups: list[Group], agents: list[Agent], game: MatrixGame) -> None:
-    """What shapes and colours mean in every panel, below them all."""
+    """The legend of shapes and colours for all panels, below them."""
     marks = [
         Line2D(
             [], [], color="0.3", marker=agent.marker, mfc=agent.face("0.3"), linestyle=agent.linestyle, label=agent.name

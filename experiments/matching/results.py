@@ -1,6 +1,6 @@
-"""What a sweep of a game leaves behind: its table, and what the terminal says of it.
+"""The results of a sweep of a game: its table, and its summary on the terminal.
 
-`R` is the number of runs, `A_i` that of the actions of agent i among N.
+`R` is the number of runs; agent i of N has `A_i` actions.
 """
 
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ Columns = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Results:
-    """What an experiment leaves behind; the same as in its folder."""
+    """The results of an experiment, the same as in its folder."""
 
     folder: Path
     runs: Columns
@@ -61,13 +61,12 @@ def joint_frequencies(demonstrations: Trajectories, game: MatrixGame) -> np.ndar
 
 
 def exact_columns(joint: np.ndarray, expert_joint: np.ndarray, game: MatrixGame) -> Columns:
-    """What the learned policies do, worked out from the probabilities of their joint actions.
+    """What the learned policies do, computed from the probabilities of their joint actions.
 
-    Beside measures of `experiments.matching.metrics` there are `coordination_rate`, the probability of the strict pure
-    equilibria of the game together, zero where it has none; `convention`, the one of them that all agents follow;
-    `nash_conv`, of the agents' own policies taken as independent; and `ce_conv`, of the joint distribution. For
-    independent policies these two are the same number. The `kl_` columns are the parts of KL(expert ‖ learner); see
-    `kl_split`.
+    Beside measures of `experiments.matching.metrics`: `coordination_rate`, the total probability of the game's strict
+    pure equilibria, zero where it has none; `convention`, the one that all agents follow; `nash_conv`, of the agents'
+    marginal policies; and `ce_conv`, of the joint distribution, the same number for independent policies. The `kl_`
+    columns are the parts of KL(expert ‖ learner); see `kl_split`.
 
     Args:
         joint: `[R, A_1..A_N]`
@@ -92,7 +91,7 @@ def exact_columns(joint: np.ndarray, expert_joint: np.ndarray, game: MatrixGame)
 
 
 def prob_columns(joint: np.ndarray, game: MatrixGame) -> Columns:
-    """The agents' own probabilities, `[R]` each: `prob_a_<agent>`, and those of B, C, … where there are more than two.
+    """The agents' own probabilities, `[R]` each: `prob_a_<agent>`, and those of B, C, … with more than two actions.
 
     Args:
         joint: `[R, A_1..A_N]`
@@ -108,7 +107,7 @@ def prob_columns(joint: np.ndarray, game: MatrixGame) -> Columns:
 
 
 def sampled_columns(joint: np.ndarray, expert_joint: np.ndarray, game: MatrixGame) -> Columns:
-    """The same from the joint frequencies of the evaluation episodes, `[R, A_1..A_N]`."""
+    """Some of `exact_columns` from the joint frequencies of the evaluation episodes, `[R, A_1..A_N]`."""
     return {
         **_joint_columns(joint, game, prefix="sampled_"),
         "sampled_coordination_rate": mass_on(joint, conventions(game).values(), num_agents=game.num_agents),
@@ -117,7 +116,7 @@ def sampled_columns(joint: np.ndarray, expert_joint: np.ndarray, game: MatrixGam
 
 
 def summary(results: Results) -> list[str]:
-    """What the terminal shows: the lines of each β, and what independent policies could reach at best."""
+    """The lines for the terminal: those of each β, and the best that independent policies could reach."""
     game, limit = results.game, best_product_js(results.expert_joint).distance
     shares = _joint_columns(results.expert_joint, game).items()
     shown = [(name, share) for name, share in shares if share > 0 or len(shares) <= 9]  # of 32, those that matter
@@ -132,16 +131,16 @@ def summary(results: Results) -> list[str]:
     for beta in dict.fromkeys(results.runs["beta"].tolist()):
         runs = {name: column[results.runs["beta"] == beta] for name, column in results.runs.items()}
         lines += _summary_of_beta(beta, runs, game)
-    whom = "Independent policies" if results.policy == "independent" else "For comparison: independent policies"
-    lines.append(f"{whom} cannot come closer to this expert than a JS distance of {limit:.3f}.")
+    start = "Independent policies" if results.policy == "independent" else "For comparison: independent policies"
+    lines.append(f"{start} cannot come closer to this expert than a JS distance of {limit:.3f}.")
     return lines
 
 
 def _summary_of_beta(beta: float, runs: Columns, game: MatrixGame) -> list[str]:
     seeds, named = len(runs["seed"]), list(conventions(game))
     first = "coordination_rate" if named else "nash_conv"
-    called = "coordination" if named else "NashConv"
-    lines = [f"β={beta}: mean {called} = {runs[first].mean():.3f}, std = {_std(runs[first]):.3f}"]
+    label = "coordination" if named else "NashConv"
+    lines = [f"β={beta}: mean {label} = {runs[first].mean():.3f}, std = {_std(runs[first]):.3f}"]
     for agent in agent_names(game):
         prob_a = runs[f"prob_a_{agent}"]
         spread = variance_interval(prob_a)

@@ -1,9 +1,9 @@
-"""How fast the parts are, in work per CPU-second of this process.
+"""The speed of training, envs and datasets, in work per CPU-second of this process.
 
     python -m experiments.benchmark
 
-CPU seconds, not wall seconds: they change less when the machine is busy. The best of a few repetitions is shown, since
-other programs can only make a measurement slower.
+CPU seconds change less than wall seconds when the machine is busy. The best of a few repetitions counts, since other
+programs can only slow a measurement down.
 """
 
 import tempfile
@@ -29,7 +29,7 @@ from magail_trainer.learn.trainer import Trainer
 from magail_trainer.play.players import make_joint_policy
 
 SINGLE_SCRIPT_RUN_EPOCHS = 41
-"""Run-epochs per CPU-second of the single-script program that the seed document describes, on such a machine."""
+"""Run-epochs per CPU-second of the single-script program that the seed document describes, on a similar machine."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Row:
 
 
 def rate(work: Callable[[], int], repetitions: int) -> float:
-    """Units of work per CPU-second, the best of a few repetitions; `work` says how many units it did."""
+    """Units of work per CPU-second, the best of a few repetitions; `work` returns the units it did."""
     rates = []
     for _ in range(repetitions):
         start = time.process_time()
@@ -52,7 +52,7 @@ def rate(work: Callable[[], int], repetitions: int) -> float:
 
 
 def training(num_seeds: int, epochs: int) -> Callable[[], int]:
-    """Work: `epochs` epochs of the default row of β with so many seeds, after one epoch to warm up."""
+    """Work: `epochs` epochs of the default βs with `num_seeds` seeds, after one epoch to warm up."""
     entry = resolve(ENV_ID)
     demonstrations = record(entry, make_joint_policy("bimodal", entry, {}), episodes=1000, seed=0)
     runs = Runs.grid(betas=CoordinationConfig.betas, seeds=range(num_seeds))
@@ -76,7 +76,7 @@ def single_steps(steps: int) -> Callable[[], int]:
 
 
 def aec_steps(steps: int) -> Callable[[], int]:
-    """Work: the same episodes through the AEC form, each agent in turn."""
+    """Work: the same episodes in the AEC env, one agent at a time."""
     env = pettingzoo.make("aec", "coordination/matching-v0")
 
     def work() -> int:
@@ -90,7 +90,7 @@ def aec_steps(steps: int) -> Callable[[], int]:
 
 
 def vector_steps(steps: int, *, num_envs: int) -> Callable[[], int]:
-    """Work: the same episodes in copies stepped at once; counts every copy."""
+    """Work: the same episodes in copies stepped at once; every copy counts."""
     env = resolve(ENV_ID).make_vector(num_envs)
     env.reset(seed=0)
     actions = {agent: np.zeros(num_envs, dtype=np.int64) for agent in env.possible_agents}
@@ -111,7 +111,7 @@ def recording(episodes: int) -> Callable[[], int]:
 
 
 def saving(episodes: int, folder: Path) -> Callable[[], int]:
-    """Work: write a dataset of so many episodes."""
+    """Work: write a dataset of `episodes` episodes."""
     entry = resolve(ENV_ID)
     recorded = record(entry, make_joint_policy("bimodal", entry, {}), episodes=episodes, seed=0)
 
@@ -123,7 +123,7 @@ def saving(episodes: int, folder: Path) -> Callable[[], int]:
 
 
 def raw_steps(env_id: str, steps: int) -> Callable[[], int]:
-    """Work: one copy of an env stepped with drawn actions, and nothing else."""
+    """Work: steps of one copy of an env with random actions."""
     env = resolve(env_id).make()
     env.reset(seed=0)
     actions = [{agent: env.action_space(agent).sample() for agent in env.possible_agents} for _ in range(steps)]
@@ -139,7 +139,7 @@ def raw_steps(env_id: str, steps: int) -> Callable[[], int]:
 
 
 def magail_steps(env_id: str, copies: int, epochs: int) -> Callable[[], int]:
-    """Work: the whole loop of MAGAIL with the settings of `magail train`, playing included, in env steps of one run."""
+    """Work: MAGAIL's whole training loop with the settings of `magail train`, in env steps of one run."""
     entry = resolve(env_id)
     config = replace(
         MagailConfig(network="mlp"), epochs=10**6, rollout_episodes=copies, batch_size=copies // 4, warm_start=0

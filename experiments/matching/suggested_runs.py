@@ -43,7 +43,7 @@ Check = Callable[[Columns], list[Criterion]]
 
 @dataclass(frozen=True)
 class SuggestedRun:
-    """One of the seed's runs: what it is to show, its settings, and what is checked for each β."""
+    """One of the seed's runs: its expected outcome, its settings, and the checks for each β."""
 
     statement: str
     config: CoordinationConfig
@@ -67,7 +67,7 @@ def collapses(runs: Columns) -> list[Criterion]:
 
 
 def splits(runs: Columns) -> list[Criterion]:
-    """Some seeds choose AA and others BB, as a fair coin would have it."""
+    """Some seeds choose AA and others BB, consistent with a fair coin."""
     in_aa, seeds = int((runs["convention"] == "AA").sum()), len(runs["seed"])
     share, p_value = share_interval(in_aa, seeds), fair_coin_p_value(in_aa, seeds)
     in_bb = int((runs["convention"] == "BB").sum())
@@ -78,7 +78,7 @@ def splits(runs: Columns) -> list[Criterion]:
 
 
 def mixes(runs: Columns) -> list[Criterion]:
-    """Both agents at 0.5, as uncertain as can be."""
+    """Both agents at 0.5, with maximal entropy."""
     entropy = float(np.min([runs[f"entropy_{agent}"] for agent in AGENTS]))
     prob_a = np.stack([runs[f"prob_a_{agent}"] for agent in AGENTS])
     ends, uniform = f"{prob_a.min():.3f} to {prob_a.max():.3f}", bool(abs(prob_a - 0.5).max() < 0.05)
@@ -90,7 +90,7 @@ def mixes(runs: Columns) -> list[Criterion]:
 
 
 def stays_away(runs: Columns, expert_joint: np.ndarray) -> list[Criterion]:
-    """The JS distance stays where independent policies must be, or above."""
+    """The JS distance stays at or above the least of independent policies."""
     limit, least = best_product_js(expert_joint).distance, float(runs["js_distance"].min())
     expected = f"JS distance stays high (no seed below {limit:.3f}, the least of independent policies, which is > 0.5)"
     observed = f"{interval_text(mean_interval(runs['js_distance']))}, least {least:.4f}"
@@ -107,9 +107,9 @@ def matches_uniform(runs: Columns) -> list[Criterion]:
 
 
 def is_sound(runs: Columns, history: Columns, *, eval_episodes: int) -> list[Criterion]:
-    """What every run must show: training moved it, and it plays as its policies say.
+    """Checks for every run: training moved the policies, and the agents play what their policies say.
 
-    Without the first, a program that never learns would pass for one that mixes.
+    Without the first, a program that never learns would pass as one that mixes.
 
     Args:
         runs: `[R]` under each name.
@@ -183,7 +183,7 @@ def criteria_of(name: Name, folder: Path) -> list[Criterion]:
 
 
 def expected_criteria(name: Name, runs: Columns, expert_joint: np.ndarray) -> list[Criterion]:
-    """What is checked for each β of a run: runs `[R]` under each name, the expert's joint distribution `[2, 2]`."""
+    """The criteria of each β of a run: runs `[R]` under each name, the expert's joint distribution `[2, 2]`."""
     suggested, criteria = SUGGESTED_RUNS[name], []
     for beta, checks in suggested.checks.items():
         rows = of_beta(runs, beta)
@@ -196,7 +196,7 @@ def expected_criteria(name: Name, runs: Columns, expert_joint: np.ndarray) -> li
 def run_suggested(
     name: Name, folder: Path, *, num_seeds: int | None = None, network: Network = "tabular"
 ) -> list[Criterion]:
-    """Train and evaluate one of the runs, write its run folder `folder`, and compute its criteria from that."""
+    """Train and evaluate a run, write its run folder `folder`, and compute its criteria from the folder."""
     config = replace(SUGGESTED_RUNS[name].config, network=network, output=folder)
     config = replace(config, seeds=tuple(range(1, num_seeds + 1))) if num_seeds else config
     run_experiment(config, command=command_of_run(name, num_seeds=num_seeds, network=network))
@@ -204,7 +204,7 @@ def run_suggested(
 
 
 def verdict_lines(outcomes: Mapping[Name, Sequence[Criterion]]) -> list[str]:
-    """Expected, observed and verdict of each run, as a Markdown table."""
+    """The criteria and verdict of each run, as a Markdown table."""
     titles = {name: f"{name}: {SUGGESTED_RUNS[name].statement}" for name in outcomes}
     groups = [verdict_rows(titles[name], labelled(f"{name}: ", outcomes[name])) for name in outcomes]
     return markdown_table(HEADER, [row for group in groups for row in group])

@@ -18,7 +18,7 @@ class Criterion:
 
 
 def all_hold(criteria: Sequence[Criterion]) -> bool:
-    """Whether every criterion holds. No criteria are no evidence, and do not hold."""
+    """Whether every criterion holds; False without any criterion, which is no evidence."""
     return bool(criteria) and all(criterion.holds for criterion in criteria)
 
 
@@ -28,7 +28,7 @@ def verdict(criteria: Sequence[Criterion]) -> str:
 
 
 def labelled(label: str, criteria: Iterable[Criterion]) -> list[Criterion]:
-    """The criteria with a label before what was expected."""
+    """The criteria with a label in front of `expected`."""
     return [replace(criterion, expected=label + criterion.expected) for criterion in criteria]
 
 
@@ -38,7 +38,7 @@ def evidence_rows(criteria: Iterable[Criterion]) -> list[tuple[str, str, str]]:
 
 
 def verdict_rows(title: str, criteria: Sequence[Criterion], note: str = "") -> list[tuple[str, str, str]]:
-    """`evidence_rows`, then a row in bold with what they show, a note, and the verdict."""
+    """`evidence_rows`, then a row in bold with the title, a note, and the verdict."""
     return [*evidence_rows(criteria), (f"**{title}**", note, f"**{verdict(criteria)}**")]
 
 

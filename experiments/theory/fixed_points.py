@@ -1,4 +1,4 @@
-"""Where a gradient flow rests, and whether it is stable there."""
+"""The fixed points of a gradient flow, and their stability."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -15,29 +15,28 @@ from experiments.theory.gradient_flow import GradientFlow
 Stability = Literal["stable", "saddle", "unstable", "neutral"]
 
 _STARTS = (-15.0, -6.0, -3.0, -1.5, -0.5, 0.0, 0.5, 1.5, 3.0, 6.0, 15.0)
-_FARTHEST = 12.0  # without an entropy bonus: what vanishes beyond this θ does so only because the corner is near
+_FARTHEST = 12.0  # without an entropy bonus, advantages beyond this θ vanish only because the corner is near
 _TOLERANCE = 1e-9
 
 
 class FixedPoint(NamedTuple):
-    """A point of the square where nothing moves."""
+    """A point of the square where the flow is zero."""
 
     prob_a: tuple[float, float]
     """P(A) of either agent."""
     stability: Stability
-    """stable: attracts from everywhere near; saddle: attracts along one direction and repels along another; unstable:
-    repels; neutral: neither, to first order."""
+    """stable: attracts; saddle: attracts along one direction and repels along another; unstable: repels; neutral:
+    neither, to first order."""
     eigenvalues: tuple[float, float]
     """Rates, larger first, of dp/dt = p (1 − p) A near it; their signs are those of every flow along A."""
 
 
 def fixed_points(flow: GradientFlow) -> list[FixedPoint]:
-    """The four corners, and all fixed points inside that are found from many starts.
+    """The four corners, and all fixed points inside that a search from many starts finds.
 
-    At a corner p (1 − p) = 0, and nothing moves whatever the advantages; its eigenvalues are what either agent would
-    gain by its other action. So it is stable if both lose, and with β > 0, where the slope of the entropy is infinite,
-    it always repels. Lines of fixed points are left out, the uniform point on one excepted: those are the flows in
-    which nothing pulls.
+    At a corner p (1 − p) = 0 whatever the advantages; its eigenvalues are the gain of each agent from its other action.
+    So it is stable if both lose, and with β > 0, where the slope of the entropy is infinite, it always repels. Of lines
+    of fixed points, which flows without any pull have, only the uniform point is kept.
     """
     inside = _isolated(flow, _roots(flow))
     points = [*(_corner(flow, corner) for corner in product((1.0, 0.0), repeat=2)), *inside]
@@ -45,16 +44,16 @@ def fixed_points(flow: GradientFlow) -> list[FixedPoint]:
 
 
 def stability_at(flow: GradientFlow, theta: Array) -> tuple[Stability, tuple[float, float]]:
-    """The kind of a fixed point inside the square, at θ `[2]`, and its eigenvalues."""
+    """The stability of a fixed point inside the square, at θ `[2]`, and its eigenvalues."""
     values = np.real(np.linalg.eigvals(flow.advantage_slopes(theta)))  # real anyway: similar to a symmetric matrix
     values = np.asarray(values, dtype=np.float64)
     return _kind(values), (float(values.max()), float(values.min()))
 
 
 def critical_beta(flow: GradientFlow) -> float:
-    """The β above which the uniform point is stable; below zero where it is so without an entropy bonus.
+    """The β above which the uniform point is stable; negative where it is stable without an entropy bonus.
 
-    β is taken off every eigenvalue there as it is, so that the critical one is the larger eigenvalue at β = 0.
+    β is subtracted from every eigenvalue there, so that the critical β is the larger eigenvalue at β = 0.
 
     Raises:
         ValueError: the uniform point is no fixed point, as for an expert that prefers an action.
@@ -71,7 +70,7 @@ def _corner(flow: GradientFlow, prob_a: tuple[float, ...]) -> FixedPoint:
 
 
 def _roots(flow: GradientFlow) -> Iterator[Array]:
-    """Every θ `[2]` where both advantages vanish, as often as it is found; the uniform point first."""
+    """Every θ `[2]` where both advantages vanish, with repetitions; the uniform point first."""
     for start in [(0.0, 0.0), *product(_STARTS, repeat=2)]:
         found = root(flow.advantages, start, jac=flow.advantage_slopes, tol=1e-12)
         near_enough = flow.beta > 0 or np.abs(found.x).max() < _FARTHEST

@@ -3,15 +3,15 @@
 Where both agents play 50/50 and D is optimal, its logit for a joint action is log p_expert / ¼: log 2 for AA and BB of
 the bimodal expert, minus infinity for AB and BA. Frozen there, it pays r(AA) for a match and r(AB) for a miss. With
 m = 2 P(A) - 1 of the other agent, an agent's advantage of A over B is K m, K = r(AA) - r(AB), and with its own m the
-entropy bonus pulls back by β log P(A) / P(B) = 2 β artanh m. So the mixed point is stable above β = K / 2 alone; below,
-a pitchfork, there are two points to either side of it that approach the corners as β falls:
+entropy bonus pulls back by β log P(A) / P(B) = 2 β artanh m. So the mixed point is stable only above β = K / 2. Below
+is a pitchfork: two stable points on either side approach the corners as β falls.
 
     -log(1 - D)             K = log 3      β = log(3) / 2 = 0.549
     2D - 1                  K = 4 / 3      β = 2 / 3
-    log D, log D - log(1-D) K = infinity   none: such a D drives the policies from the mixed point at any β
+    log D, log D - log(1-D) K = infinity   none: D drives the policies from the mixed point at any β
 
-Two phases of the one trainer make the case: in the first the policies are held (learning rate 0) while D learns, with
-expectations in place of samples; in the second D is held.
+Training has two phases: in the first the policies are held (learning rate 0) while D learns from exact expectations; in
+the second D is held.
 """
 
 import math
@@ -46,7 +46,7 @@ SWEEP = tuple(round(0.45 + 0.0025 * step, 4) for step in range(121))
 BRANCH = (0.35, 0.4, 0.45, 0.5)
 """βs of the sampled runs, below the critical ones."""
 _LEFT = 5e-4
-"""Coordination above 0.5 by so much has left the mixed point: |m| is above 0.03."""
+"""A run with coordination above 0.5 by more than this has left the mixed point: |m| is above 0.03."""
 
 
 def frozen_critical_beta(reward: RewardStyle) -> float:
@@ -64,16 +64,16 @@ class Frozen:
 
     @property
     def name(self) -> str:
-        """Of the folder."""
+        """The folder's name."""
         return f"frozen-{self.reward}-{'exact' if self.effort.exact else 'sampled'}"
 
     def settings(self) -> dict[str, Any]:
-        """Which runs, and all that their training heeds."""
+        """The settings that decide the content of the folder."""
         rates = {"lr_policy": LR_POLICY, "held_lr_disc": LR_DISC, "held_epochs": DISC_EPOCHS}
         return plain_json({"kind": "frozen", "name": self.name, "reward": self.reward, **rates, **asdict(self.effort)})
 
     def fill(self, folder: Path) -> str:
-        """Let D learn, freeze it, train, and write what the policies do."""
+        """Train D, freeze it, train the policies, and write the measures of each run."""
         trainer, demonstrations = self.trainer(), self.effort.demonstrations()
         train_with_history(trainer, log_every=self.effort.epochs)
         runs = Runs(trainer.runs.seed, trainer.runs.beta)
@@ -81,7 +81,7 @@ class Frozen:
         return counted(len(runs), "run")
 
     def trainer(self) -> Trainer:
-        """A trainer whose D is at its optimum for the mixed point, and held."""
+        """A trainer with D held at its optimum for the mixed point."""
         effort, entry, demonstrations = self.effort, resolve(ENV_ID), self.effort.demonstrations()
         training = effort.training(self.reward)
         grid = Runs.grid(betas=effort.betas, seeds=range(1, effort.seeds + 1))
@@ -97,9 +97,9 @@ class Frozen:
 
 
 def sweep_bracket(runs: Mapping[str, np.ndarray]) -> tuple[float, float]:
-    """Where runs without sampling noise begin to stay: the largest β that a seed left, and the next one.
+    """The largest β at which a run without sampling noise left the mixed point, and the next larger one.
 
-    Infinity if they left at the largest β that there is; minus infinity if none left.
+    The first is minus infinity if none left, the second infinity if one left at the largest β.
     """
     betas = np.unique(runs["beta"])
     left = runs["beta"][runs["coordination_rate"] > 0.5 + _LEFT]
@@ -109,10 +109,10 @@ def sweep_bracket(runs: Mapping[str, np.ndarray]) -> tuple[float, float]:
 
 
 def branch_interval(runs: Mapping[str, np.ndarray]) -> Interval:
-    """The critical β that sampled runs below it point to, with its bootstrap interval over seeds.
+    """The critical β estimated from sampled runs below it, with its bootstrap interval over seeds.
 
-    Where policies come to rest away from the mixed point, K m_1 = 2 β artanh m_0 and K m_0 = 2 β artanh m_1, whatever K
-    is; so K / 2 = β √(artanh m_0 artanh m_1 / (m_0 m_1)). A seed's estimate is the mean of that over its βs.
+    Where policies rest away from the mixed point, K m_1 = 2 β artanh m_0 and K m_0 = 2 β artanh m_1; so
+    K / 2 = β √(artanh m_0 artanh m_1 / (m_0 m_1)). A seed's estimate is the mean of that over its βs.
     """
     ratio = np.ones(len(runs["beta"]))
     for agent in AGENTS:

@@ -32,31 +32,31 @@ KNOWN: Mapping[tuple[RewardStyle, Speed], tuple[float, float]] = {
     ("non_saturating", (0.001, 0.01)): (0.99, 0.99),
     ("non_saturating", (0.001, 0.1)): (0.99, 0.99),
 }
-"""Coordination at β = 0 after 4000 epochs from the uniform start, of the bimodal expert: the range of the means over 50
-seeds that were measured before, by reward and (lr_policy, lr_disc).
+"""Coordination at β = 0 after 4000 epochs from the uniform start, bimodal expert: the range of earlier means over 50
+seeds, by reward and (lr_policy, lr_disc).
 
-The last two are 0.96 here, and no more in a program written apart from this one: the collapse is still under way at
-epoch 4000, and comes to 0.99 between 6000 and 7000."""
+The last two are 0.96 here, as in an independent implementation: at epoch 4000 the collapse is still under way; it
+reaches 0.99 between epochs 6000 and 7000."""
 TOLERANCE = 0.01
-"""Between a mean's interval and the known number, which has two digits and noise of its own."""
+"""Largest distance of a mean's interval from the known number, which has two digits and noise of its own."""
 COLLAPSED, MIXED = 0.95, 0.55
-"""Coordination above the one is a collapse to a convention, below the other none."""
+"""Coordination above the first is a collapse to a convention, below the second none."""
 TABLE_SEEDS, SAMPLED_SEEDS, EXACT_SEEDS = 50, 30, 10
 QUICK_DIVIDES_SEEDS_BY = 5
 
 
 @dataclass(frozen=True)
 class KnownNumber(Criterion):
-    """An entry of `KNOWN` beside what was seen."""
+    """An entry of `KNOWN` beside what was observed."""
 
     cell: str
-    """Which: reward, learning rates and β."""
+    """Reward, learning rates and β."""
     another: bool
-    """Whether the mean's interval is further than `TOLERANCE` from the known number; then the observation says so."""
+    """Whether the mean's interval is further than `TOLERANCE` from the known number; `observed` then says so."""
 
 
 def verdict_jobs(*, quick: bool = False) -> list[Part | Frozen]:
-    """The runs behind the verdicts; `quick` has a fifth of the seeds, and one reward with a frozen discriminator."""
+    """The runs behind the verdicts; with `quick` a fifth of the seeds and one reward with a frozen discriminator."""
     table, sampled, exact = (
         number // (QUICK_DIVIDES_SEEDS_BY if quick else 1) for number in (TABLE_SEEDS, SAMPLED_SEEDS, EXACT_SEEDS)
     )
@@ -72,7 +72,7 @@ def verdict_jobs(*, quick: bool = False) -> list[Part | Frozen]:
 
 
 def table_criteria(cells: Mapping[str, Sequence[Any]]) -> list[KnownNumber]:
-    """For each entry of `KNOWN`, whether agents collapse, or do not, in the cell of kind `table` with its rates."""
+    """For each entry of `KNOWN`, whether agents collapse as expected in its cell of kind `table`."""
     numbers = ("seeds", "coordination_mean", "coordination_low", "coordination_high")
     rows = zip(*(cells[name] for name in ("reward", "lr_policy", "lr_disc", *numbers)), strict=True)
     found = {(reward, (lr_policy, lr_disc)): numbers for reward, lr_policy, lr_disc, *numbers in rows}
@@ -95,7 +95,7 @@ def table_criteria(cells: Mapping[str, Sequence[Any]]) -> list[KnownNumber]:
 
 
 def frozen_criteria(parts: Path) -> list[Criterion]:
-    """The critical β of the frozen discriminator, of each reward that has one, found in two ways."""
+    """The critical β of a frozen discriminator, for each reward that has one, measured in two ways."""
     criteria = []
     for reward in BOUNDED:
         if not (parts / f"frozen-{reward}-exact").is_dir():
@@ -111,7 +111,7 @@ def frozen_criteria(parts: Path) -> list[Criterion]:
 
 
 def verdict_lines(parts: Path) -> tuple[list[str], bool]:
-    """Expected, observed and verdict of all of it, as Markdown, and whether everything holds.
+    """All criteria as a Markdown table, and whether everything holds.
 
     Raises:
         InputError: a part is missing or not as it was written.
