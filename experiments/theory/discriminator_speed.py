@@ -1,30 +1,30 @@
-"""How fast a discriminator must be for the mixed point to be stable: policies and discriminator on the move together.
+"""How fast a discriminator must learn for the mixed point to be stable, when policies and discriminator move together.
 
-Between a frozen and an optimal discriminator lies one that takes time. Gradient flow on its cross entropy
-(`magail_trainer.learn.losses.discriminator_loss`), ρ = lr_disc / lr_policy times as fast as the policies, is
+Gradient flow on the discriminator's cross entropy (`magail_trainer.learn.losses.discriminator_loss`), ρ = lr_disc /
+lr_policy times as fast as the policies, lies between a frozen and an optimal discriminator:
 
-    dp_i/dt = 2 p_i² (1 − p_i)² A_i,    dl(c)/dt = ρ (P_E(c) − (P_E(c) + q(c)) sigmoid(l(c))),
+    dp_i/dt = 2 p_i² (1 − p_i)² A_i,    dl(c)/dt = ρ (P_E(c) − (P_E(c) + q(c)) sigmoid(l(c))).
 
-which rests where the policies rest against the optimal discriminator. Linearised at uniform policies and half AA, half
-BB, only one mode can grow: both agents drift to the same action by ε while the logits of AA and BB part by ±a,
+It has the fixed points of the flow with the optimal discriminator. Linearised at uniform policies and an expert of half
+AA, half BB, only one mode can grow: both agents drift to the same action by ε while the logits of AA and BB move by ±a,
 
     dε/dt = (Δ − 2β)/4 ε + r'/8 a,    da/dt = −ρ (2/3 ε + a/6),
 
 where Δ = r(AA) − r(AB) is the reward of matching and r' its slope at the logit log 2. The mixed point is stable
-if and only if Δ − 2β < 2 r' (the optimal discriminator's condition) and
+if and only if Δ − 2β < 2 r' (the condition of the optimal discriminator) and
 
     ρ > 3/2 (Δ − 2β).
 
 With gail, Δ = log 3 and r' = 2/3: stable above ρ = 1.648 at β = 0, and at any ρ above β = log(3)/2. With symmetric,
-Δ = 4/3 and r' = 4/9: at no ρ below β = 2/9. With log D and airl, Δ grows with how sure the discriminator is that AB is
-not the expert's; once it is a little sure, at no ρ below a β = Δ/2 − r' that grows with it.
+Δ = 4/3 and r' = 4/9: at no ρ below β = 2/9. With log D and airl, Δ grows with the discriminator's certainty that AB is
+not the expert's, and so does the β = Δ/2 − r' below which no ρ is enough.
 
-The trainer uses Adam, which divides every parameter's gradient by its size. Near the mixed point that size is sampling
-noise, for the mean gradient vanishes there, so that Adam is about this flow with every row divided by the standard
-deviation of one sample's gradient: `optimizer="adam"`. It moves the boundary of gail at β = 0 to √2. Neither is exact:
-both leave out momentum, what noise does over thousands of epochs to a point that is stable but weakly so, that the
-logits begin at zero and need time, and that far from the mixed point the corners may attract at any ρ. Beyond the
-boundary the policies need not settle at a convention either: they may circle, chased by the discriminator.
+The trainer uses Adam, which divides every parameter's gradient by its size. Near the mixed point the mean gradient
+vanishes and that size is sampling noise; so Adam is about this flow with every row divided by the standard deviation of
+one sample's gradient: `optimizer="adam"`. It moves the boundary of gail at β = 0 to √2. Neither model is exact: both
+neglect momentum, the effect of noise on a weakly stable point over thousands of epochs, the time that the logits need
+from their start at zero, and the corners, which may attract at any ρ far from the mixed point. Where the mixed point is
+unstable, the policies need not settle at a convention: they may circle, chased by the discriminator.
 """
 
 import math
@@ -45,7 +45,7 @@ Optimizer = Literal["gradient", "adam"]
 BIMODAL = np.array([[0.5, 0.0], [0.0, 0.5]])
 
 _SLOWEST, _FASTEST = 1e-6, 1e6
-_BETAS = (-100.0, 100.0)  # all critical ones are in between
+_BETAS = (-100.0, 100.0)  # brackets every critical β
 
 
 def mixed_point_is_stable(
@@ -57,15 +57,15 @@ def mixed_point_is_stable(
     logit_bound: float = LOGIT_BOUND,
     optimizer: Optimizer = "gradient",
 ) -> bool:
-    """Whether uniform policies, with a discriminator that is optimal there, come back after a small push.
+    """Whether uniform policies, with a discriminator that is optimal there, return after a small perturbation.
 
     Args:
-        reward_style: what the policies maximise.
+        reward_style: the reward of the policies.
         beta: weight of the entropy bonus.
         speed_ratio: ρ = lr_disc / lr_policy.
         expert_joint: `[2, 2]`
         logit_bound: see `GradientFlow`.
-        optimizer: plain gradient flow, or what sampling noise makes of it under Adam; see above.
+        optimizer: plain gradient flow, or Adam with sampling noise; see above.
 
     Raises:
         ValueError: uniform policies are no fixed point, as for an expert that prefers an action.
@@ -83,9 +83,9 @@ def critical_speed_ratio(
     logit_bound: float = LOGIT_BOUND,
     optimizer: Optimizer = "gradient",
 ) -> float:
-    """The ρ = lr_disc / lr_policy above which the mixed point is stable: 0 where it always is, ∞ where it never is.
+    """The ρ = lr_disc / lr_policy above which the mixed point is stable: 0 if it always is, ∞ if it never is.
 
-    The arguments and errors are those of `mixed_point_is_stable`.
+    Arguments and errors as in `mixed_point_is_stable`.
     """
     optimal = GradientFlow(expert_joint, reward_style, beta, logit_bound=logit_bound)
     frozen = frozen_at_uniform(expert_joint, reward_style, beta, logit_bound=logit_bound)
@@ -106,11 +106,10 @@ def critical_beta_at_speed(
     logit_bound: float = LOGIT_BOUND,
     optimizer: Optimizer = "gradient",
 ) -> float:
-    """The β above which the mixed point is stable with a discriminator of this speed ρ; negative where it always is.
+    """The β above which the mixed point is stable with a discriminator of speed ρ; negative if it always is.
 
-    The entropy bonus pulls the growing mode back by the same rate at any speed, so that there is one such β. The
-    arguments and errors are those of `mixed_point_is_stable`; and a ρ of 0 is refused, at which logits stay wherever
-    they are pushed.
+    It is unique, since the entropy bonus damps the growing mode at the same rate for every speed. Arguments and errors
+    as in `mixed_point_is_stable`; also ValueError for ρ = 0, at which perturbed logits never return.
     """
     if not speed_ratio > 0:
         raise ValueError(f"expected a positive speed, got {speed_ratio}; a frozen discriminator has `critical_beta`")
@@ -123,9 +122,9 @@ def critical_beta_at_speed(
 
 
 def coupled_jacobian(flow: GradientFlow, theta: Array, speed_ratio: float, optimizer: Optimizer = "gradient") -> Array:
-    """The linear flow of (p_0, p_1, logits) near a fixed point θ `[2]` of the flow with an optimal discriminator.
+    """The Jacobian of (p_0, p_1, logits) at a fixed point θ `[2]` of the flow with an optimal discriminator.
 
-    `[2 + C, 2 + C]`, in units of the policies' learning rate: C logits move, those within the bound.
+    `[2 + C, 2 + C]`, in units of the policies' learning rate, with C logits within the bound.
     """
     logits, joint, slopes = flow.logits(theta), joint_of(theta), joint_slopes(theta)
     moving = np.abs(logits) < flow.logit_bound
@@ -149,14 +148,14 @@ def coupled_jacobian(flow: GradientFlow, theta: Array, speed_ratio: float, optim
 
 
 def _growth(flow: GradientFlow, speed_ratio: float, optimizer: Optimizer) -> float:
-    """The largest rate at which a small push grows at the uniform point."""
+    """The largest growth rate of a small perturbation at the uniform point."""
     return float(np.linalg.eigvals(coupled_jacobian(flow, np.zeros(2), speed_ratio, optimizer)).real.max())
 
 
 def _gradient_noise(flow: GradientFlow, theta: Array, moving: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Standard deviation of one sample's gradient: of either policy's logit `[2]`, and of each moving logit `[C]`.
+    """Standard deviation of one sample's gradient: of each policy's logit `[2]`, and of each moving logit `[C]`.
 
-    Batches of one size for both, as in training, divide both by the same.
+    Batches of the same size for both, as in training, scale both alike.
     """
     logits, joint, prob_a = flow.logits(theta), joint_of(theta), expit(theta)
     score = np.array([1.0, 0.0]) - prob_a[:, None]  # d(log π)/dθ_A of A and of B, [2, 2]

@@ -1,22 +1,22 @@
-"""What two independent policies do in a 2×2 game if they follow the gradient of adversarial imitation without noise.
+"""The noise-free gradient flow of adversarial imitation by two independent policies in a 2×2 game.
 
 Agent i plays A with probability p_i = sigmoid(θ_i), so that the joint is q = (p_0, 1 − p_0) × (p_1, 1 − p_1). A
-discriminator gives each joint action c the logit l(c), and with it the reward r(l). The payoffs of the game do not
-matter: nobody sees them. Agent i's advantage of A over B, with the entropy bonus β H(p_i), is
+discriminator gives each joint action c the logit l(c), and with it the reward r(l); the payoffs of the game play no
+role. Agent i's advantage of A over B, with the entropy bonus β H(p_i), is
 
     A_i = Σ_c ∂q(c)/∂p_i r(l(c)) − β θ_i,
 
-and REINFORCE (Williams 1992) on a softmax of two logits moves it by dp_i/dt = 2 p_i² (1 − p_i)² A_i: one p_i (1 − p_i)
-from each of d(log π)/dθ and dp/dθ, and a 2 since one logit rises as the other falls. Such positive factors decide how
-long a way takes, but neither where the flow rests nor whether it is stable there: ∂A_i/∂p_j is symmetric, for every
-reward here is ∂/∂q of some Σ_c F(q(c)) or, with a frozen discriminator, a constant, and by Sylvester's law of inertia
-scaling a symmetric matrix leaves the signs of its eigenvalues. Adam, which divides each gradient by its size, is such
-a factor too as far as the policies alone are concerned.
+and REINFORCE (Williams 1992) on a softmax of two logits gives dp_i/dt = 2 p_i² (1 − p_i)² A_i: one p_i (1 − p_i) from
+each of d(log π)/dθ and dp/dθ, and a 2 since one logit rises as the other falls. Such positive factors change the time
+that the flow takes, but neither its fixed points nor their stability: ∂A_i/∂p_j is symmetric, for every reward here is
+∂/∂q of some Σ_c F(q(c)) or, with a frozen discriminator, a constant, and by Sylvester's law of inertia scaling a
+symmetric matrix preserves the signs of its eigenvalues. For the policies alone, Adam, which divides each gradient by
+its size, is such a factor too.
 
 The discriminator is either frozen or, at every instant, optimal: l = log P_E / q (Goodfellow et al. 2014, proposition
-1). A joint action that the expert never plays has l = −∞ then, which a discriminator in training approaches but never
-reaches: all logits are held within ±`logit_bound`. For the rewards gail and symmetric, which are finite at −∞, the
-bound may be infinite and then gives the closed forms; for log D and the logit itself the results depend on it.
+1). Then l = −∞ for a joint action that the expert never plays, which a discriminator in training approaches but never
+reaches: all logits are clipped to ±`logit_bound`. For the rewards gail and symmetric, which are finite at −∞, an
+infinite bound gives the closed forms; for log D and the logit itself the results depend on the bound.
 Shapes: `...` any leading axes, 2 agents, [2, 2] joint actions AA, AB, BA, BB.
 """
 
@@ -64,10 +64,10 @@ def check_closed_form(reward: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class GradientFlow:
-    """The flow of one reward, one β and one kind of discriminator towards one expert.
+    """The flow for an expert, a reward, a β and a kind of discriminator.
 
     Raises:
-        ValueError: the expert is no distribution over 2×2 joint actions.
+        ValueError: the expert is not a distribution over 2×2 joint actions.
     """
 
     expert_joint: Array
@@ -76,9 +76,9 @@ class GradientFlow:
     beta: float = 0.0
     """Weight of the entropy bonus, in nats."""
     frozen_logits: Array | None = None
-    """`[2, 2]`: the logits of a frozen discriminator; without them it is optimal at every instant."""
+    """`[2, 2]`: the logits of a frozen discriminator; None for one that is optimal at every instant."""
     logit_bound: float = LOGIT_BOUND
-    """No logit is larger than this, whatever its sign."""
+    """The largest absolute value of a logit."""
 
     def __post_init__(self) -> None:
         expert = np.asarray(self.expert_joint, dtype=np.float64)
@@ -87,30 +87,30 @@ class GradientFlow:
 
     @property
     def reward(self) -> RewardOfLogit:
-        """The reward, a function of the logit."""
+        """The reward as a function of the logit."""
         return REWARDS[self.reward_style]
 
     def logits(self, theta: Array) -> Array:
-        """The discriminator's logits while the policies are at θ, `[..., 2]` -> `[..., 2, 2]`."""
+        """The discriminator's logits with the policies at θ, `[..., 2]` -> `[..., 2, 2]`."""
         if self.frozen_logits is not None:
             bounded = np.clip(self.frozen_logits, -self.logit_bound, self.logit_bound)
             return np.broadcast_to(bounded, (*np.shape(theta)[:-1], 2, 2))
         return np.clip(optimal_logits(self.expert_joint, theta), -self.logit_bound, self.logit_bound)
 
     def advantages(self, theta: Array) -> Array:
-        """A_i, what A earns an agent more than B, entropy bonus included: `[..., 2]` -> `[..., 2]`.
+        """A_i, the advantage of A over B with the entropy bonus: `[..., 2]` -> `[..., 2]`.
 
-        The pure corners are θ = ±∞; there the entropy bonus is infinite, and points inwards, unless β = 0.
+        The pure corners are θ = ±∞; unless β = 0, the entropy bonus is infinite there and points inwards.
         """
-        of_reward = np.einsum("...iab,...ab->...i", joint_slopes(theta), self.reward.value(self.logits(theta)))
-        return of_reward - self.beta * theta if self.beta else of_reward
+        gain = np.einsum("...iab,...ab->...i", joint_slopes(theta), self.reward.value(self.logits(theta)))
+        return gain - self.beta * theta if self.beta else gain
 
     def velocity(self, prob_a: Array) -> Array:
         """dp/dt of REINFORCE at P(A) inside (0, 1), `[..., 2]` -> `[..., 2]`, in units of the learning rate."""
         return 2 * (prob_a * (1 - prob_a)) ** 2 * self.advantages(theta_of(prob_a))
 
     def advantage_slopes(self, theta: Array) -> Array:
-        """∂A_i/∂θ_j, `[..., 2]` -> `[..., 2, 2]`: β is taken off its diagonal, and so off its eigenvalues, as it is.
+        """∂A_i/∂θ_j, `[..., 2]` -> `[..., 2, 2]`; the entropy bonus subtracts β from its eigenvalues.
 
         It is the Jacobian of dθ/dt = A, the same flow up to positive factors (the replicator's, dp/dt = p (1 − p) A).
         """
@@ -118,10 +118,10 @@ class GradientFlow:
         cross = np.einsum("ab,...ab->...", _CROSS, self.reward.value(logits))
         slope_p = cross[..., None, None] * (1 - np.eye(2))
         if self.frozen_logits is None:
-            moving = np.abs(logits) < self.logit_bound  # a logit that is held at the bound does not answer
-            answer = np.zeros_like(logits)  # dr/dq
-            np.divide(-self.reward.slope(logits), joint_of(theta), out=answer, where=moving)
-            slope_p = slope_p + np.einsum("...iab,...jab,...ab->...ij", slopes, slopes, answer)
+            moving = np.abs(logits) < self.logit_bound  # a logit at the bound does not respond
+            response = np.zeros_like(logits)  # dr/dq
+            np.divide(-self.reward.slope(logits), joint_of(theta), out=response, where=moving)
+            slope_p = slope_p + np.einsum("...iab,...jab,...ab->...ij", slopes, slopes, response)
         return slope_p * (expit(theta) * expit(-theta))[..., None, :] - self.beta * np.eye(2)
 
 
@@ -145,7 +145,7 @@ def joint_slopes(theta: Array) -> Array:
 
 
 def optimal_logits(expert_joint: Array, theta: Array) -> Array:
-    """log P_E / q, `[..., 2]` -> `[..., 2, 2]`; −∞ for what the expert never does, whether or not the learner does."""
+    """log P_E / q, `[..., 2]` -> `[..., 2, 2]`; −∞ for joint actions that the expert never plays."""
     with np.errstate(divide="ignore", invalid="ignore"):
         logits = np.log(expert_joint) - _log_joint(theta)
     return np.where(np.asarray(expert_joint) > 0, logits, -np.inf)
@@ -154,7 +154,7 @@ def optimal_logits(expert_joint: Array, theta: Array) -> Array:
 def frozen_at_uniform(
     expert_joint: Array, reward_style: RewardStyle, beta: float = 0.0, *, logit_bound: float = LOGIT_BOUND
 ) -> GradientFlow:
-    """The flow whose discriminator stays as it would be, at its optimum, against uniform policies."""
+    """The flow with the discriminator frozen at its optimum against uniform policies."""
     logits = optimal_logits(expert_joint, np.zeros(2))
     return GradientFlow(expert_joint, reward_style, beta, logits, logit_bound)
 

@@ -1,13 +1,13 @@
-"""The cells of the phase diagram: what becomes of the matching game at one β and one pair of learning rates.
+"""The cells of the phase diagram: the matching game at one β and one pair of learning rates.
 
-A part is a program that trains all seeds of some cells of one reward, along the run axis, each run with its own β and
-learning rates. It is a folder with two files:
+A part trains all seeds of some cells of one reward along the run axis, each run with its own β and learning rates. Its
+folder has two files:
 
-    settings.json   what made it
-    runs.csv        a row for each run: beta, seed, lr_policy, lr_disc, then what its policies do
+    settings.json   the settings that decide its content
+    runs.csv        a row for each run: beta, seed, lr_policy, lr_disc, then the measures of its policies
 
-Rollouts are as long as the discriminator's batch and the policies' batch together. The 200 episodes of the seed's
-program feed the same two batches of 32 and throw 136 episodes away: the distribution of what is learnt is the same.
+A rollout has as many episodes as the discriminator's and the policies' batches together. The seed's program draws both
+batches of 32 from 200 episodes and discards 136; the distribution of the results is the same.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ from magail_trainer.play.players import make_joint_policy
 
 RUNS = "runs.csv"
 RUNS_PER_PART = 1000
-"""A thousand runs in one program take a third less time each than three hundred do, and two thousand hardly less."""
+"""In a program with 1000 runs each takes a third less time than with 300; 2000 runs hardly gain more."""
 EXPERT_EPISODES, EXPERT_SEED = 1000, 0
 COLUMNS = (
     "reward", "lr_policy", "lr_disc", "beta", "seeds", "coordination_mean", "coordination_low", "coordination_high",
@@ -53,7 +53,7 @@ Speed = tuple[float, float]
 
 @dataclass(frozen=True)
 class Effort:
-    """What is the same for all cells.
+    """The settings that all cells share.
 
     Raises:
         InputError: a number is out of range.
@@ -73,8 +73,8 @@ class Effort:
             raise InputError(f"--seeds must be at least 1, not {self.seeds}.")
         if self.exact and self.start == "uniform":
             raise InputError("--exact needs --start normal: without noise, policies at 0.5/0.5 stay there.")
-        Runs.grid(betas=self.betas, seeds=(1,))  # says what is wrong with the βs
-        self.training("gail")  # and with the rest
+        Runs.grid(betas=self.betas, seeds=(1,))  # checks the βs
+        self.training("gail")  # checks the rest
 
     def training(self, reward: RewardStyle) -> MagailConfig:
         """The settings of the trainer; the learning rates are in the run table."""
@@ -99,27 +99,21 @@ class Part:
     """All seeds of some cells of one reward."""
 
     kind: str
-    """What the cells are for: the first part of the folder's name."""
+    """Their purpose, `map` or `table`, and the start of the folder's name."""
     reward: RewardStyle
     speeds: tuple[Speed, ...]
     effort: Effort
 
     @property
     def name(self) -> str:
-        """Of the folder."""
+        """The folder's name."""
         first, last = ("_".join(f"{rate:g}" for rate in speed) for speed in (self.speeds[0], self.speeds[-1]))
         return f"{self.kind}-{self.reward}-{first}-{last}"
 
     def settings(self) -> dict[str, Any]:
-        """Which cells, and all that their training heeds."""
-        described = {
-            "kind": self.kind,
-            "name": self.name,
-            "reward": self.reward,
-            "speeds": self.speeds,
-            **asdict(self.effort),
-        }
-        return plain_json(described)
+        """The settings that decide the content of the folder."""
+        described = {name: getattr(self, name) for name in ("kind", "name", "reward", "speeds")}
+        return plain_json({**described, **asdict(self.effort)})
 
     @property
     def runs(self) -> Runs:
@@ -130,7 +124,7 @@ class Part:
         return Runs(np.tile(grid.seed, number), np.tile(grid.beta, number), lr_policy, lr_disc)
 
     def fill(self, folder: Path) -> str:
-        """Train all runs, and write what their policies do."""
+        """Train all runs, and write the measures of each."""
         demonstrations, runs = self.effort.demonstrations(), self.runs
         trainer = Trainer(resolve(ENV_ID), demonstrations, runs, self.effort.training(self.reward))
         train_with_history(trainer, log_every=self.effort.epochs)
@@ -140,7 +134,7 @@ class Part:
 
 
 def measure(trainer: Trainer, demonstrations: Trajectories) -> Columns:
-    """What the policies of each run do at present, `[R]` under each name; see `exact_columns`."""
+    """The measures of each run's present policies, `[R]` under each name; see `exact_columns`."""
     game = matching()
     return exact_columns(exact_joint(trainer), joint_frequencies(demonstrations, game), game)
 
@@ -154,7 +148,7 @@ def parts_of(kind: str, reward: RewardStyle, speeds: Sequence[Speed], effort: Ef
 
 
 def read_cells(root: Path, kind: str) -> dict[str, list[Any]]:
-    """`COLUMNS` of all cells of a kind that are finished, a row for each, sorted.
+    """`COLUMNS` of all finished cells of a kind, a row for each, sorted.
 
     Raises:
         InputError: a folder below `root` is not as it was written.
@@ -171,8 +165,8 @@ def read_cells(root: Path, kind: str) -> dict[str, list[Any]]:
 def cell_rows(reward: str, runs: Mapping[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
     """`COLUMNS` of each cell of a table of runs.
 
-    The interval is a percentile bootstrap over seeds; the shares are those of the seeds that ended in a convention,
-    both agents at 0.9 or more, and of those that did not.
+    The interval is a percentile bootstrap over seeds; the shares are those of the seeds that ended in AA, in BB (both
+    agents at 0.9 or more) and in neither.
     """
     keys = np.stack([runs[name].astype(np.float64) for name in ("lr_policy", "lr_disc", "beta")], axis=-1)
     for key in np.unique(keys, axis=0):

@@ -1,4 +1,4 @@
-"""The phase diagram: coordination over β and the speed of the discriminator, one panel for each reward."""
+"""The figure of the phase diagram: coordination over β and the discriminator's speed, one panel for each reward."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 Boundary = Callable[[RewardStyle, float], float]
 """(reward, lr_disc / lr_policy) -> the β above which the mixed point is stable; infinity for none, NaN for no line."""
 
-BOUNDARY_COLOR = "#D55E00"  # Okabe and Ito's vermillion: apart from blue and yellow to every eye
+BOUNDARY_COLOR = "#D55E00"  # Okabe and Ito's vermillion, distinct from blue and yellow to every eye
 HALF_WAY, WIDE = 0.75, 0.1
 
 
@@ -28,8 +28,8 @@ def phase_figure(cells: Mapping[str, Sequence[Any]], *, title: str, boundary: Bo
     Args:
         cells: the columns of `cells.csv`.
         title: of the figure.
-        boundary: drawn over it.
-        boundary_label: what the boundary is.
+        boundary: the theory's, drawn over the map.
+        boundary_label: its name in the legend.
     """
     table = {name: np.asarray(values) for name, values in cells.items()}
     seen = dict.fromkeys([*REWARD_NAMES, *table["reward"].tolist()])
@@ -64,7 +64,7 @@ def phase_figure(cells: Mapping[str, Sequence[Any]], *, title: str, boundary: Bo
 
 
 def _draw_panel(axes: Axes, of: Mapping[str, Array]) -> QuadMesh:
-    """The map, its half-way contour, and a dot on the cells that are not sure."""
+    """The map, its half-way contour, and a dot on each cell with a wide interval."""
     ratio = np.round(np.log10(of["lr_disc"] / of["lr_policy"]), 6)
     x, y = np.unique(ratio), np.unique(of["beta"])
     column, row = np.searchsorted(x, ratio), np.searchsorted(y, of["beta"])
@@ -83,28 +83,20 @@ def _draw_panel(axes: Axes, of: Mapping[str, Array]) -> QuadMesh:
 
 
 def _draw_boundary(axes: Axes, betas: Array, boundary: Callable[[float], float]) -> None:
-    """The boundary across the panel: between two βs of the map, it stands in proportion."""
+    """The boundary across the panel, interpolated between the βs of the map."""
     y = np.unique(betas)
     ratios = np.geomspace(*axes.get_xlim(), 200)
     critical = np.array([boundary(ratio) for ratio in ratios])
-    places = np.interp(critical, y, np.arange(len(y)), right=np.nan)  # beyond the last β there is no place for it
+    places = np.interp(critical, y, np.arange(len(y)), right=np.nan)  # none beyond the last β
     axes.plot(ratios, places, color=BOUNDARY_COLOR, linestyle="dashed", linewidth=2.5)
     if np.isposinf(critical).all():
         note = {"facecolor": "white", "edgecolor": BOUNDARY_COLOR, "alpha": 0.9}
-        axes.text(
-            0.96,
-            0.03,
-            "frozen D: no critical β",
-            transform=axes.transAxes,
-            ha="right",
-            va="bottom",
-            size=8.5,
-            bbox=note,
-        )
+        style: dict[str, Any] = {"ha": "right", "va": "bottom", "size": 8.5, "bbox": note}
+        axes.text(0.96, 0.03, "frozen D: no critical β", transform=axes.transAxes, **style)
 
 
 def _edges(centres: Array) -> Array:
-    """Half-way between neighbours, and as far beyond the ends."""
+    """Half-way between neighbours, and equally far beyond the ends."""
     if len(centres) == 1:
         return np.array([centres[0] - 0.5, centres[0] + 0.5])
     between = (centres[1:] + centres[:-1]) / 2
