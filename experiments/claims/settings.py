@@ -12,14 +12,14 @@ class ReportConfig:
     """Run or reuse all experiments on the matrix games, and report every claim with its evidence."""
 
     output: Path | None = None
-    """The folder for everything; what is in it already is not done again. By default results/report, and
-    results/report_quick with --quick."""
+    """The folder for all results; finished parts in it are kept. By default results/report, or results/report_quick
+    with --quick."""
     jobs: int = 2
-    """How many parts to work on at the same time, each in a process of its own."""
+    """Number of parts to train at the same time, each in its own process."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Fewer seeds, epochs and cells, in under three minutes: to see that it works. The report says so."""
 
     @property
     def folder(self) -> Path:
-        """Where everything goes."""
+        """`output`, or its default."""
         return self.output or Path("results/report_quick" if self.quick else "results/report")

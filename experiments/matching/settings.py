@@ -27,9 +27,9 @@ class CoordinationConfig:
     equilibrium in chicken and in the prisoner's dilemma, pure equilibria in stag hunt and in the battle of the sexes,
     mixed in the zero-sum games."""
     game: GameName = "matching"
-    """What is played, once. Coordination is the probability of the game's strict pure equilibria."""
+    """The game, played once per episode. Coordination is the probability of its strict pure equilibria."""
     num_agents: int = 2
-    """Of the matching game, 2 to 5; the other games are for two."""
+    """Number of agents: 2 to 5 in the matching game, 2 in the other games."""
     betas: tuple[float, ...] = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
     """Weights of the policies' entropy bonus."""
     seeds: tuple[int, ...] = (42, 123, 456, 789, 999)
@@ -95,35 +95,35 @@ class CoordinationConfig:
 
 @dataclass(frozen=True)
 class CorrelationConfig:
-    """Train every class of policies on every expert under every discriminator, and say who matches whom."""
+    """Train every class of policies on every expert under every discriminator, and report which ones match."""
 
     game: GameName = "matching"
-    """What is played, once."""
+    """The game, played once per episode."""
     num_agents: int = 2
-    """Of the matching game."""
+    """Number of agents of the matching game."""
     expert_types: tuple[ExpertType, ...] = ()
-    """Whom to imitate; by default all five of the matching game, and those that there are of another."""
+    """The experts to imitate; by default the five of the matching game, or all of another game."""
     policies: tuple[PolicyStyle, ...] = get_args(PolicyStyle)
-    """What the agents share when they act; see `python -m experiments.coordination`."""
+    """The classes of policies; see `python -m experiments.coordination`."""
     discriminators: tuple[DiscriminatorName, ...] = ("joint", "per_agent")
     """One discriminator of the joint action, or one for each agent that sees its own action alone."""
     betas: tuple[float, ...] = (0.0,)
     """Weights of the policies' entropy bonus."""
     seeds: int = 100
-    """How many runs each cell has for each β; they have the seeds 0, 1, ..."""
+    """Number of runs of each cell for each β, with the seeds 0, 1, ..."""
     epochs: int = 2000
-    """Training epochs. The fewer, the higher are the learning rates."""
+    """Training epochs; fewer epochs use higher learning rates."""
     signals: int = 8
-    """How many values the shared signal has."""
+    """Number of values of the shared signal."""
     output: Path = Path("results/correlation")
-    """The folder for everything; what is in it already is not done again."""
+    """The folder for all results; finished cells in it are kept."""
     jobs: int = 1
-    """How many cells to work on at the same time, each in a process of its own."""
+    """Number of cells to train at the same time, each in its own process."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Ten seeds and a quarter of the epochs: other defaults for the flags above."""
 
     def settle(self) -> "CorrelationConfig":
-        """What `quick` stands for, and the experts of the game, in the place of every flag that was not given."""
+        """With the game's experts and the defaults of `quick` for flags that were not given."""
         config = replace(self, expert_types=self.expert_types or _experts(self))
         return with_defaults(config, CORRELATION_QUICK) if self.quick else config
 
@@ -138,14 +138,14 @@ def _experts(config: CorrelationConfig) -> tuple[ExpertType, ...]:
 
 @dataclass(frozen=True)
 class SuggestedRunsConfig:
-    """Repeat the seed's runs A, B, C and D and say whether each came out as expected."""
+    """Repeat the seed's runs A, B, C and D and report whether each came out as expected."""
 
     names: Annotated[tuple[Name, ...], tyro.conf.Positional] = ("A", "B", "C", "D")
-    """Which of them."""
+    """The runs to repeat."""
     num_seeds: int | None = None
-    """Use the seeds 1 to this number in place of the seed's own."""
+    """Use the seeds 1 to this number instead of the seed's own."""
     network: Network = "tabular"
-    """Train tables, or multi-layer perceptrons in their place and nothing else changed."""
+    """Train tables, or multi-layer perceptrons with everything else unchanged."""
     output: Path | None = None
     """The folder to make; by default a new one under results/suggested_runs."""
     overwrite: bool = False
@@ -157,12 +157,12 @@ class BenchmarkConfig:
     """Measure training, the env in its forms, and datasets, in work per CPU-second."""
 
     epochs: int = 1000
-    """Epochs of the default sweep to time; the sweep of 1000 runs gets a twentieth of them."""
+    """Epochs of the default sweep to time; a twentieth of them for the sweep of 1000 runs."""
     steps: int = 20_000
     """Env steps to time in each form of the env."""
     episodes: int = 20_000
     """Episodes to record and load."""
     repetitions: int = 3
-    """How often each measurement is taken; the best one counts."""
+    """Repetitions of each measurement; the best one counts."""
     mlp_epochs: int = 3
-    """Epochs to time of MAGAIL with perceptrons and PPO on the particle envs, one run; 0 to leave these out."""
+    """Epochs to time of MAGAIL with perceptrons and PPO on the particle envs, one run; 0 to skip them."""

@@ -21,11 +21,11 @@ PARTS = {
     "apart": ("#AAAAAA", "another assignment, all landmarks taken"),
     "same_landmark": ("#444444", "two agents at one landmark"),
 }
-"""Colour and name, from the bottom of a bar to its top; they come to 1."""
+"""Colour and name, from the bottom of a bar to its top; the shares sum to 1."""
 _LEAST_WIDTH = 3.0
-"""Of a panel, in inches: room for its title, however few seeds there are."""
+"""Of a panel, in inches: enough for its title with few seeds."""
 MOST_COLUMNS = 4
-"""More panels go on in another row."""
+"""Panels in a row."""
 
 
 def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> Figure:
@@ -49,11 +49,11 @@ def conventions_figure(table: Mapping[str, Any], expert: Mapping[str, Any]) -> F
         for axes, ((method, number), of) in zip(grid, cells.items(), strict=False):
             _draw_cell(axes, of, expert)
             axes.set_title(f"{METHODS[method].label},\n{number} demonstrations", fontsize=10)
-            axes.set_xlabel(f"seed\n{said_of_signal(of['signal_bits']) if METHODS[method].signal else 'no signal'}")
+            axes.set_xlabel(f"seed\n{signal_note(of['signal_bits']) if METHODS[method].signal else 'no signal'}")
         for axes in grid[::columns]:
             axes.set_ylabel("share of episodes")
         handles: list[Patch | Line2D] = [Patch(facecolor=color, label=label) for color, label in PARTS.values()]
-        handles.append(Line2D([], [], color="black", linestyle="dotted", label="thirds, as the coin has it"))
+        handles.append(Line2D([], [], color="black", linestyle="dotted", label="thirds, as for the coin"))
         figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
@@ -81,14 +81,15 @@ def _draw_cell(axes: Axes, table: Mapping[str, Any], expert: Mapping[str, Any]) 
     axes.set_ylim(0, 1)
 
 
-def said_of_signal(bits: Sequence[float]) -> str:
-    """How much the signal tells of the convention: mean over seeds with its interval."""
+def signal_note(bits: Sequence[float]) -> str:
+    """The information of the signal about the convention: mean over seeds with its interval."""
     interval = mean_interval(np.asarray(bits, dtype=np.float64))
-    told = f"the signal tells {interval.estimate:.2f} of {np.log2(3):.2f} bits"
-    return f"{told}\n[{interval.low:.2f}, {interval.high:.2f}]"
+    return (
+        f"the signal tells {interval.estimate:.2f} of {np.log2(3):.2f} bits\n[{interval.low:.2f}, {interval.high:.2f}]"
+    )
 
 
 def parts(table: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The shares of `PARTS`, `[rows]` each, which come to 1 in every row."""
+    """The shares of `PARTS`, `[rows]` each, which sum to 1 in every row."""
     apart = np.asarray(table["other"]) - np.asarray(table["same_landmark"])
     return {name: apart if name == "apart" else np.asarray(table[name], dtype=np.float64) for name in PARTS}

@@ -1,7 +1,7 @@
-"""Which landmark each agent of simple_spread ends at, and which convention that is.
+"""The landmark at which each agent of simple_spread ends, and the convention of an episode.
 
 R is the number of runs, E of episodes, A of agents and of landmarks. Convention k, for k = 0, …, A - 1, is the
-assignment of agent i to landmark (i + k) mod A, as the expert `coin` has it; an episode that ends in one is coherent.
+assignment of agent i to landmark (i + k) mod A, as of the expert `coin`; an episode that ends in one is coherent.
 """
 
 from collections.abc import Mapping

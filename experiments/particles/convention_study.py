@@ -4,24 +4,23 @@
     python -m experiments.conventions --quick
 
 The coin k shifts the assignment of all agents at once: agent i walks to landmark i + k mod 3. Each assignment is
-coherent and each is seen in a third of the demonstrations. A learner whose agents act independently can play one of
-them, or mix agent by agent and bump into itself; a return does not tell which, so the final positions are looked at.
+coherent and occurs in a third of the demonstrations. Agents that act independently can play one of them, or mix agent
+by agent and collide; the return does not show which, so the final positions are measured.
 
-Agents that share a signal can play all three: the methods that end in `_signal`. No demonstration tells the coin, and
-nobody tells that it has three sides: the signal has four values. What was measured, 200 demonstrations:
+Agents that share a signal (the methods in `_signal`) can play all three. Neither the coin nor its number of sides is in
+the demonstrations: the signal has four values. Results with 200 demonstrations:
 
-- Linear policies and annealing (`magail_trainer.learn.signal_inference`) name 0.975 to 0.995 of the episodes right,
-  in 5 of 5 seeds, if each value of the signal is named after the coin that most of its episodes have. Perceptrons
-  that are to find the coin while they are cloned do not (0.41 at most, as by chance): they learn the episodes by
-  heart, and any split serves.
-- Cloning then scores 0.70, in place of 0.41 without a signal. MAGAIL, which starts from a tenth of cloning's updates,
-  scores a little less, 0.67 (3 seeds each).
-- It takes enough demonstrations: of 100, linear policies name 0.60 to 0.68 right, of 50 0.56 to 0.64 (5 seeds). A
-  signal of two values is too few for three conventions: it names 0.63 to 0.67 of 200 right, two of three.
-- Without a signal MAGAIL with its warm start and its cloning term stays where cloning is, and mixes all conventions.
+- Linear policies with annealing (`magail_trainer.learn.signal_inference`) classify 0.975 to 0.995 of the episodes
+  correctly, in 5 of 5 seeds, with each value of the signal assigned to the coin of most of its episodes. Perceptrons
+  that infer the coin during cloning do not (0.41 at most, chance level): they memorise the episodes.
+- Cloning then scores 0.70, instead of 0.41 without a signal. MAGAIL, which starts from a tenth of cloning's updates,
+  scores slightly less, 0.67 (3 seeds each).
+- Inference needs enough demonstrations: linear policies classify 0.60 to 0.68 of 100 correctly, 0.56 to 0.64 of 50 (5
+  seeds). A signal of two values separates two of three conventions: 0.63 to 0.67 of 200.
+- Without a signal, MAGAIL with its warm start and cloning term stays at the cloned policies, and mixes all conventions.
   From scratch (`_scratch`: neither of them, three times the epochs) a joint discriminator breaks the symmetry: the
   largest shares of three seeds are 0.50, 0.31 and 0.65, the smallest 0.02, 0.05 and 0.01, and two agents meet in 0.27
-  of the episodes. Discriminators of single agents break it less (0.24, 0.18, 0.30), and two meet in 0.37.
+  of the episodes. Per-agent discriminators break it less (0.24, 0.18, 0.30), and two agents meet in 0.37.
 """
 
 import math
@@ -54,42 +53,42 @@ from magail_trainer.play.load_runs import load_runs
 TASK = "spread_coin"
 MEASURES = "conventions.csv"
 ONE_CONVENTION = 0.7
-"""A seed has one convention if so large a share of its episodes ends in it."""
+"""A seed plays one convention if at least this share of its episodes ends in it."""
 _INDENT = 29
-"""Room for a method and its number of demonstrations."""
+"""Width of a method and its number of demonstrations."""
 
 
 @dataclass(frozen=True)
 class MeasuredCell(BenchmarkCell):
-    """A cell of the benchmark, and which convention its episodes end in."""
+    """A cell of the benchmark, with the conventions that its episodes end in."""
 
     def fill(self, folder: Path) -> str:
         """Write the cell, and a table with a row for each seed beside it."""
-        said = super().fill(folder)
+        line = super().fill(folder)
         trained = load_runs(folder)
         landmarks, signal = final_landmarks(trained, episodes=self.shared.eval_episodes, seed=EVALUATION_SEED)
         write_table(folder / MEASURES, {"seed": trained.runs.seed, **convention_columns(landmarks, signal)})
-        return said
+        return line
 
 
 @dataclass(frozen=True)
 class MeasuredReferences(ReferenceReturns):
-    """What random, expert and floors earn, and which conventions the expert plays."""
+    """The returns of random policy, expert and floors, with the conventions that the expert plays."""
 
     def fill(self, folder: Path) -> str:
         """Write the references, and a table with a row for the expert beside it."""
-        said, task = super().fill(folder), TASKS[self.task]
+        line, task = super().fill(folder), TASKS[self.task]
         episodes = self.settings()["episodes"]
         expert = task.player("expert")
         assert isinstance(expert, SpreadExpert)
         recorded = record(task.entry, expert, episodes=episodes, seed=EVALUATION_SEED)
         columns = convention_columns(recorded_landmarks(recorded), expert.shifts[np.newaxis])  # the coin is its signal
         write_table(folder / MEASURES, columns)
-        return said
+        return line
 
 
 def measured_job(settings: Mapping[str, Any], shared: SharedSettings) -> Job:
-    """The job that would make a folder of such settings now.
+    """The job that would make a folder with these settings now.
 
     Raises:
         InputError: there is no such task.
@@ -116,11 +115,11 @@ def jobs_of(config: ConventionsConfig) -> list[Job]:
 
 
 def read_conventions(cells: Path) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-    """What the finished cells say.
+    """The results of the finished cells.
 
     Returns:
         a table with a row for each method, number of demonstrations and seed: the columns of the benchmark's table from
-        `demonstrations` on, then those of `convention_columns`; and the latter of the expert, of one row.
+        `demonstrations` on, then those of `convention_columns`; and the latter for the expert, in one row.
 
     Raises:
         InputError: a folder below `cells` is not as it was written, or missing.
@@ -138,13 +137,13 @@ def read_conventions(cells: Path) -> tuple[dict[str, list[Any]], dict[str, list[
 
 
 def summary(table: Mapping[str, list[Any]], expert: Mapping[str, list[Any]]) -> list[str]:
-    """What the terminal shows: for each method and number of demonstrations, how many seeds have one convention, and
-    what all seeds do together."""
+    """The lines for the terminal: for each method and number of demonstrations, the shares of the conventions and the
+    number of seeds that play only one."""
     lines = [f"{'expert':{_INDENT}}{_shares(parts(expert))}"]
     for (method, number), of in by_cell(table).items():
         score, largest = mean_interval(np.asarray(of["normalized_stochastic"])), largest_share(of)
         alone = int((largest >= ONE_CONVENTION).sum())
-        said = [
+        details = [
             f"one convention (share of {ONE_CONVENTION} or more) in {alone} of {counted(len(largest), 'seed')}; "
             f"largest share by seed {' '.join(f'{share:.2f}' for share in largest)}",
             f"entropy of the convention within a seed {_mean(of['entropy']):.2f} nats (three alike: "
@@ -152,9 +151,9 @@ def summary(table: Mapping[str, list[Any]], expert: Mapping[str, list[Any]]) -> 
         ]
         if METHODS[method].signal:
             bits = " ".join(f"{bits:.2f}" for bits in of["signal_bits"])
-            said.append(f"the signal tells {_mean(of['signal_bits']):.2f} bits of the convention; by seed {bits}")
+            details.append(f"the signal tells {_mean(of['signal_bits']):.2f} bits of the convention; by seed {bits}")
         lines.append(f"{f'{method} {number}':{_INDENT}}{_shares(parts(of))}")
-        lines += [f"{'':{_INDENT}}{line}" for line in said]
+        lines += [f"{'':{_INDENT}}{line}" for line in details]
     return lines
 
 
@@ -188,9 +187,9 @@ def _shares(of: Mapping[str, np.ndarray]) -> str:
 
 
 def _mean(values: list[float]) -> float:
-    """The mean of those that are there, NaN if none is."""
-    there = [value for value in values if not math.isnan(value)]
-    return float(np.mean(there)) if there else math.nan
+    """The mean of the values that are not NaN; NaN if there are none."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return float(np.mean(numbers)) if numbers else math.nan
 
 
 def main(config: ConventionsConfig) -> int:

@@ -28,38 +28,38 @@ MethodName = Literal[
 
 @dataclass(frozen=True)
 class MpeConfig:
-    """Compare cloning and MAGAIL on particle envs, by what the learners earn for how many demonstrations."""
+    """Compare the returns of cloning and MAGAIL on particle envs, by number of demonstrations."""
 
     tasks: tuple[TaskName, ...] = ("speaker_listener", "spread_fixed", "spread_cheapest", "push", "tag")
-    """What is learnt. In push and tag the learner plays each side against the scripted expert."""
+    """The tasks. In push and tag the learner plays each side against the scripted expert."""
     methods: tuple[MethodName, ...] = ("cloning", "magail_joint", "magail_per_agent")
-    """How. MAGAIL is as in `magail train --network mlp`, with one discriminator for all agents or one for each. The
-    methods that end in _symmetric are given the demonstrations and their images under symmetries of the env; those in
-    _scratch clone nothing, and train three times as long; those in _signal share a signal that is inferred."""
+    """The methods. MAGAIL trains as in `magail train --network mlp`, with one discriminator for all agents or one for
+    each. Methods in _symmetric also learn from the images of the demonstrations under symmetries of the env; those in
+    _scratch do not clone, and train three times as long; those in _signal share a signal that is inferred."""
     demonstrations: tuple[int, ...] = (5, 10, 50, 200)
-    """How many episodes of the expert there are."""
+    """Numbers of expert episodes."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """One run for each."""
     eval_episodes: int = 1000
-    """Episodes that each run plays after training: so many with drawn actions, as many with the likeliest ones."""
+    """Episodes that each run plays after training, once with sampled and once with greedy actions."""
     epochs: int | None = None
-    """Of MAGAIL; by default as many as `magail train` takes."""
+    """Epochs of MAGAIL; by default those of `magail train`."""
     cloning_updates: int | None = None
-    """Of cloning, and the most that MAGAIL's warm start has; by default as many as in `magail clone` and `train`."""
+    """Updates of cloning, and the most in MAGAIL's warm start; by default those of `magail clone` and `train`."""
     output: Path = Path("results/mpe")
-    """The folder for everything; what is in it already is not done again."""
+    """The folder for all results; finished cells in it are kept."""
     jobs: int = 1
-    """How many cells to work on at the same time, each in a process of its own."""
+    """Number of cells to train at the same time, each in its own process."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """A few small cells, in two or three minutes, to see that it works: other defaults for the flags above."""
 
     def settle(self) -> "MpeConfig":
-        """What `quick` stands for, in the place of every flag that was not given."""
+        """With the defaults of `quick` for flags that were not given."""
         return with_defaults(self, MPE_QUICK) if self.quick else self
 
     @property
     def shared(self) -> "SharedSettings":
-        """What is the same for all cells."""
+        """The settings that all cells share."""
         from experiments.particles.cells import SharedSettings
 
         return SharedSettings(self.seeds, self.eval_episodes, self.epochs, self.cloning_updates)
@@ -78,37 +78,37 @@ MPE_QUICK: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ConventionsConfig:
-    """Learn from an expert with three conventions, and count which of them each seed plays."""
+    """Learn from an expert with three conventions, and measure which of them each seed plays."""
 
     methods: tuple[MethodName, ...] = (
         *("cloning", "magail_joint", "magail_per_agent", "magail_joint_scratch", "magail_per_agent_scratch"),
         *("cloning_signal", "magail_signal"),
     )
-    """How, as in `python -m experiments.mpe`."""
+    """The methods, as in `python -m experiments.mpe`."""
     demonstrations: int = 200
-    """How many episodes of the expert there are."""
+    """Number of expert episodes."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """One run for each."""
     eval_episodes: int = 1000
     """Episodes that each run plays after training."""
     epochs: int | None = None
-    """Of MAGAIL; by default as many as `magail train` takes."""
+    """Epochs of MAGAIL; by default those of `magail train`."""
     cloning_updates: int | None = None
-    """Of cloning, and the most that MAGAIL's warm start has; by default as many as in `magail clone` and `train`."""
+    """Updates of cloning, and the most in MAGAIL's warm start; by default those of `magail clone` and `train`."""
     output: Path = Path("results/conventions")
-    """The folder for everything; what is in it already is not done again."""
+    """The folder for all results; finished cells in it are kept."""
     jobs: int = 1
-    """How many methods to work on at the same time, each in a process of its own."""
+    """Number of methods to train at the same time, each in its own process."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """A small run of two or three minutes, to see that it works: other defaults for the flags above."""
 
     def settle(self) -> "ConventionsConfig":
-        """What `quick` stands for, in the place of every flag that was not given."""
+        """With the defaults of `quick` for flags that were not given."""
         return with_defaults(self, CONVENTIONS_QUICK) if self.quick else self
 
     @property
     def shared(self) -> "SharedSettings":
-        """What is the same for all cells."""
+        """The settings that all cells share."""
         from experiments.particles.cells import SharedSettings
 
         return SharedSettings(self.seeds, self.eval_episodes, self.epochs, self.cloning_updates)

@@ -17,12 +17,12 @@ Kind = Literal["frozen", "optimal"]
 Start = Literal["uniform", "normal"]
 
 LOGIT_BOUND = 10.0
-"""A discriminator this sure is wrong in one of 22 000 cases; Adam at 0.01 takes some thousand epochs to get there."""
+"""A discriminator this certain errs in one of 22 000 cases; Adam at 0.01 takes some thousand epochs to get there."""
 
 
 @dataclass(frozen=True)
 class PhasePortraitConfig:
-    """Draw where imitation by independent policies leads, and where sampled runs went."""
+    """Draw the gradient flow of imitation by independent policies, with sampled runs on top."""
 
     expert_type: ExpertType = "bimodal"
     """The scripted expert, as in `python -m experiments.coordination`."""
@@ -34,7 +34,7 @@ class PhasePortraitConfig:
     discriminator: tuple[Kind, ...] = ("frozen", "optimal")
     """The flow's discriminator, a row for each: frozen at its optimum against uniform policies, or always optimal."""
     seeds: int = 10
-    """How many runs each panel shows: those of the seeds 0, 1, 2, ..."""
+    """Number of runs in each panel, with the seeds 0, 1, 2, ..."""
     epochs: int = 4000
     """Training epochs of a run."""
     lr_policy: float = 0.01
@@ -43,8 +43,7 @@ class PhasePortraitConfig:
     """Adam's learning rate for the discriminator; by default a tenth of lr_policy beside the frozen one, and ten times
     lr_policy beside the optimal one."""
     logit_bound: float = LOGIT_BOUND
-    """The most that the flow's discriminator is sure of, as a logit. It decides where the reward has no bound of its
-    own: log D and the logit."""
+    """The largest logit of the flow's discriminator. It matters for unbounded rewards: log D and the logit."""
     output: Path | None = None
     """The folder to make; by default a new one under results/phase_portrait."""
     overwrite: bool = False
@@ -53,7 +52,7 @@ class PhasePortraitConfig:
     """Half the runs and a quarter of the epochs: other defaults for the flags above."""
 
     def settle(self) -> "PhasePortraitConfig":
-        """What `quick` stands for, in the place of every flag that was not given."""
+        """With the defaults of `quick` for flags that were not given."""
         return with_defaults(self, PORTRAIT_QUICK) if self.quick else self
 
 
@@ -73,29 +72,29 @@ class PhaseConfig:
     speed_ratios: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
     """The discriminator's learning rates, as multiples of the policies'."""
     seeds: int = 20
-    """How many runs each cell has."""
+    """Number of runs of each cell."""
     epochs: int = 4000
     """Training epochs."""
     start: Start = "uniform"
     """Policies start at exactly 0.5/0.5, or at logits of 0.1 times a standard normal."""
     exact: bool = False
-    """Train with expectations over the four joint actions in place of samples."""
+    """Train with expectations over the four joint actions instead of samples."""
     expert_type: ExpertType = "bimodal"
     """The scripted expert."""
     output: Path = Path("results/phase_diagram")
-    """The folder for everything; what is in it already is not done again."""
+    """The folder for all results; finished parts in it are kept."""
     jobs: int = 2
-    """How many parts to work on at the same time, each in a process of its own."""
+    """Number of parts to train at the same time, each in its own process."""
     quick: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """A coarse map with few seeds, to see that it works: other defaults for the flags above."""
 
     def settle(self) -> "PhaseConfig":
-        """What `quick` stands for, in the place of every flag that was not given."""
+        """With the defaults of `quick` for flags that were not given."""
         return with_defaults(self, DIAGRAM_QUICK) if self.quick else self
 
     @property
     def effort(self) -> "Effort":
-        """What is the same for all cells of the map."""
+        """The settings that all cells of the map share."""
         from experiments.theory.phase_cells import Effort
 
         return Effort(self.betas, self.seeds, self.epochs, self.start, self.expert_type, self.exact)
