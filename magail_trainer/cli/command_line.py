@@ -1,4 +1,4 @@
-"""What every command of the project shares: arguments through tyro, one sentence for a mistake, exit codes."""
+"""Shared by all commands: arguments parsed by tyro, errors in one sentence, exit codes."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from magail_trainer.text import counted as counted  # until experiments import t
 from magail_trainer.text import display_path as display_path
 
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
-_FRAME = re.compile("^│ |│$|^╰.*|[─-]{9,}")  # blanks and dashes where stdout has no Unicode
+_FRAME = re.compile("^│ |│$|^╰.*|[─-]{9,}")  # blanks and dashes if stdout has no Unicode
 _QUOTED_HELP = " " * 8  # how far tyro indents it
 
 
@@ -30,11 +30,11 @@ def run_command(
     args: Sequence[str] | None = None,
     flag_pairs: bool = False,
 ) -> NoReturn:
-    """Parse the arguments, execute, and exit the process: 0 done, 2 a mistake in the input, 130 interrupted.
+    """Parse the arguments, execute, and exit: 0 for success, 2 for bad input, 130 if interrupted.
 
     Args:
         commands: a dataclass whose fields are the flags, or one such dataclass per subcommand.
-        execute: gets the parsed dataclass; an int that it returns is the exit status.
+        execute: called with the parsed dataclass; may return an exit status.
         prog: the program's name in help and messages.
         args: the arguments; those of the process by default.
         flag_pairs: see `parse`.
@@ -47,10 +47,10 @@ def run_command(
             status, message = 2, str(error)
         except KeyboardInterrupt:
             status, message = 130, "interrupted; no unfinished folder is left behind."
-        except BrokenPipeError:  # the reader of our output has gone, as in `magail inspect DIR | head`
+        except BrokenPipeError:  # as in `magail inspect DIR | head`
             sys.stdout = None
             status = 0
-        except OSError as error:  # a full disk, for instance
+        except OSError as error:  # such as a full disk
             status, message = 2, f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}."
         if message:  # printed here, where the exception no longer holds a progress bar open
             print(f"{prog}: {' '.join(message.splitlines())}", file=sys.stderr)
@@ -59,13 +59,13 @@ def run_command(
 
 @contextlib.contextmanager
 def _prepared_process() -> Iterator[None]:
-    """Import from the working directory, print ? for letters that the output lacks, and clean up at SIGTERM.
+    """Import from the working directory, print ? for unencodable characters, and clean up at SIGTERM.
 
-    All three are as before at the end: `main` may be called by a program that goes on.
+    All three are undone at the end, since a longer-lived program may call `main`.
     """
     with contextlib.ExitStack() as undo:
         if "" not in sys.path:
-            sys.path.insert(0, "")  # as `python -m` has it, so that module:callable is found here
+            sys.path.insert(0, "")  # like `python -m`, to find module:callable
             undo.callback(_remove_first, sys.path, "")
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
@@ -74,14 +74,14 @@ def _prepared_process() -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             for name in ("SIGTERM", "SIGHUP"):
                 number = getattr(signal, name, None)
-                if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup's ignoring is heeded
+                if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # keep nohup's SIG_IGN
                     undo.callback(signal.signal, number, signal.SIG_DFL)
                     signal.signal(number, exit_by_signal)
         yield
 
 
 def _reconfigure(stream: io.TextIOWrapper, *, errors: str | None) -> None:
-    with contextlib.suppress(OSError, ValueError):  # closed by now, or its reader has gone
+    with contextlib.suppress(OSError, ValueError):  # closed by now
         stream.reconfigure(errors=errors)
 
 
@@ -91,7 +91,7 @@ def _remove_first(values: list[str], value: str) -> None:
 
 
 def exit_by_signal(number: int, _: object) -> NoReturn:
-    """A signal handler: end the process as a shell expects it, after cleaning up."""
+    """A signal handler that exits with the shell's status for the signal, after cleaning up."""
     raise SystemExit(128 + number)
 
 
@@ -108,10 +108,10 @@ def parse(
         commands: see `run_command`.
         prog: the program's name.
         args: the arguments; those of the process by default.
-        flag_pairs: give a switch `--x` a `--no-x` beside it: needed where it may be on by default.
+        flag_pairs: add `--no-x` to each switch `--x`, for switches that may be on by default.
 
     Raises:
-        InputError: tyro's complaint, folded from its box of several lines into one sentence.
+        InputError: tyro's error message, as one sentence.
     """
     config = [tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes]
     if not flag_pairs:
@@ -129,9 +129,9 @@ def parse(
 
 
 def _subcommands(commands: dict[str, type]) -> Any:
-    """A type whose values are those of any of the commands."""
+    """A union type of the commands."""
     options = [Annotated[Any, tyro.conf.subcommand(name, constructor=command)] for name, command in commands.items()]
-    return Union[(*options, Annotated[None, tyro.conf.Suppress])]  # tyro wants two at least
+    return Union[(*options, Annotated[None, tyro.conf.Suppress])]  # tyro needs at least two
 
 
 def key_values(pairs: Sequence[str], *, flag: str) -> dict[str, Any]:
@@ -154,10 +154,10 @@ def key_values(pairs: Sequence[str], *, flag: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def suspected(pairs: Sequence[str], *, flag: str) -> Iterator[None]:
-    """Blame the NAME=VALUE pairs, if there are any, for what foreign code raises: many an env checks none of them.
+    """Report what an env raises as a fault of its NAME=VALUE pairs, if any: many envs do not check their arguments.
 
     Raises:
-        InputError: something was raised, and there are pairs.
+        InputError: the env raised an error, and there are pairs.
     """
     try:
         yield
@@ -168,15 +168,15 @@ def suspected(pairs: Sequence[str], *, flag: str) -> Iterator[None]:
 
 
 def this_command(prog: str, args: Sequence[str] | None = None) -> str:
-    """The shell command that repeats the present one, for `config.json`."""
+    """The shell command that repeats this one, for `config.json`."""
     return shlex.join([*prog.split(), *(sys.argv[1:] if args is None else args)])
 
 
 def _sentence(box: str) -> str:
-    """What tyro says in a box of sections with lines between them, less its title and the help texts it quotes."""
+    """tyro's boxed error message as one sentence, without its title and quoted help texts."""
     rows = [_FRAME.sub("", row) for row in _COLOUR.sub("", box).splitlines()[1:]]
     rows = [row.strip() for row in rows if not row.startswith(_QUOTED_HELP)]
     sections = [section.replace("\n", " ").rstrip(". ") for section in "\n".join(rows).strip().split("\n\n")]
     complaint, *advice = [section for section in sections if not section.startswith("Argument helptext")]
-    complaint = re.sub(r"^Error parsing [^-]\S*: ", "", complaint)  # where tyro can name no flag
+    complaint = re.sub(r"^Error parsing [^-]\S*: ", "", complaint)  # if tyro names no flag
     return "; ".join([complaint, *(section[0].lower() + section[1:] for section in advice)])

@@ -20,37 +20,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Play trained policies in their environment, each run by itself, or against other players.
+    """Evaluate trained policies in their environment, each run alone or against other players.
 
-    Scores are returns on a scale where 0 is what the random joint policy earns, and 1 what the expert earns. Against
-    opponents the learner earns the mean over the agents of its side; 0 and 1 are what the random joint policy and the
-    opponents' own earn on that side against the opponents, with chance of their own.
+    A score is a return rescaled so that the random joint policy scores 0 and the expert 1. Against opponents, the
+    return is the mean over the agents of the run's side; there 0 and 1 are the returns of the random joint policy and
+    of the opponents' own policy on that side, from independent episodes.
     """
 
     run: tyro.conf.Positional[Path]
-    """The folder that train or clone made."""
+    """A run folder of train or clone."""
     episodes: int = 1000
-    """Episodes of each run: so many with drawn actions, and as many with every agent's likeliest one (greedy)."""
+    """Episodes per run: this many with sampled actions, and as many with each agent's likeliest action (greedy)."""
     seed: int = 0
-    """Decides all chance; runs of the same training seed share it."""
+    """The random seed; runs with the same training seed share random numbers."""
     dataset: Path | None = None
-    """The expert's episodes, whose mean return is a score of 1; by default those that the run was trained on."""
+    """The expert's episodes, whose mean return is a score of 1; by default the run's training dataset."""
     opponents: str = ""
-    """Let this joint policy play the agents that are not on the --side: named as for record --expert. Playing the side
-    too, it scores 1."""
+    """A joint policy, as for record --expert, to play the agents that are not in --side. Its own return on that side
+    is a score of 1."""
     opponent_args: tuple[str, ...] = ()
-    """NAME=VALUE pairs to make the opponents with."""
+    """NAME=VALUE arguments of the opponents."""
     side: tuple[str, ...] = ()
     """The agents that the run plays against the opponents; by default each in turn."""
     output: Path | None = None
-    """Write the table of all runs to this CSV file as well."""
+    """A CSV file for the table of all runs."""
     processes: int = 1
-    """How many processes step the copies of an env that has no vectorised form of its own."""
+    """Processes that step the copies of an env without a native vector env."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Replace the file that is already there."""
+    """Replace an existing file."""
 
     def __call__(self) -> None:
-        """Print each run's returns and what they come to over seeds; write the table if asked to."""
+        """Print each run's returns and their summary over seeds; write the table if asked to."""
         import torch
 
         from magail_trainer.play.evaluate_run import evaluate_run
@@ -81,7 +81,7 @@ class Evaluate:
 
     @contextmanager
     def _prepared_output(self) -> Iterator[Path | None]:
-        """Where to write the table, if anywhere. See now that it can be written, not after an hour of playing."""
+        """The file to write the table to, if any; checked before the episodes are played."""
         if self.output is None:
             yield None
             return
@@ -96,7 +96,7 @@ class Evaluate:
 
 
 def _print_runs(evaluation: "Evaluation", episodes: int) -> None:
-    """A row for each run: first what it earned, then its scores and the joint actions where there are any."""
+    """A row for each run: its returns, then scores and joint actions, if any."""
     from magail_trainer.play.results import apart
 
     keys = {name: evaluation.rows[name] for name in ("side", "beta", "seed") if name in evaluation.rows}

@@ -1,6 +1,6 @@
-"""The command `magail`: check an env, record, augment and inspect demonstrations, train on them, evaluate.
+"""The command `magail`: check an env, record, augment and inspect demonstrations, train, evaluate.
 
-The commands are the dataclasses below; their fields are the flags. Torch is imported by those that need it.
+The commands are the dataclasses below; their fields are the flags. Only commands that need torch import it.
 """
 
 from collections.abc import Sequence
@@ -30,27 +30,27 @@ class Record:
     """Play a joint policy in an environment and save the episodes as a dataset."""
 
     env: str
-    """The environment: a PettingZoo id, with its module in front (coordination_env:coordination/matching-v0); a
-    module with parallel_env (mpe2.simple_spread_v3); or module:callable."""
+    """The environment: module:id (coordination_env:coordination/matching-v0), a module with parallel_env
+    (mpe2.simple_spread_v3), or module:callable."""
     output: Path
-    """The folder to make."""
+    """The dataset folder to write."""
     expert: str = "random"
-    """The joint policy: random; a name that the env's package offers; a run folder that train or clone made; or
-    module:callable, a factory of your own that is called with the env."""
+    """The joint policy: random, a name registered by the env's package, a run folder of train or clone, or
+    module:callable, your own factory that is called with the env."""
     episodes: int = 1000
-    """How many episodes to play."""
+    """Number of episodes."""
     seed: int = 0
-    """Decides all chance."""
+    """The random seed."""
     env_args: tuple[str, ...] = ()
-    """NAME=VALUE pairs to make the env with."""
+    """NAME=VALUE arguments of the env."""
     expert_args: tuple[str, ...] = ()
-    """NAME=VALUE pairs to make the joint policy with: ratio=0.7, for instance; run=2 and greedy=true of a run folder,
-    whose first run plays by default, with drawn actions."""
+    """NAME=VALUE arguments of the joint policy, such as ratio=0.7; for a run folder, run=2 chooses a run (by default
+    the first) and greedy=true its likeliest actions."""
     overwrite: Switch = False
-    """Replace a dataset that is already there."""
+    """Replace an existing dataset."""
 
     def __call__(self) -> None:
-        """Record, save, and say what was saved."""
+        """Record, save, and print a summary."""
         entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
         policy = make_joint_policy(self.expert, entry, key_values(self.expert_args, flag="--expert-args"))
         with new_folder(self.output, marker=MANIFEST, others=SHARDS, overwrite=self.overwrite) as folder:
@@ -64,27 +64,27 @@ class Record:
 
 @dataclass(frozen=True)
 class Augment:
-    """Put beside each episode of a dataset what it becomes under symmetries of its environment.
+    """Add to each episode of a dataset its images under symmetries of its environment.
 
-    These are no new demonstrations, and the new dataset says so. Whether the expert would have acted so, nobody checks.
+    The new dataset records that these are not new demonstrations. It is up to you that the expert has the symmetries.
     """
 
     dataset: tyro.conf.Positional[Path]
     """The dataset's folder."""
     symmetries: str
-    """module:callable, which is called with the environment and makes a list of Symmetry (see
-    magail_trainer.data.augmentation) without the one that changes nothing."""
+    """module:callable that maps the environment to a list of Symmetry (see magail_trainer.data.augmentation), without
+    the identity."""
     output: Path
-    """The folder to make."""
+    """The dataset folder to write."""
     copies: int | None = None
-    """Images of each episode, under symmetries drawn without repetition; by default under all that there are."""
+    """Images per episode, under symmetries drawn without replacement; by default under all of them."""
     seed: int = 0
-    """Decides which."""
+    """The random seed."""
     overwrite: Switch = False
-    """Replace a dataset that is already there."""
+    """Replace an existing dataset."""
 
     def __call__(self) -> None:
-        """Augment, save, and say what was saved."""
+        """Augment, save, and print a summary."""
         own = {"marker": MANIFEST, "others": SHARDS, "overwrite": self.overwrite, "reads": self.dataset}
         with new_folder(self.output, **own) as folder:
             recorded = Trajectories.load(self.dataset)
@@ -102,7 +102,7 @@ class Augment:
 
 @dataclass(frozen=True)
 class Inspect:
-    """Say what a dataset is, after checking its hashes."""
+    """Check a dataset's hashes and summarise it."""
 
     dataset: tyro.conf.Positional[Path]
     """The dataset's folder."""
@@ -117,38 +117,38 @@ class Inspect:
 
 @dataclass(frozen=True)
 class CheckEnv:
-    """Say what an environment is like, and whether it can be trained in: exit status 0, or 1 if it cannot."""
+    """Describe an environment and check that it can be trained in; exit status 1 if it cannot."""
 
     env: tyro.conf.Positional[str]
     """The environment, as for record."""
     env_args: tuple[str, ...] = ()
-    """NAME=VALUE pairs to make the env with."""
+    """NAME=VALUE arguments of the env."""
 
     def __call__(self) -> int:
-        """Print a line for each fact; 0 if the env can be trained in, else 1."""
+        """Print the report; 0 if the env can be trained in, else 1."""
         from magail_trainer.play.check_env import check_env
 
         entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
         try:
             report = check_env(entry)
         except InputError as error:
-            if error.__cause__ is not None:  # it refuses its arguments, which says nothing of the env
+            if error.__cause__ is not None:  # its arguments are at fault, not the env
                 raise
             return _verdict(str(error))
-        except Exception as error:  # whatever the env's own code raises
+        except Exception as error:  # env code may raise anything
             return _verdict(f"playing it raised {type(error).__name__}: {error}")
         print(report)
         return _verdict("see above" if report.refusals else "")
 
 
 def _verdict(reason: str) -> int:
-    """Say that an env can be trained in, or why not; the exit status."""
+    """Print whether an env can be trained in, or why not; returns the exit status."""
     print(f"can be trained: no ({reason.rstrip('.')})" if reason else "can be trained: yes")
     return 1 if reason else 0
 
 
 def describe(trajectories: Trajectories) -> list[str]:
-    """What a dataset is, a line for each fact."""
+    """A summary of a dataset, as lines."""
     origin = trajectories.origin
     shortest, longest = int(trajectories.lengths.min()), int(trajectories.lengths.max())
     steps = f"{counted(longest, 'step')} each" if shortest == longest else f"{shortest} to {longest} steps"
@@ -169,7 +169,7 @@ def describe(trajectories: Trajectories) -> list[str]:
         returns = trajectories.returns[agent]
         lines.append(f"{agent:12}observes {spaces['observation']}, acts in {spaces['action']}")
         lines.append(f"{'':12}return: mean {returns.mean():.4f}, std {returns.std():.4f}")
-    complete = np.logical_and.reduce(list(trajectories.active.values()))  # who has left does nothing
+    complete = np.logical_and.reduce(list(trajectories.active.values()))  # without agents that have left
     joint, count = np.unique(_joint_actions(trajectories)[complete], axis=0, return_counts=True)
     if len(joint) <= _MAX_JOINT_ACTIONS:
         until = "" if complete.all() else f", in the {counted(int(complete.sum()), 'step')} before anybody left"
@@ -185,7 +185,7 @@ def _joint_actions(trajectories: Trajectories) -> np.ndarray:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """The entry point of `magail`; exits with 0, with 2 for a mistake in the input, with 130 for Ctrl-C."""
+    """The entry point of `magail`; exits with 0, 2 for bad input, or 130 for Ctrl-C."""
     commands: dict[str, type] = {
         "check-env": CheckEnv,
         "record": Record,

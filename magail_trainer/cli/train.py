@@ -17,10 +17,10 @@ Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 def settings_flags(names: Collection[str] = ()) -> Any:
-    """A type whose keys are settings of `MagailConfig`, all optional: tyro then reads the given ones, and no defaults.
+    """A TypedDict of optional `MagailConfig` settings, so that tyro reads only the given ones.
 
     Args:
-        names: of the settings; by default all.
+        names: the settings; by default all.
     """
     kinds = get_type_hints(MagailConfig)
     flags = {
@@ -52,64 +52,64 @@ class Train:
     env: str
     """The environment, as for record."""
     output: Path
-    """The folder to make."""
+    """The run folder to write."""
     dataset: Path | None = None
-    """A dataset that was recorded in the same environment."""
+    """A dataset recorded in the same environment."""
     algorithm: Algorithm = "magail"
-    """magail; cloning of the dataset's actions, without playing; or rl, reinforcement learning from the env's own
-    rewards, without a dataset. Each heeds the settings that it has a use for."""
+    """magail; cloning (behavioural cloning of the dataset); or rl (reinforcement learning from the env's own rewards,
+    without a dataset). Settings that do not apply are ignored."""
     betas: tuple[float, ...] | None = None
-    """Weights of the policies' entropy bonus. By default 0 for tables and for cloning, 0.003 for perceptrons."""
+    """Weights of the policies' entropy bonus; by default 0 for tables and cloning, 0.003 for perceptrons."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """One run for each, and each β."""
+    """One run for each seed and each β."""
     updates: int | None = None
-    """Of cloning; by default 2000, or as many as 32 passes over the dataset take: augmented ones are large."""
+    """Number of cloning updates; by default 2000, or 32 passes over the dataset if these take more."""
     settings: settings_flags() = field(default_factory=dict)  # type: ignore[valid-type]
-    """Those that are not given have the defaults of the network: REINFORCE for tables, PPO for perceptrons."""
+    """Defaults depend on the network: REINFORCE for tables, PPO for perceptrons."""
     env_args: tuple[str, ...] = ()
-    """NAME=VALUE pairs to make the env with."""
+    """NAME=VALUE arguments of the env."""
     device: str = "cpu"
     """Where the tensors live: cpu, cuda, cuda:1, ..."""
     processes: int = 1
-    """How many processes step the copies of an env that has no vectorised form of its own."""
+    """Processes that step the copies of an env without a native vector env."""
     log_every: int = 10
-    """Epochs, or updates of cloning, between two rows of the history."""
+    """Epochs, or cloning updates, between two rows of the history."""
     overwrite: Switch = False
-    """Replace a run folder that is already there."""
+    """Replace an existing run folder."""
 
     def __call__(self) -> None:
-        """Train, save, and say how the runs ended."""
+        """Train, save, and print the final metrics."""
         betas = (0.0,) if self.algorithm == "cloning" and self.betas is None else self.betas
         _train(self, self.settings, self.algorithm, betas=betas, processes=self.processes)
 
 
 @dataclass(frozen=True)
 class Clone:
-    """Train policies by behavioural cloning, to make the dataset's actions likely: train --algorithm cloning."""
+    """Train policies by behavioural cloning; short for train --algorithm cloning."""
 
     env: str
     """The environment, as for record."""
     dataset: Path
-    """A dataset that was recorded in the same environment."""
+    """A dataset recorded in the same environment."""
     output: Path
-    """The folder to make, as train makes one."""
+    """The run folder to write."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """One run for each."""
+    """One run for each seed."""
     updates: int | None = None
-    """How many updates; by default 2000, or as many as 32 passes over the dataset take: augmented ones are large."""
+    """Number of updates; by default 2000, or 32 passes over the dataset if these take more."""
     settings: settings_flags(_CLONING) = field(default_factory=dict)  # type: ignore[valid-type]
-    """As for train."""
+    """The settings of train that apply; see magail train --help."""
     env_args: tuple[str, ...] = ()
-    """NAME=VALUE pairs to make the env with."""
+    """NAME=VALUE arguments of the env."""
     device: str = "cpu"
     """Where the tensors live: cpu, cuda, cuda:1, ..."""
     log_every: int = 10
     """Updates between two rows of the history."""
     overwrite: Switch = False
-    """Replace a run folder that is already there."""
+    """Replace an existing run folder."""
 
     def __call__(self) -> None:
-        """Train, save, and say how the runs ended."""
+        """Train, save, and print the final metrics."""
         _train(self, self.settings, "cloning", betas=(0.0,))
 
 

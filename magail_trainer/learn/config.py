@@ -1,10 +1,10 @@
-"""The settings of training, each with its help, its defaults and its range. No torch here: the command line reads it.
+"""The training settings with their help, defaults and ranges. Without torch, since the command line imports it.
 
-`MagailConfig` is made of six parts of five to eight settings, one for each part of the trainer. Some defaults depend on
-the network: tables are trained by REINFORCE, perceptrons by PPO after a warm start.
+`MagailConfig` combines six groups of settings, one for each part of the trainer. Some defaults depend on the network:
+REINFORCE trains tables, PPO after a warm start trains perceptrons.
 """
 
-# ruff: noqa: RUF009 - `setting` is `dataclasses.field` with a table of what is known of a setting.
+# ruff: noqa: RUF009 - `setting` is `dataclasses.field` with metadata.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -23,9 +23,9 @@ Schedule = Literal["constant", "linear"]
 Algorithm = Literal["magail", "cloning", "rl"]
 
 DEFAULT_BETA: Mapping[str, float] = {"tabular": 0.0, "mlp": 0.003}
-"""The weight of the entropy bonus by default, for tables and for perceptrons."""
+"""The default weight of the entropy bonus, for tables and perceptrons."""
 
-_CLONING_UPDATES = 2000  # many more than a warm start has: a baseline is to be as good as it can be
+_CLONING_UPDATES = 2000  # many more than a warm start: cloning alone is a baseline and should converge
 _CLONING_PASSES = 32
 
 _RANGES: Mapping[str, Callable[[Any], bool]] = {
@@ -40,13 +40,13 @@ _RANGES: Mapping[str, Callable[[Any], bool]] = {
 
 
 def setting(help: str, default: Any, *, mlp: Any = None, expected: str = "") -> Any:
-    """A field of a part of the configuration.
+    """A field of the configuration.
 
     Args:
-        help: what the command line says about it.
-        default: of tables.
-        mlp: the default of perceptrons, where it is another. The field then has no default before the network is known.
-        expected: the values allowed, one of `_RANGES`.
+        help: the command line's help text.
+        default: for tables.
+        mlp: the default for perceptrons if it differs. The field then has no default until the network is known.
+        expected: the allowed range, a key of `_RANGES`.
     """
     about = {"help": help, "expected": expected, "tabular": default, "mlp": default if mlp is None else mlp}
     if mlp is not None:
@@ -56,144 +56,144 @@ def setting(help: str, default: Any, *, mlp: Any = None, expected: str = "") -> 
 
 @dataclass(frozen=True)
 class SamplingConfig:
-    """How long is trained, and on how many episodes at a time."""
+    """How long training runs, and on how many episodes at a time."""
 
     epochs: int = setting(
-        "Training epochs: one rollout, the discriminator's updates, and the policies'.",
+        "Training epochs, each of one rollout, the discriminator's updates and the policies' updates.",
         4000, mlp=400, expected="at least 1",
     )  # fmt: skip
-    rollout_episodes: int = setting("Episodes that each run plays per epoch.", 200, mlp=128, expected="at least 1")
+    rollout_episodes: int = setting("Episodes per run and epoch.", 200, mlp=128, expected="at least 1")
     batch_size: int = setting(
-        "Episodes of the expert and of the learner in a discriminator update, and of the learner in a policy update; "
-        "all where there are fewer.",
+        "Episodes of the expert and of the learner per discriminator update, and of the learner per policy update.",
         32, expected="at least 1",
     )  # fmt: skip
     exact: bool = setting(
-        "Train with expectations over every joint action in place of samples, for one-step envs; then "
-        "rollout_episodes, batch_size and policy_minibatches do not matter.",
+        "Train with exact expectations over all joint actions instead of samples, for one-step envs; ignores "
+        "rollout_episodes, batch_size and policy_minibatches.",
         False,
     )
     allow_variable_horizon: bool = setting(
-        "Train although episodes differ in length, or an agent leaves sooner or later. The sign of a reward then tells "
-        "the policies to live longer or shorter, whatever the expert does.",
+        "Allow episodes, or agents' parts in them, that differ in length. The sign of the reward then favours longer "
+        "or shorter episodes, whatever the expert does.",
         False,
     )
 
 
 @dataclass(frozen=True)
 class PoliciesConfig:
-    """What the policies are."""
+    """Policies and networks."""
 
     network: Network | str = setting(
-        "What policies, critic and discriminator are: tables, or multi-layer perceptrons; auto takes tables where all "
-        "spaces are finite and small. Or module:callable, a network of your own in place of the perceptrons: called "
-        "with the numbers of inputs and outputs, it makes a torch module from [B, inputs] to [B, outputs] without "
-        "buffers.",
+        "Policies, critic and discriminator are tables (tabular) or multi-layer perceptrons (mlp); auto takes tables "
+        "if all spaces are finite and small. Or module:callable, your own network: called with the numbers of inputs "
+        "and outputs, it makes a torch module from [B, inputs] to [B, outputs] without buffers.",
         "auto",
     )
     hidden: tuple[int, ...] = setting(
         "Widths of a perceptron's hidden layers.", (128, 128), expected="widths of at least 1"
     )
     share_parameters: str = setting(
-        "Which agents' policies share a perceptron, but for weights of each agent's own in its first layer: those of "
-        "the same spaces (auto, all), none, or groups such as agent_0,agent_1:agent_2,agent_3.",
+        "Which agents' policies share a perceptron, except for some weights per agent in its first layer: agents with "
+        "the same spaces (auto), all, none, or groups such as agent_0,agent_1:agent_2,agent_3.",
         "auto",
     )
     policy: PolicyStyle = setting(
-        "What each agent's policy sees besides its own observation: nothing; a signal drawn for each episode, the same "
-        "for all agents and hidden from the discriminator (shared_signal: the agents must share it wherever they act); "
-        "or what the agents before it are about to do (autoregressive: nobody can then act alone).",
+        "What each agent's policy sees besides its own observation: nothing (independent); a random signal per "
+        "episode, the same for all agents and hidden from the discriminator (shared_signal); or the actions of the "
+        "agents before it (autoregressive, which rules out decentralised execution).",
         "independent",
     )
-    signals: int = setting("How many values a shared signal has. Their weights are learnt.", 4, expected="at least 2")
+    signals: int = setting(
+        "Number of values of a shared signal; their probabilities are learnt.", 4, expected="at least 2"
+    )
     policy_init_uniform: bool = setting(
-        "Start every policy at equal probabilities, not at logits of 0.1 times a standard normal (tables) or near "
-        "them (perceptrons).",
+        "Start every policy exactly uniform, instead of with logits of 0.1 times a standard normal (tables) or near "
+        "uniform (perceptrons).",
         False,
     )
 
     @property
     def family(self) -> Literal["tabular", "mlp"]:
-        """Tables, or perceptrons and what replaces them: they share encodings and defaults."""
+        """Tables or perceptrons; a network of your own has the encodings and defaults of perceptrons."""
         return "tabular" if self.network == "tabular" else "mlp"
 
 
 @dataclass(frozen=True)
 class AdvantageConfig:
-    """What an action was worth, from the rewards that followed."""
+    """Returns and advantages."""
 
     discount: float = setting(
-        "How much a reward one step later counts; without effect in one-step episodes.",
+        "Discount factor per step; without effect in one-step episodes.",
         0.99, mlp=0.95, expected="between 0 and 1",
     )  # fmt: skip
     gae_lambda: float = setting(
-        "λ of generalised advantage estimation; without a critic it is 1, for there it would be one more discount.",
+        "λ of generalised advantage estimation; 1 without a critic.",
         1.0, mlp=0.95, expected="between 0 and 1",
     )  # fmt: skip
     critic: Critic = setting(
-        "What the advantage is measured against: nothing, a network that sees all observations, or one for each agent.",
+        "The value function of the advantages: none, one that sees all observations (centralised), or one per agent.",
         "none", mlp="centralised",
     )  # fmt: skip
     lr_critic: float = setting("Adam's learning rate for the critic.", 4e-3, expected="a positive number")
     value_clip: float = setting(
-        "PPO's bound on the change of the critic's values; 0 for none.", 0.0, expected="0 or a positive number"
+        "PPO's clipping range of the critic's values; 0 for none.", 0.0, expected="0 or a positive number"
     )
     baseline: Baseline = setting(
-        "What REINFORCE subtracts from the rewards to come: nothing, or their mean over the batch at the same step.",
+        "What REINFORCE subtracts from the returns: nothing, or their mean over the batch at the same step.",
         "none",
     )
-    normalize_advantages: bool = setting("Scale the advantages of each run to mean 0 and deviation 1.", False, mlp=True)
+    normalize_advantages: bool = setting("Scale each run's advantages to mean 0 and std 1.", False, mlp=True)
     normalize_rewards: bool = setting(
-        "Scale the returns of each run to deviation 1, and the rewards to mean 0 where all lives are equally long.",
+        "Scale rewards so that each run's returns have std 1; with episodes of equal length, centre them too.",
         False, mlp=True,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """How the policies are improved: REINFORCE, or PPO."""
+    """The policy step: REINFORCE or PPO."""
 
     lr_policy: float = setting("Adam's learning rate for the policies.", 0.01, mlp=7e-4, expected="a positive number")
     lr_schedule: Schedule = setting(
-        "The learning rates of policies and critic: constant, or falling to 0 in a line.", "constant", mlp="linear"
+        "Schedule of the learning rates of policies and critic: constant, or linear to 0.", "constant", mlp="linear"
     )
     beta_schedule: Schedule = setting(
-        "The weight of the entropy bonus: constant, or falling to 0 in a line.", "constant", mlp="linear"
+        "Schedule of the weight of the entropy bonus: constant, or linear to 0.", "constant", mlp="linear"
     )
     clip: float = setting(
-        "PPO's bound on the change of a probability; 0 for REINFORCE's objective.",
+        "PPO's clipping range of the probability ratio; 0 for REINFORCE's objective.",
         0.0, mlp=0.2, expected="0 or a positive number",
     )  # fmt: skip
-    policy_epochs: int = setting("Passes over the rollout in a policy step.", 1, mlp=2, expected="at least 1")
+    policy_epochs: int = setting("Passes over the rollout per epoch.", 1, mlp=2, expected="at least 1")
     policy_minibatches: int = setting(
-        "Updates in each pass, each on other episodes: batch_size of them, or fewer where there are not so many.",
+        "Updates per pass, each on batch_size other episodes, or fewer if the rollout is too small.",
         1, mlp=4, expected="at least 1",
     )  # fmt: skip
     max_grad_norm: float = setting(
-        "Bound on the norm of each run's gradient for policies and critic; 0 for none.",
+        "Maximum gradient norm of policies and critic, per run; 0 for none.",
         0.0, mlp=0.5, expected="0 or a positive number",
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """What the discriminator sees, how it is trained, and the reward that is made of its logit."""
+    """The discriminator and its reward."""
 
     discriminator: DiscriminatorStyle | str = setting(
-        "One discriminator that sees all observations and actions (joint); one for each agent that sees its own "
-        "(per_agent); one for each agent that sees its own observation and all actions (own_view_joint_action); or, "
-        "where two sides play against each other, one that sees all, pays one side, and makes the other pay for it "
-        "(zero_sum). Or module:callable, which makes one of your own; see magail_trainer.learn.discriminators.",
+        "One discriminator that sees all observations and actions (joint); one per agent that sees the agent's own "
+        "(per_agent), or its own observation and all actions (own_view_joint_action); or, for two opposed sides, one "
+        "that sees everything and rewards one side with the negative of the other's reward (zero_sum). Or "
+        "module:callable, which makes your own; see magail_trainer.learn.discriminators.",
         "joint",
     )
     sides: str = setting(
-        "The two sides of a zero_sum discriminator, such as agent_0,agent_1:agent_2; needed where there are more "
-        "agents than two and their names, less a number at the end, are not just two.",
+        "The two sides of a zero_sum discriminator, such as agent_0,agent_1:agent_2; by default two agents, or two "
+        "groups whose names differ only by a number at the end.",
         "",
     )
     reward_style: RewardStyle | str = setting(
         "What the policies maximise: log D (non_saturating), -log(1 - D) (gail), log D - log(1 - D) (airl), or 2D - 1 "
-        "(symmetric). Or module:callable, a function of your own from a tensor of logits to one of rewards.",
+        "(symmetric). Or module:callable, your own function from a tensor of logits to one of rewards.",
         "non_saturating", mlp="airl",
     )  # fmt: skip
     lr_disc: float = setting(
@@ -201,60 +201,59 @@ class DiscriminatorConfig:
     )
     disc_updates: int = setting("Discriminator updates per epoch.", 1, mlp=5, expected="at least 1")
     gradient_penalty: float = setting(
-        "Weight of (|gradient| - 1)² of a perceptron's logit, between the expert's inputs and the learner's.",
+        "Weight of the penalty (|gradient| - 1)² between the expert's inputs and the learner's; perceptrons only.",
         0.0, mlp=0.02, expected="0 or a positive number",
     )  # fmt: skip
     disc_weight_decay: float = setting(
         "Decoupled weight decay of the discriminator.", 0.0, expected="0 or a positive number"
     )
     label_smoothing: float = setting(
-        "Share taken from the right label and given to the wrong one.", 0.0, expected="from 0 to below 0.5"
+        "Probability mass that smoothing moves to the wrong label.", 0.0, expected="from 0 to below 0.5"
     )
 
 
 @dataclass(frozen=True)
 class CloningConfig:
-    """Behavioural cloning before MAGAIL, and as a part of its loss."""
+    """Behavioural cloning before MAGAIL, and as a term of its loss."""
 
     lr_cloning: float = setting("Adam's learning rate for cloning.", 0.01, mlp=3e-3, expected="a positive number")
     signal_starts: int = setting(
-        "Random starts, of which the likeliest end is taken, in finding out under which value of the shared signal "
-        "each demonstration was played, before perceptrons are cloned; 0 to leave that to the cloning.",
+        "Random restarts of the inference of each demonstration's shared signal before perceptrons are cloned; 0 to "
+        "leave the inference to the cloning.",
         0, mlp=6, expected="0 or a positive number",
     )  # fmt: skip
-    # Few updates: with ten demonstrations, a policy that has learnt them by heart explores no more.
+    # Few updates: a policy that has memorised ten demonstrations no longer explores.
     warm_start: int = setting(
-        "Updates of behavioural cloning before the first epoch, or as many as warm_passes takes; 0 for none.",
+        "Minimum updates of behavioural cloning before the first epoch; 0 for no warm start.",
         0, mlp=200, expected="0 or a positive number",
     )  # fmt: skip
-    # No more than the 200 updates take on 200 demonstrations, more on augmented ones.
+    # 200 updates make 32 passes over 200 demonstrations; augmented datasets need more updates.
     warm_passes: int = setting(
-        "Passes over the dataset that a warm start has at least: augmented datasets are large.",
+        "Minimum passes over the dataset in a warm start.",
         0, mlp=32, expected="0 or a positive number",
     )  # fmt: skip
     warm_critic: int = setting(
-        "Epochs after a warm start in which the discriminator and the critic learn alone; at most half of all.",
+        "Epochs after a warm start that train only the discriminator and the critic; at most half of all epochs.",
         0, mlp=10, expected="0 or a positive number",
     )  # fmt: skip
     cloning: float = setting(
-        "Weight of the cloning loss during MAGAIL for every 100 demonstrations. The more of them there are, the more "
-        "is known for sure, and the less is learnt by heart. With 4, its gradient on simple_spread is a fifth of the "
-        "rest's for 10 demonstrations, about as large for 50, and six times as large for 200, where MAGAIL is mostly "
-        "cloning.",
+        "Weight of the cloning loss during MAGAIL per 100 demonstrations: more demonstrations are harder to memorise. "
+        "With 4, its gradient on simple_spread is 0.2 times the rest's for 10 demonstrations, about equal for 50, and "
+        "6 times as large for 200, where MAGAIL is mostly cloning.",
         0.0, mlp=4.0, expected="0 or a positive number",
     )  # fmt: skip
 
 
 @dataclass(frozen=True, init=False, repr=False)
 class MagailConfig(CloningConfig, DiscriminatorConfig, AdvantageConfig, PPOConfig, SamplingConfig, PoliciesConfig):
-    """All settings that the runs of a sweep have in common. β and the seed are in the run table.
+    """All settings that the runs of a sweep share; β and the seed are in the run table.
 
-    What is not given has the default of the network: `MagailConfig(network="mlp", epochs=5)` is the algorithm of
+    Other settings have the network's defaults: `MagailConfig(network="mlp", epochs=5)` equals
     `magail train --network mlp --epochs 5`. With `network="auto"`, settings whose default depends on the network are
-    unknown until `settled`.
+    undefined until `settled`.
 
     Raises:
-        InputError: a setting out of range, or two that exclude each other.
+        InputError: a setting is out of range, or two exclude each other.
     """
 
     def __init__(self, network: Network | str = "auto", **given: Any) -> None:
@@ -282,24 +281,24 @@ class MagailConfig(CloningConfig, DiscriminatorConfig, AdvantageConfig, PPOConfi
             raise AttributeError(f"MagailConfig has no {name}.")
 
     def settled(self, network: str) -> "MagailConfig":
-        """The same settings where the network is `auto`: this one, with its defaults."""
+        """These settings with `network` and its defaults in place of `auto`; unchanged if a network is set."""
         return MagailConfig(**{**vars(self), "network": network}) if self.network == "auto" else self
 
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> "MagailConfig":
-        """The settings in a `config.json`; what an older version did not write has its default."""
+        """The settings in a `config.json`; missing ones have their defaults."""
         known = {setting.name for setting in fields(cls)}
         values: dict[str, Any] = {"network": "tabular"}
         for name, value in settings.items():
             if name in known:
                 values[name] = tuple(value) if isinstance(value, list) else value
-        if settings.get("own_network"):  # as it was called once
+        if settings.get("own_network"):  # its former name
             values["network"] = settings["own_network"]
         return cls(**values)
 
 
 def as_run(config: MagailConfig, algorithm: Algorithm, *, episodes: int = 0) -> MagailConfig:
-    """The settings as an algorithm runs them on so many demonstrations: what `config.json` says."""
+    """The settings that an algorithm runs with on `episodes` demonstrations, as `config.json` has them."""
     match algorithm:
         case "magail":
             warm_start = config.warm_start
@@ -308,14 +307,14 @@ def as_run(config: MagailConfig, algorithm: Algorithm, *, episodes: int = 0) -> 
                 warm_start = at_least_passes(warm_start, config.warm_passes, episodes=episodes, batch_size=size)
             warm_critic = min(config.warm_critic, config.epochs // 2) if warm_start > 0 else 0
             return replace(config, warm_start=warm_start, warm_critic=warm_critic)
-        case "cloning":  # without a reward, episodes of unequal length do no harm
+        case "cloning":  # no reward, so episodes may differ in length
             return replace(config, critic="none", allow_variable_horizon=True)
-        case "rl":  # the env itself says what a length is worth
+        case "rl":  # the env's own rewards may favour a length
             return replace(config, warm_start=0, warm_critic=0, cloning=0.0, allow_variable_horizon=True)
 
 
 def heeded(config: MagailConfig, algorithm: Algorithm) -> dict[str, Any]:
-    """The settings that an algorithm heeds, by name."""
+    """The settings that an algorithm uses, by name."""
     names = [setting.name for setting in fields(MagailConfig)]
     if algorithm == "cloning":
         kept = {setting.name for setting in fields(PoliciesConfig)}
@@ -328,12 +327,12 @@ def heeded(config: MagailConfig, algorithm: Algorithm) -> dict[str, Any]:
 
 
 def cloning_updates(config: MagailConfig, *, episodes: int) -> int:
-    """How many updates behavioural cloning has by default: 2000, or 32 passes over so many episodes."""
+    """The default number of cloning updates: 2000, or 32 passes over `episodes` if these take more."""
     return at_least_passes(_CLONING_UPDATES, _CLONING_PASSES, episodes=episodes, batch_size=config.batch_size)
 
 
 def at_least_passes(updates: int, passes: int, *, episodes: int, batch_size: int) -> int:
-    """So many updates, or as many as it takes to see all of a dataset's `episodes` so many times."""
+    """`updates`, or as many as `passes` over a dataset of `episodes` take if that is more."""
     return max(updates, -(-passes * episodes // min(batch_size, episodes)))
 
 
@@ -347,7 +346,7 @@ def _check_value(expected: str, name: str, value: Any) -> None:
 
 
 def _choices(kind: Any) -> tuple[tuple[str, ...], bool]:
-    """The names that a type allows, if it is of names; and whether it allows one of the user's own."""
+    """The names that a Literal type allows, and whether it also allows module:callable."""
     if get_origin(kind) in (Union, UnionType):
         return get_args(get_args(kind)[0]), True
     return (get_args(kind), False) if get_origin(kind) is Literal else ((), False)

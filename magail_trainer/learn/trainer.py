@@ -1,4 +1,4 @@
-"""Puts the parts together: env, dataset, run table and settings in; a trainer out."""
+"""The trainer: env, dataset, run table and settings, assembled."""
 
 import math
 from collections.abc import Iterator
@@ -42,16 +42,16 @@ from magail_trainer.learn.zero_sum import Contrast, MixedPlay, expert_against_le
 
 @dataclass(frozen=True)
 class CloningRecord:
-    """What one update of cloning measured."""
+    """Measurements of one cloning update."""
 
     epoch: int
-    """The number of the update, from 1."""
+    """The update, counted from 1."""
     loss: Float[Tensor, " R"]
     """Before the update."""
 
     @property
     def metrics(self) -> dict[str, Float[Tensor, " R"]]:
-        """One number per run under each name."""
+        """One value per run for each metric."""
         return {"cloning_loss": self.loss}
 
 
@@ -62,19 +62,19 @@ class Trainer:
         entry: the env to play in.
         trajectories: the expert's episodes, recorded in the same env; None to learn from the env's own rewards.
         runs: one row per run.
-        config: what is the same for all of them. `Trainer.config` is what runs, after every adjustment.
-        algorithm: `magail`, `cloning`, or `rl` on the env's own rewards; by default `magail` where there are
-            trajectories.
-        updates: of cloning; by default 2000, or as many as 32 passes over the trajectories take.
-        policies: your own, in place of those that the config names; see `Policies`.
+        config: the settings that all runs share; `Trainer.config` has every adjustment.
+        algorithm: `magail`, `cloning`, or `rl` on the env's own rewards; by default `magail` if there are
+            trajectories, else `rl`.
+        updates: number of cloning updates; by default 2000, or 32 passes over the trajectories if these take more.
+        policies: your own, instead of the config's; see `Policies`.
         discriminator: your own; see `Discriminator`.
-        reward: your own, of the discriminator's logit; see `Reward`.
+        reward: your own function of the discriminator's logit; see `Reward`.
         device: where the tensors live.
-        processes: how many step the copies of an env that has no vectorised form of its own.
+        processes: processes that step the copies of an env without a native vector env.
 
     Raises:
-        InputError: the dataset is missing, or of another env or of other spaces; a space is not supported; the
-            episodes differ in length; or a part of your own does not fit.
+        InputError: the dataset is missing, or has another env or spaces; a space is not supported; episodes differ in
+            length; or a part of your own does not fit.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Trainer:
 
     @property
     def discriminator(self) -> Discriminator:
-        """What MAGAIL trains against the policies; the other algorithms have none."""
+        """MAGAIL's discriminator; the other algorithms have none."""
         assert self._discriminator is not None, f"{self.algorithm} has no discriminator"
         return self._discriminator
 
@@ -131,11 +131,11 @@ class Trainer:
         return self.updates if self.algorithm == "cloning" else self.config.epochs
 
     def records(self) -> Iterator[EpochRecord] | Iterator[CloningRecord]:
-        """Train in place by the trainer's algorithm; a record for each epoch, or for each update of cloning."""
+        """Train in place; yields a record per epoch, or per cloning update."""
         return self.clone() if self.algorithm == "cloning" else self.train()
 
     def train(self) -> Iterator[EpochRecord]:
-        """MAGAIL, or reinforcement learning on the env's own rewards, one epoch per item; see `magail`."""
+        """MAGAIL, or reinforcement learning on the env's own rewards, one epoch per item."""
         config, device = self.config, self.device
         beta = torch.tensor(self.runs.beta, dtype=torch.float32, device=device)
         lr_policy, lr_disc = (
@@ -167,7 +167,7 @@ class Trainer:
             yield CloningRecord(update, loss)
 
     def demonstrations(self) -> Demonstrations | ExactDemonstrations:
-        """The trajectories as the expert's batches."""
+        """The trajectories as a source of expert batches."""
         assert self._trajectories is not None
         seeds, size = self.runs.seed.tolist(), self.config.batch_size
         if self.config.exact:
@@ -175,7 +175,7 @@ class Trainer:
         return Demonstrations(self._trajectories, self.codes, seeds=seeds, batch_size=size, device=self.device)
 
     def _prepare_demonstrations(self) -> Demonstrations | ExactDemonstrations:
-        """Normalisers fitted to them, and the shared signal of each found, where the policies have one."""
+        """Demonstrations, after fitting the normalisers to them and inferring their shared signal, if any."""
         demonstrations, config = self.demonstrations(), self.config
         self._fit_normalizers(demonstrations.all)
         if isinstance(self._discriminator, nn.Module):
@@ -222,12 +222,12 @@ class Trainer:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds."""
+        """The modules in a checkpoint, by name."""
         modules = {"policies": self.policies, "critic": self.critic, "discriminator": self._discriminator}
         return {name: module for name, module in modules.items() if isinstance(module, nn.Module)}
 
     def describe(self) -> dict[str, Any]:
-        """What a run folder's `config.json` says of the training; plain JSON."""
+        """The training in a run folder's `config.json`, as plain JSON."""
         dataset = {}
         if self._trajectories is not None:
             origin = self._trajectories.origin
@@ -263,13 +263,13 @@ def _check_updates(algorithm: Algorithm, updates: int | None) -> int | None:
 
 
 def _name(part: Any) -> str:
-    """Where a part of the user's own is defined."""
+    """Where a user's part is defined, as `module:name`."""
     kind = part if hasattr(part, "__qualname__") else type(part)
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def choose_network(entry: EnvEntry) -> Literal["tabular", "mlp"]:
-    """What `--network auto` means for an env: tables where they suit it, and perceptrons elsewhere."""
+    """Resolve `--network auto`: tables if the env's spaces are finite and small, else perceptrons."""
     return "tabular" if suits_tables(entry) else "mlp"
 
 
@@ -279,10 +279,10 @@ def settle_network(config: MagailConfig, entry: EnvEntry) -> MagailConfig:
 
 
 def check_same_env(entry: EnvEntry, trajectories: Trajectories) -> None:
-    """Refuse a dataset of another env, or of one with other arguments or spaces.
+    """Refuse a dataset of another env, or with other arguments or spaces.
 
     Raises:
-        InputError: it is; the message says what differs.
+        InputError: naming the difference.
     """
     origin = trajectories.origin
     if names := entry.difference(origin.env_id, origin.env_kwargs):
@@ -298,10 +298,10 @@ def check_same_env(entry: EnvEntry, trajectories: Trajectories) -> None:
 
 
 def find_device(name: str) -> torch.device:
-    """A device that is there.
+    """The torch device `name`.
 
     Raises:
-        InputError: it is not.
+        InputError: it is not available.
     """
     try:
         device = torch.device(name)

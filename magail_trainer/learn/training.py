@@ -1,4 +1,4 @@
-"""Train and write a run folder, by any algorithm: what `magail train` and `magail clone` do, as functions."""
+"""Train and write a run folder: `magail train` and `magail clone` as functions."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,15 +20,14 @@ from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import CloningRecord, Trainer, settle_network
 
 Measure = Callable[[EpochRecord | CloningRecord], Mapping[str, Tensor]]
-"""More values `[R]` to log of an epoch, by name."""
+"""Computes more metrics `[R]` to log for an epoch, by name."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training leaves behind."""
+    """A trainer with trained policies, and its history."""
 
     trainer: Trainer
-    """With the trained policies."""
     history: Mapping[str, np.ndarray]
     """`epoch [K]`, and `[K, R]` under the name of each metric."""
 
@@ -49,19 +48,19 @@ def train(
     """Train policies to imitate demonstrations: one run for every pair of β and seed, all at once.
 
     Args:
-        env: an environment's id, as for `magail record`, or what `resolve` made of one.
+        env: an environment's id, as for `magail record`, or the entry that `resolve` returns.
         demonstrations: a dataset or its folder; None for `algorithm="rl"`.
-        betas: weights of the policies' entropy bonus; by default the one that goes with the network.
-        seeds: one run for each, and each β.
-        config: the settings, `MagailConfig(epochs=50)` for instance; by default those of `magail train`.
-        output: the run folder to make, if any.
-        overwrite: replace a run folder that is already there.
+        betas: weights of the policies' entropy bonus; by default the network's.
+        seeds: one run for each seed and each β.
+        config: the settings, such as `MagailConfig(epochs=50)`; by default those of `magail train`.
+        output: the run folder to write, if any.
+        overwrite: replace an existing run folder.
         log_every: epochs between two rows of the history.
         description: more entries for `config.json`.
         **trainer_arguments: `algorithm`, `policies`, `discriminator`, `reward`, and so on; see `Trainer`.
 
     Raises:
-        InputError: see `Trainer`; or the folder cannot be made.
+        InputError: see `Trainer`; or the folder cannot be written.
     """
     entry = resolve(env) if isinstance(env, str) else env
     path = Path(demonstrations) if isinstance(demonstrations, str | Path) else None
@@ -79,12 +78,12 @@ def train(
 def clone(
     env: str | EnvEntry, demonstrations: str | Path | Trajectories, *, updates: int | None = None, **arguments: Any
 ) -> Trained:
-    """Train policies by behavioural cloning, to make the actions of demonstrations likely.
+    """Train policies by behavioural cloning of demonstrations.
 
     Args:
         env: see `train`.
         demonstrations: see `train`.
-        updates: by default 2000, or as many as 32 passes over the demonstrations take.
+        updates: by default 2000, or 32 passes over the demonstrations if these take more.
         **arguments: see `train`.
 
     Raises:
@@ -98,7 +97,7 @@ def train_run(
 ) -> dict[str, np.ndarray]:
     """Train to the end and write the run folder; see `train_with_history` and `save_run`.
 
-    Call it inside `new_folder(...)`, so that a run that is interrupted leaves no folder behind.
+    Call it inside `new_folder(...)`, so that an interrupted run leaves no folder behind.
     """
     history = train_with_history(trainer, log_every=log_every)
     save_run(folder, trainer, history, description=description)
@@ -106,13 +105,13 @@ def train_run(
 
 
 def train_with_history(trainer: Trainer, *, log_every: int, measure: Measure | None = None) -> dict[str, np.ndarray]:
-    """Train to the end behind a progress bar, by the trainer's algorithm.
+    """Train to the end with a progress bar.
 
     Args:
         trainer: trained in place.
         log_every: epochs between two rows of the history; the first and the last epoch are always logged. In cloning,
             an epoch is one update.
-        measure: called with the record of each of these epochs for more values to log.
+        measure: computes more metrics from the record of each logged epoch.
 
     Returns:
         `epoch [K]`, and `[K, R]` under the name of each metric.
@@ -139,14 +138,13 @@ def save_run(
     description: Mapping[str, Any] | None = None,
     columns: Mapping[str, Iterable[Any]] | None = None,
 ) -> None:
-    """Write all that a run folder holds into `folder`, which exists.
+    """Write a run into the existing `folder`.
 
     Args:
-        folder: where to.
         trainer: its settings go into `config.json`, its parameters into `checkpoint/`.
         history: what `train_with_history` returned.
-        description: more entries for `config.json`, which win over the trainer's own: the command, for instance.
-        columns: of `runs.csv` after the runs' own; by default the last row of the history.
+        description: more entries for `config.json`, such as the command; they override the trainer's own.
+        columns: further columns of `runs.csv`; by default the last row of the history.
     """
     first = dict(description or {})
     write_run(
@@ -159,7 +157,7 @@ def save_run(
 
 
 def describe_dataset(path: str | Path) -> dict[str, Any]:
-    """Where a dataset is and what it is, for `config.json`."""
+    """A dataset's path and manifest entries, for `config.json`."""
     manifest = read_manifest(path)
     names = [name for name in ("sha256", "policy", "seed", "episodes", "augmentation") if name in manifest]
     return {"path": str(Path(path).resolve()), **{name: manifest[name] for name in names}}
