@@ -16,10 +16,10 @@ from magail_trainer.learn.policies import Policies
 def cloning_loss(policies: Policies, expert: Batch) -> Float[Tensor, " R"]:
     """−Σ_agents E_expert[log π(a|o)]: behavioural cloning (Pomerleau 1991).
 
-    Where the agents share a signal z that no demonstration tells, the loss is that of expectation maximisation
-    (Dempster, Laird and Rubin 1977): of each value of z, weighted with its probability given the whole episode. Its
-    gradient is that of the likelihood of the episodes, in which z is summed out. Where the batch says what z was, as
-    `signal_inference` found it, the loss is that of actions and signal together.
+    If the agents share an unobserved signal z, it is the loss of expectation maximisation (Dempster, Laird and Rubin
+    1977): the loss under each value of z, weighted by the posterior of z given the whole episode. Its gradient is that
+    of the episodes' marginal likelihood. If the batch has a signal, inferred by `signal_inference`, the loss is that
+    of actions and signal jointly.
     """
     if policies.num_signals == 1:
         return losses_of_episodes(policies, expert)[0].sum(-1)
@@ -38,7 +38,7 @@ def cloning_loss(policies: Policies, expert: Batch) -> Float[Tensor, " R"]:
 def _losses_with_signal(
     policies: Policies, expert: Batch, signal: Int[Tensor, "R B"]
 ) -> tuple[Float[Tensor, "R E"], Float[Tensor, "R E"]]:
-    """`losses_of_episodes` under a signal, whose own probability is part of both."""
+    """`losses_of_episodes` given a signal, with the signal's own log-probability in both."""
     loss, log_prob = losses_of_episodes(policies, replace(expert, signal=signal))
     weights = policies.signal(expert.num_episodes)
     assert weights is not None
@@ -47,7 +47,7 @@ def _losses_with_signal(
 
 
 def losses_of_episodes(policies: Policies, expert: Batch) -> tuple[Float[Tensor, "R E"], Float[Tensor, "R E"]]:
-    """The part of the loss that each episode makes up, and the log-probability of all its actions."""
+    """Each episode's share of the loss, and the log-probability of all its actions."""
     loss, total = torch.zeros_like(expert.of_episode(expert.weight)), torch.zeros_like(expert.of_episode(expert.weight))
     for agent, policy in policies.in_batch(expert).items():
         log_prob, weight = policy.log_prob(expert.actions[agent]), expert.weight_of(agent)
@@ -64,16 +64,16 @@ def behavioural_cloning(
     updates: int,
     num_runs: int,
 ) -> Iterator[Float[Tensor, " R"]]:
-    """Train `policies` in place by maximum likelihood; one update per item, its loss before the update.
+    """Train `policies` in place by maximum likelihood; yields the loss before each update.
 
-    The learning rate falls to 0 in a line. Nothing stops early: on the particle envs, a policy cloned for long on
-    few demonstrations returns more than one that was stopped when the likelihood of others began to fall.
+    The learning rate decays linearly to 0. There is no early stopping: on the particle envs with few demonstrations,
+    long cloning earns higher returns than stopping when the held-out likelihood starts to fall.
 
     Args:
         policies: π_i for each agent.
-        demonstrations: the expert's steps.
+        demonstrations: the expert's transitions.
         config: `lr_cloning`.
-        updates: how many.
+        updates: number of updates.
         num_runs: R
     """
     lr = torch.full((num_runs,), config.lr_cloning, device=next(policies.parameters()).device)

@@ -1,4 +1,4 @@
-"""Critics: what the agents observe in, the value of going on for each agent out."""
+"""Critics: observations by agent in, values by agent out."""
 
 from collections.abc import Mapping
 
@@ -15,11 +15,11 @@ from magail_trainer.learn.runs import Runs
 class CentralisedCritic(nn.Module):
     """V_i(o_1..o_N): one network that sees all observations and has an output for each agent.
 
-    Used in training alone; the policies act without it (Lowe et al. 2017, Yu et al. 2022).
+    Used only in training; the policies act without it (Lowe et al. 2017, Yu et al. 2022).
 
     Args:
         network: `[R, B, ΣO]` to `[R, B, N]`.
-        normalizers: of each agent's observations, in the env's order.
+        normalizers: observation normalisers by agent, in the env's order.
     """
 
     def __init__(self, network: nn.Module, normalizers: Mapping[str, Normalizer]) -> None:
@@ -38,7 +38,7 @@ class DecentralisedCritics(nn.Module):
 
     Args:
         networks: `[R, B, O]` to `[R, B, 1]`, by agent.
-        normalizers: of each agent's observations.
+        normalizers: observation normalisers, by agent.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], normalizers: Mapping[str, Normalizer]) -> None:
@@ -54,7 +54,7 @@ class DecentralisedCritics(nn.Module):
 
 
 def make_critic(codes: Codes, runs: Runs, config: MagailConfig) -> nn.Module | None:
-    """The critic that `config.critic` names, or none."""
+    """The critic named by `config.critic`; None for `none`."""
     if config.critic == "none":
         return None
     normalizers = make_normalizers(codes, len(runs))

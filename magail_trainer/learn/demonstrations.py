@@ -1,4 +1,4 @@
-"""The expert's side of the discriminator: minibatches of recorded episodes."""
+"""Expert minibatches from recorded episodes."""
 
 from collections.abc import Sequence
 
@@ -17,14 +17,12 @@ Rows = dict[str, np.ndarray]
 
 
 class Demonstrations:
-    """Recorded episodes, in shuffled passes: each is seen once before any is seen again.
-
-    A run's order of episodes depends on its seed alone.
+    """Recorded episodes in shuffled passes; a run's order depends only on its seed.
 
     Args:
         trajectories: D episodes.
-        codes: of the env's spaces.
-        batch_size: episodes of each run in a minibatch; all of them if there are fewer.
+        codes: encodings of the env's spaces.
+        batch_size: episodes per run in a minibatch; all of them if there are fewer.
     """
 
     def __init__(
@@ -41,11 +39,11 @@ class Demonstrations:
         return self._all
 
     def reveal(self, signal: Int[Tensor, "R E"]) -> None:
-        """Say which value of a shared signal each run takes each episode to have been played under."""
+        """Set the shared signal that each run infers for each episode."""
         self._all = self._all.with_signal(signal)
 
     def minibatch(self) -> Batch:
-        """The next episodes of each run's pass."""
+        """The next episodes of each run."""
         if self._order.shape[1] < self._size:
             following = np.argsort(self._noise.uniform(self._all.num_episodes), axis=1, kind="stable")
             self._order = np.concatenate([self._order, following], axis=1)
@@ -54,7 +52,7 @@ class Demonstrations:
 
 
 class ExactDemonstrations:
-    """The recorded joint distribution itself: each different transition once, weighted with its frequency."""
+    """The recorded joint distribution: each distinct transition once, weighted by its frequency."""
 
     def __init__(self, trajectories: Trajectories, codes: Codes, *, num_runs: int, device: torch.device) -> None:
         self.num_demonstrations = trajectories.num_demonstrations
@@ -70,20 +68,20 @@ class ExactDemonstrations:
 
     @property
     def all(self) -> Batch:
-        """The distribution."""
+        """The whole distribution."""
         return self._batch
 
     def reveal(self, signal: Int[Tensor, "R E"]) -> None:
-        """Say which value of a shared signal each run takes each transition to have been played under."""
+        """Set the shared signal that each run infers for each transition."""
         self._batch = self._batch.with_signal(signal)
 
     def minibatch(self) -> Batch:
-        """All of the distribution, each time."""
+        """The whole distribution."""
         return self._batch
 
 
 def _padded(trajectories: Trajectories, codes: Codes, num_runs: int, device: torch.device) -> Batch:
-    """All episodes, each padded to the length of the longest."""
+    """All episodes, padded to the length of the longest."""
     lengths = trajectories.lengths
     within = np.arange(lengths.max())
     present = within < lengths[:, np.newaxis]
@@ -97,13 +95,13 @@ def _padded(trajectories: Trajectories, codes: Codes, num_runs: int, device: tor
 
 
 def _active(trajectories: Trajectories) -> Rows:
-    """Whether each agent was there to act, `[S]` by agent; nothing if none left before the others."""
+    """Whether an agent is still in the episode, `[S]` by agent; empty if none leaves before the others."""
     active = trajectories.active
     return {} if all(there.all() for there in active.values()) else active
 
 
 def _encode(trajectories: Trajectories, codes: Codes) -> tuple[Rows, Rows]:
-    """The observations acted on and the actions, encoded, `[S, ...]` by agent."""
+    """Encoded observations (without final ones) and actions, `[S, ...]` by agent."""
     observations, actions = (
         {agent: _encoded(code, values[agent], agent) for agent, code in codes_of.items()}
         for codes_of, values in ((codes.observations, trajectories.acted_on), (codes.actions, trajectories.actions))

@@ -1,4 +1,4 @@
-"""Distributions of actions: run-stacked, and drawn from noise that the caller provides."""
+"""Run-stacked action distributions, sampled with noise from the caller."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @runtime_checkable
 class Distribution(Protocol):
-    """Of one agent's actions in each of `[R, B]` samples."""
+    """A distribution of one agent's actions for each of `[R, B]` samples."""
 
     def sample(self, uniform: Float[Tensor, "R B K"]) -> Shaped[Tensor, "R B *action"]:
         """Actions drawn from `uniform`, K numbers in [0, 1) each."""
@@ -33,13 +33,13 @@ class Distribution(Protocol):
 class Categorical:
     """A distribution over A actions for each of `[R, B]` samples.
 
-    Unlike torch's own, it draws from noise that the caller provides, so that every run has its own stream and the
-    draws are the same on every device. And it may be told which samples share a distribution: a batch of thousands may
-    have a few different observations, and what needs a distribution alone is computed once for each of those.
+    Unlike torch's, it samples with noise from the caller, so that every run has its own stream and draws are the same
+    on every device. Samples may share distributions: a batch of thousands may have few distinct observations, and
+    probabilities and entropies are computed once for each.
 
     Args:
-        log_probs: the normalised log-probabilities of S different distributions, `[R, S, A]`.
-        rows: which of them each sample has, `[R, B]`; by default each has its own, S = B.
+        log_probs: `[R, S, A]` normalised log-probabilities of S distributions.
+        rows: `[R, B]` index of each sample's distribution; by default S = B, one per sample.
     """
 
     def __init__(self, log_probs: Float[Tensor, "R S A"], rows: Int[Tensor, "R B"] | None = None) -> None:
@@ -51,16 +51,16 @@ class Categorical:
         return self._look_up(self._log_probs.exp())
 
     def sample(self, uniform: Float[Tensor, "R B 1"]) -> Int[Tensor, "R B"]:
-        """The actions at which the cumulative distribution passes `uniform`, numbers in [0, 1)."""
+        """Actions by inverse transform sampling of `uniform` numbers in [0, 1)."""
         probs = self._log_probs.exp()
         cumulative = probs[..., :-1].cumsum(-1)
-        if self._rows is None:  # rounding may leave the sum short of 1 before actions that have probability 0
+        if self._rows is None:  # rounding may leave the sum below 1 before actions of probability 0
             later = probs.flip(-1).cumsum(-1).flip(-1)[..., 1:]
             cumulative = cumulative.masked_fill(later == 0, 1.0)
         return (uniform >= self._look_up(cumulative)).sum(-1)
 
     def mode(self) -> Int[Tensor, "R B"]:
-        """The likeliest action; of several, the first."""
+        """The likeliest action; the first in case of ties."""
         return self._look_up(self._log_probs).argmax(-1)
 
     def log_prob(self, actions: Int[Tensor, "R B"]) -> Float[Tensor, "R B"]:
@@ -76,14 +76,14 @@ class Categorical:
         return entropy if self._rows is None else entropy.gather(1, self._rows)
 
     def _look_up(self, values: Float[Tensor, "R S C"]) -> Float[Tensor, "R B C"]:
-        """Row `rows[r, b]` of run r's values, for every r and b."""
+        """`values[r, rows[r, b]]` for every run r and sample b."""
         if self._rows is None:
             return values
         return values.gather(1, self._rows.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
 
 
 class DiagonalGaussian:
-    """Independent normal distributions of K numbers; what lies outside [-1, 1] is clipped when it is played.
+    """Independent normal distributions of K numbers; the env clips actions to [−1, 1].
 
     Args:
         mean: `[R, B, K]`
@@ -114,30 +114,30 @@ class DiagonalGaussian:
 
 
 class MultiCategorical:
-    """K numbers, each drawn from a categorical distribution of its own: a product, where a joint one is too large.
+    """A product of K categorical distributions, for action spaces too large for a joint one.
 
     Args:
-        logits: `[R, B, A]`, of all values of the first number, then of the second, and so on.
-        sizes: how many values each has; they sum to A.
+        logits: `[R, B, A]`, the concatenated logits of the K components.
+        sizes: number of values of each component; they sum to A.
     """
 
     def __init__(self, logits: Float[Tensor, "R B A"], sizes: Sequence[int]) -> None:
         self._parts = [Categorical(part.log_softmax(-1)) for part in logits.split(list(sizes), dim=-1)]
 
     def sample(self, uniform: Float[Tensor, "R B K"]) -> Int[Tensor, "R B K"]:
-        """Each number by its own one in [0, 1)."""
+        """Sample each component with its own uniform number in [0, 1)."""
         noise = uniform.split(1, dim=-1)
         return torch.stack([part.sample(own) for part, own in zip(self._parts, noise, strict=True)], dim=-1)
 
     def mode(self) -> Int[Tensor, "R B K"]:
-        """The likeliest numbers."""
+        """The likeliest value of each component."""
         return torch.stack([part.mode() for part in self._parts], dim=-1)
 
     def log_prob(self, actions: Int[Tensor, "R B K"]) -> Float[Tensor, "R B"]:
-        """log π(a|o), the sum over the numbers."""
+        """log π(a|o), summed over the components."""
         digits = zip(self._parts, actions.unbind(-1), strict=True)
         return torch.stack([part.log_prob(digit) for part, digit in digits]).sum(0)
 
     def entropy(self) -> Float[Tensor, "R B"]:
-        """In nats, the sum over the numbers."""
+        """In nats, summed over the components."""
         return torch.stack([part.entropy() for part in self._parts]).sum(0)

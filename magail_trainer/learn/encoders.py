@@ -1,4 +1,4 @@
-"""Values of spaces as what networks take: row numbers of a table, features of a perceptron, continuous actions."""
+"""Encodings of observations and actions: table rows, perceptron features, scaled continuous actions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from magail_trainer.envs.spaces import find_image
 from magail_trainer.errors import InputError
 
 MAX_ACTIONS = 4096
-"""Of one agent, where a perceptron has one output for each; if they are several numbers, it has one for each value of
-each number beyond that."""
+"""Most joint actions of one agent with one perceptron output each; larger MultiDiscrete and MultiBinary spaces are
+factored."""
 
 
 def _digits(space: spaces.Space) -> tuple[np.ndarray, np.ndarray] | None:
@@ -37,7 +37,7 @@ class FiniteSpace:
 
     Args:
         space: Discrete, MultiDiscrete, MultiBinary, or a Box whose bounds leave one value (a constant).
-        where: what to call the space in messages, `observation space of agent_0` for example.
+        where: name of the space in error messages, such as `observation space of agent_0`.
 
     Raises:
         InputError: the space is not finite.
@@ -67,14 +67,14 @@ class FiniteSpace:
         return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(digits, -1, 0)), tuple(self._sizes)), dtype=np.int64)
 
     def decode(self, rows: Int[np.ndarray, "*batch"]) -> np.ndarray:
-        """The values `[*batch, *space.shape]` behind the numbers; the inverse of `encode`."""
+        """The inverse of `encode`: values `[*batch, *space.shape]`."""
         if self._shape == ():
             return np.asarray(rows + self._start.item())
         digits = np.stack(np.unravel_index(rows, tuple(self._sizes)), axis=-1)
         return (digits + self._start).reshape(*rows.shape, *self._shape)
 
     def features(self, rows: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch size"]:
-        """The numbers one-hot, for a network that takes features."""
+        """One-hot features."""
         return torch.nn.functional.one_hot(rows, self.size).float()
 
 
@@ -83,10 +83,10 @@ class FeatureSpace:
 
     Args:
         space: Box, Discrete, MultiDiscrete or MultiBinary.
-        where: what to call the space in messages.
+        where: name of the space in error messages.
 
     Raises:
-        InputError: the space is another, or holds images.
+        InputError: the space is of another kind, or holds images.
     """
 
     def __init__(self, space: spaces.Space, where: str) -> None:
@@ -128,33 +128,33 @@ class FeatureSpace:
 
 
 class ContinuousSpace:
-    """Actions in a Box, scaled so that its bounds are -1 and 1; what lies outside them is clipped when played.
+    """Actions in a Box, scaled so that its bounds are −1 and 1; `decode` clips to the bounds.
 
     Args:
         space: a Box with finite bounds.
-        where: what to call the space in messages.
+        where: name of the space in error messages.
 
     Raises:
-        InputError: it has no such bounds.
+        InputError: a bound is infinite.
     """
 
     def __init__(self, space: spaces.Box, where: str) -> None:
         if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
             raise InputError(f"The {where} is {space}; expected finite bounds.")
-        # In double precision: the spread of small integers, or of large numbers, overflows in their own.
+        # In double precision: high - low may overflow in the space's own dtype.
         self._low, self._high = space.low.astype(np.float64), space.high.astype(np.float64)
         self._dims, self._dtype = len(space.shape), space.dtype
         self.size = int(np.prod(space.shape))
 
     def encode(self, values: np.ndarray) -> Float[np.ndarray, "*batch size"]:
-        """The values `[*batch, *space.shape]`, scaled and flat."""
+        """Scale and flatten the values `[*batch, *space.shape]`."""
         values = np.asarray(values, dtype=np.float32)
         spread = np.where(self._high > self._low, self._high - self._low, 1)
         scaled = 2 * (values - self._low) / spread - 1
         return scaled.reshape(*values.shape[: values.ndim - self._dims], -1).astype(np.float32)
 
     def decode(self, scaled: Float[np.ndarray, "*batch size"]) -> np.ndarray:
-        """The values `[*batch, *space.shape]` to play; the inverse of `encode` within the bounds."""
+        """The actions `[*batch, *space.shape]`; the inverse of `encode` within the bounds."""
         share = (np.clip(scaled, -1, 1) + 1) / 2
         values = self._low + share.reshape(*scaled.shape[:-1], *self._low.shape) * (self._high - self._low)
         if np.issubdtype(self._dtype, np.integer):
@@ -162,9 +162,9 @@ class ContinuousSpace:
         return np.clip(values, self._low, self._high).astype(self._dtype)
 
     def features(self, scaled: Float[Tensor, "*batch size"]) -> Float[Tensor, "*batch size"]:
-        """What was played: the same, clipped, and rounded where the Box holds integers.
+        """The action as played: clipped, and rounded in a Box of integers.
 
-        A number whose bounds are the same is -1, as `encode` has it: nothing else can be played.
+        Components with equal bounds are −1, as `encode` makes them.
         """
         clipped = scaled.clamp(-1, 1)
         if (self._high == self._low).any():
@@ -177,7 +177,7 @@ class ContinuousSpace:
 
 
 class FactoredSpace:
-    """Actions of several numbers, each from a few values, where there are too many joint values to number them.
+    """MultiDiscrete or MultiBinary actions, component by component, if there are too many joint values.
 
     Args:
         space: MultiDiscrete or MultiBinary.
@@ -189,11 +189,11 @@ class FactoredSpace:
         sizes, self._start = digits
         self._shape = space.shape
         self.sizes = tuple(int(size) for size in sizes)
-        """How many values each of the K numbers has."""
+        """Number of values of each of the K components."""
         self.size = sum(self.sizes)
 
     def encode(self, values: np.ndarray) -> Int[np.ndarray, "*batch K"]:
-        """The values `[*batch, *space.shape]`, flat and counted from 0.
+        """Flatten the values `[*batch, *space.shape]` and count them from 0.
 
         Raises:
             ValueError: one lies outside the space.
@@ -209,7 +209,7 @@ class FactoredSpace:
         return (digits + self._start).reshape(*digits.shape[:-1], *self._shape)
 
     def features(self, digits: Int[Tensor, "*batch K"]) -> Float[Tensor, "*batch size"]:
-        """Each number one-hot, one after another."""
+        """Concatenated one-hots of the components."""
         parts = zip(digits.unbind(-1), self.sizes, strict=True)
         return torch.cat([torch.nn.functional.one_hot(digit, size) for digit, size in parts], dim=-1).float()
 
@@ -230,8 +230,7 @@ class Codes:
         """Encode the spaces of every agent for tables, or for an `mlp`.
 
         Raises:
-            InputError: a space does not suit the network; the message names the agent and the space. Or torch can keep
-                no module under an agent's name.
+            InputError: a space does not suit the network, or an agent's name cannot name a torch module.
         """
         agents = entry.possible_agents
         for agent in agents:
@@ -244,16 +243,16 @@ class Codes:
 
     @property
     def finite_actions(self) -> dict[str, FiniteSpace]:
-        """The agents' actions, if all are finite; else nothing."""
+        """The agents' actions if all are finite; else empty."""
         finite = {agent: code for agent, code in self.actions.items() if isinstance(code, FiniteSpace)}
         return finite if len(finite) == len(self.actions) else {}
 
 
 def check_name(agent: str) -> None:
-    """Refuse a name that no module in a `torch.nn.ModuleDict` can have.
+    """Refuse a name that cannot be a key of a `torch.nn.ModuleDict`.
 
     Raises:
-        InputError: it is one.
+        InputError: the name is empty, has a dot, or is an attribute of ModuleDict.
     """
     if not agent or "." in agent or hasattr(torch.nn.ModuleDict(), agent):
         expected = "expected one without dots, which torch.nn.ModuleDict does not use itself"
@@ -261,7 +260,7 @@ def check_name(agent: str) -> None:
 
 
 def suits_tables(entry: EnvEntry, *, max_rows: int = 10_000) -> bool:
-    """Whether all spaces are finite, and so small that a table of every joint value is no burden."""
+    """Whether all spaces are finite and have at most `max_rows` joint values."""
     try:
         codes = Codes.of(entry)
     except InputError:
@@ -271,9 +270,9 @@ def suits_tables(entry: EnvEntry, *, max_rows: int = 10_000) -> bool:
 
 
 def joint_row(rows: Sequence[Int[Tensor, "*batch"]], sizes: Sequence[int]) -> Int[Tensor, "*batch"]:
-    """The row-major number of a tuple of numbers: one row for each joint value, as in `np.ravel_multi_index`.
+    """The row-major index of each joint value, as in `np.ravel_multi_index`.
 
-    A linear map of concatenated one-hots would be additive in its parts and could not see a correlation between them.
+    A linear map of concatenated one-hots would be additive in its parts and could not see correlation.
     """
     joint = None
     for row, size in zip(rows, sizes, strict=True):
@@ -283,10 +282,10 @@ def joint_row(rows: Sequence[Int[Tensor, "*batch"]], sizes: Sequence[int]) -> In
 
 
 def action_code(space: spaces.Space, where: str) -> ActionCode:
-    """How a perceptron's actions are encoded: by the number of the joint value, number by number, or scaled.
+    """The encoding of a perceptron's actions: joint values, components, or scaled numbers.
 
     Raises:
-        InputError: it cannot act in such a space.
+        InputError: the space is of another kind or too large.
     """
     if isinstance(space, spaces.Box):
         return ContinuousSpace(space, where)

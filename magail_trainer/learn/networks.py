@@ -1,4 +1,4 @@
-"""Run-stacked networks: every parameter has the runs R as its leading axis, so that R networks train as one."""
+"""Run-stacked networks: the leading axis of every parameter is the runs R, so that R networks train as one."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -15,14 +15,14 @@ from magail_trainer.learn.config import PoliciesConfig
 from magail_trainer.learn.encoders import Codes
 
 _MAX_TABLE_ROWS = 10_000_000
-_CONSTANT = 1e-3  # a feature of a smaller deviation does not vary
+_CONSTANT = 1e-3  # features with a smaller std count as constant
 
 
 class Table(nn.Module):
-    """A number for each input: `[R, B]` row numbers to `[R, B]` outputs.
+    """Maps row numbers `[R, B]` to outputs `[R, B]`.
 
     Args:
-        initial: the first numbers, `[R, S]` for S rows.
+        initial: `[R, S]` initial outputs of the S rows.
     """
 
     def __init__(self, initial: Float[Tensor, "R S"]) -> None:
@@ -35,10 +35,10 @@ class Table(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """R multi-layer perceptrons with rectifiers: `[R, B, I]` features to `[R, B, O]` outputs.
+    """R multi-layer perceptrons with ReLU: `[R, B, I]` features to `[R, B, O]` outputs.
 
-    Weights start orthogonal (Saxe et al. 2014), scaled by √2 before a rectifier and by `last_scale` at the end, biases
-    at zero.
+    Weights start orthogonal (Saxe et al. 2014), scaled by √2 before a ReLU and by `last_scale` in the last layer;
+    biases start at 0.
 
     Args:
         sizes: I, the widths of the hidden layers, O.
@@ -69,14 +69,14 @@ class Perceptron(nn.Module):
 class StackedModules(nn.Module):
     """A user's own network, one copy per run: `[R, B, ...]` to `[R, B, ...]` through plain modules `[B, ...]`.
 
-    The parameters are stacked along the runs and the module is called functionally (`torch.func`), so that the
-    optimizer and the losses see what they see of `Perceptron`. Modules with buffers or dropout do not fit.
+    Parameters are stacked along the runs and the module is called functionally (`torch.func`). Modules with buffers
+    or dropout are not supported.
 
     Args:
-        modules: one for each run, alike but for the values of their parameters.
+        modules: one per run, identical except for the values of their parameters.
 
     Raises:
-        ValueError: they have buffers.
+        ValueError: the modules have buffers.
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
@@ -97,10 +97,10 @@ class StackedModules(nn.Module):
 
 
 class Normalizer(nn.Module):
-    """Features less their mean, over their deviation, per run; the identity until it is fitted.
+    """Standardises features per run; the identity until it is fitted.
 
-    The statistics are those of the demonstrations, or of the first rollout where there are none, and then stay: a
-    policy does not change because its inputs are counted anew.
+    The statistics come from the demonstrations, or else from the first rollout, and then stay fixed, so that they never
+    change a policy.
 
     Args:
         num_runs: R
@@ -116,14 +116,14 @@ class Normalizer(nn.Module):
 
     @torch.no_grad()
     def fit(self, features: Float[Tensor, "R B O"], weight: Float[Tensor, "R B"]) -> None:
-        """Take the weighted mean and deviation of each feature; one that does not vary is left in its unit."""
+        """Fit the weighted mean and std of each feature; constant features keep their scale."""
         weight = weight.unsqueeze(-1)
         self.mean = (weight * features).sum(1, keepdim=True)
         deviation = (weight * (features - self.mean).square()).sum(1, keepdim=True).sqrt()
         self.scale = torch.where(deviation < _CONSTANT, torch.ones_like(deviation), 1 / deviation.clamp(min=_CONSTANT))
 
     def forward(self, features: Float[Tensor, "R B O"]) -> Float[Tensor, "R B O"]:
-        """Normalise, and cut off at ten deviations."""
+        """Standardise and clip to ±10."""
         return ((features - self.mean) * self.scale).clamp(-10, 10)
 
 
@@ -137,22 +137,22 @@ def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> Float[np.n
 def make_network(
     inputs: int, outputs: int, streams: Sequence[np.random.Generator], config: PoliciesConfig, *, last_scale: float
 ) -> nn.Module:
-    """A perceptron for each run, `[R, B, inputs]` to `[R, B, outputs]`, or a network of the user's own.
+    """A perceptron for each run, `[R, B, inputs]` to `[R, B, outputs]`, or the user's own network.
 
-    `--network module:callable` names a function like this one, which starts as it likes:
+    `--network module:callable` names a function like this one:
 
         def two_layers(inputs, outputs):
             return nn.Sequential(nn.Linear(inputs, 32), nn.Tanh(), nn.Linear(32, outputs))
 
     Args:
-        inputs: features.
-        outputs: numbers.
+        inputs: number of features.
+        outputs: number of outputs.
         streams: the random stream of each run.
         config: `hidden`, and `network`.
         last_scale: see `Perceptron`.
 
     Raises:
-        InputError: the user's own cannot be made, or has other shapes.
+        InputError: the user's network cannot be made, or has other shapes.
     """
     if ":" not in config.network:
         return Perceptron((inputs, *config.hidden, outputs), streams, last_scale=last_scale)
@@ -164,7 +164,7 @@ def make_network(
                 modules.append(factory(inputs, outputs))
         network = StackedModules(modules)
         shape = tuple(network(torch.zeros(len(streams), 2, inputs)).shape)
-    except Exception as error:  # whatever the user's own code raises
+    except Exception as error:  # user code may raise anything
         raise InputError(f"--network {config.network} cannot be used: {error}") from error
     if shape != (len(streams), 2, outputs):
         raise InputError(f"--network {config.network} turns [2, {inputs}] into {list(shape[1:])}, not [2, {outputs}].")
@@ -172,10 +172,10 @@ def make_network(
 
 
 def check_table_size(owner: str, rows: int, *, num_runs: int) -> None:
-    """Refuse a table that would fill the memory.
+    """Refuse a table that is too large for memory.
 
     Raises:
-        InputError: it has more than ten million numbers.
+        InputError: it has more than ten million entries over all runs.
     """
     if rows * num_runs > _MAX_TABLE_ROWS:
         raise InputError(
@@ -185,15 +185,12 @@ def check_table_size(owner: str, rows: int, *, num_runs: int) -> None:
 
 
 def make_normalizers(codes: Codes, num_runs: int) -> dict[str, Normalizer]:
-    """One for each agent's observations."""
+    """A normaliser for each agent's observations."""
     return {agent: Normalizer(num_runs, code.size) for agent, code in codes.observations.items()}
 
 
 def fit_normalizers(module: nn.Module, batch: Batch) -> None:
-    """Fit the normalisers of each part of a discriminator or a critic to what each agent observes.
-
-    A part that has some keeps them by agent, under the name `normalizers`.
-    """
+    """Fit the `normalizers` (by agent) in every part of a discriminator or critic to the agents' observations."""
     for part in module.modules():
         for agent, normalizer in getattr(part, "normalizers", {}).items():
             cast(Normalizer, normalizer).fit(batch.observations[agent], batch.weight_of(agent))

@@ -1,4 +1,4 @@
-"""Adam with the runs as an axis."""
+"""Adam with one learning rate per run."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 class RunAdam:
     """Adam (Kingma & Ba 2015, algorithm 1) with one learning rate per run.
 
-    `torch.optim.Adam` has one learning rate for a whole tensor, and for tensors as small as a table most of its time
-    goes into its own bookkeeping: it takes four times as long, and 1.3 CPU-seconds to import. The updates are the same.
+    The updates are those of `torch.optim.Adam`, which has one learning rate per tensor, takes four times as long on
+    small tables, and 1.3 CPU-seconds to import.
 
     Args:
         parameters: tensors with the runs R as their leading axis; they are updated in place.
-        lr: the learning rate of each run, `[R]`.
-        betas: decay of the running mean of the gradient and of its square.
+        lr: `[R]`, the learning rate of each run.
+        betas: decay rates of the running means of the gradient and of its square.
         eps: added to the root of the latter.
-        weight_decay: share of each parameter that is taken off per unit of learning rate (Loshchilov & Hutter 2019).
-        max_norm: a run's gradient is scaled down to this Euclidean norm, over all its parameters; 0 for any norm.
+        weight_decay: decoupled weight decay (Loshchilov & Hutter 2019).
+        max_norm: maximum Euclidean norm of a run's gradient over all its parameters; 0 for no limit.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class RunAdam:
         self._weight_decay, self._max_norm = weight_decay, max_norm
 
     def descend(self, loss: Float[Tensor, " R"], *, lr_scale: float = 1.0) -> None:
-        """One step down the gradient of each run's own loss, at `lr_scale` times its learning rate."""
-        # The sum over runs keeps them apart: no parameter of one run is in the loss of another.
+        """One gradient step on each run's own loss, at `lr_scale` times its learning rate."""
+        # The sum keeps runs independent: no parameter of one run is in the loss of another.
         gradients = torch.autograd.grad(loss.sum(), self._parameters)
         if self._max_norm > 0:
             gradients = clip_per_run(gradients, self._max_norm)
@@ -65,7 +65,7 @@ class RunAdam:
 def clip_per_run(gradients: Sequence[Tensor], max_norm: float) -> tuple[Tensor, ...]:
     """Scale each run's gradient, over all tensors `[R, ...]`, to a norm of at most `max_norm`.
 
-    One norm for all runs would couple them, and spread a NaN of one run to all.
+    One norm for all runs would couple them and spread a NaN from one run to all.
     """
     square = torch.stack([gradient.square().reshape(len(gradient), -1).sum(1) for gradient in gradients]).sum(0)
     scale = (max_norm / (square.sqrt() + 1e-6)).clamp(max=1.0)

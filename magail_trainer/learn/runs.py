@@ -1,4 +1,4 @@
-"""The run table: what tells the R runs of a sweep apart."""
+"""The run table: the settings in which the R runs of a sweep differ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class Runs:
     beta: Float[np.ndarray, " R"]
     """Weight of the policy-entropy bonus."""
     lr_policy: Float[np.ndarray, " R"] | None = None
-    """Adam's learning rate for the policies, where each run has its own; 0 holds them. None for the config's."""
+    """Learning rate of the policies for each run; 0 freezes them. None for the config's."""
     lr_disc: Float[np.ndarray, " R"] | None = None
-    """The same for the discriminator."""
+    """Likewise for the discriminator."""
 
     def __post_init__(self) -> None:
         rows = list(zip(*(column.tolist() for column in self.columns.values()), strict=True))
@@ -45,13 +45,13 @@ class Runs:
 
     @property
     def columns(self) -> dict[str, np.ndarray]:
-        """β, seed, and what else there is, `[R]` each: the first columns of `runs.csv`."""
+        """`[R]` each: β, seed and any learning rates, the first columns of `runs.csv`."""
         optional = {"lr_policy": self.lr_policy, "lr_disc": self.lr_disc}
         given = {name: column for name, column in optional.items() if column is not None}
         return {"beta": self.beta, "seed": self.seed, **given}
 
     def streams(self, *purpose: str) -> list[np.random.Generator]:
-        """Each run's own random stream for a purpose."""
+        """Each run's own random stream for `purpose`."""
         return [stream(seed, *purpose) for seed in self.seed.tolist()]
 
     def select(self, rows: slice) -> "Runs":
@@ -60,17 +60,17 @@ class Runs:
 
     @classmethod
     def of_columns(cls, table: Mapping[str, np.ndarray]) -> "Runs":
-        """The runs of a table that has `columns` among others.
+        """The runs in a table with at least these `columns`.
 
         Raises:
-            KeyError: there is no β or seed.
+            KeyError: β or seed is missing.
         """
         rates = {name: table[name].astype(np.float64) for name in ("lr_policy", "lr_disc") if name in table}
         return cls(seed=table["seed"], beta=table["beta"].astype(np.float64), **rates)
 
     @classmethod
     def grid(cls, *, betas: Sequence[float], seeds: Sequence[int]) -> "Runs":
-        """Every β with every seed, in that order: all seeds of the first β come first.
+        """Every β with every seed; all seeds of the first β come first.
 
         Raises:
             InputError: an empty list, a value given twice, a negative β or seed.

@@ -1,19 +1,18 @@
-"""Which value of a shared signal each demonstration was played under, worked out before any cloning.
+"""Infers the shared signal of each demonstration before cloning.
 
-A perceptron that is to find the signal by itself, by expectation maximisation while it learns, does not find it: it
-learns the mixture of all values long before any episode's value is clear, and then any split of the episodes is as good
-to it as the expert's own. So the signal is inferred by the simplest policies that there are: for each value of the
-signal and each agent, one that is linear in the agent's observation. A value must then explain all actions of an
-episode by few numbers, and the likelihood of whole episodes tells a true split from an arbitrary one.
+A perceptron trained by expectation maximisation (EM) does not find the signal: it fits the mixture of all values long
+before any episode's value is clear, and then any split of the episodes fits as well as the expert's. So we infer the
+signal with the simplest policies: linear in the agent's observation, one for each value and agent. With so few
+parameters, the likelihood of whole episodes distinguishes the true split from an arbitrary one.
 
-This is expectation maximisation in a mixture of products of policies (Dempster, Laird and Rubin 1977, "Maximum
-likelihood from incomplete data via the EM algorithm") with deterministic annealing (Ueda and Nakano 1998,
-"Deterministic annealing EM algorithm"): log-likelihoods are scaled down at first, for an episode has so many actions
-that they would otherwise settle on the arbitrary split of the start. Each M-step is one update of Adam. Of several
-random starts, the likeliest end is taken, and the likeliest value of each episode in it (Celeux and Govaert 1992).
+This is EM in a mixture of products of policies (Dempster, Laird and Rubin 1977, "Maximum likelihood from incomplete
+data via the EM algorithm") with deterministic annealing (Ueda and Nakano 1998, "Deterministic annealing EM algorithm"):
+early log-likelihoods are scaled down, since those of long episodes would lock in the random initial split. Each M-step
+is one Adam update. We keep the likeliest of several random starts, and each episode's likeliest value (Celeux and
+Govaert 1992).
 
-Nothing here knows what the env is about. What it needs is that linear policies which know the signal are not too bad;
-so many demonstrations that they cannot learn them by heart; and no fewer values than the expert has.
+Nothing is specific to an env. It needs linear policies that fit reasonably given the signal, too many demonstrations
+for these to memorise, and at least as many signal values as the expert has.
 """
 
 from collections.abc import Sequence
@@ -35,34 +34,34 @@ from magail_trainer.learn.runs import Runs
 from magail_trainer.seeding import stream
 
 UPDATES = 300
-"""Of the linear policies."""
+"""Updates of the linear policies."""
 HELD = 10
-"""Updates on the random split of the start, before the first E-step."""
+"""Updates on the initial random split, before the first E-step."""
 FIRST_SCALE = 0.05
-"""What log-likelihoods are multiplied by at first. It grows to 1 by a constant factor, in `ANNEALED` of all updates."""
+"""Initial scale of the log-likelihoods; grows geometrically to 1 over the fraction `ANNEALED` of all updates."""
 ANNEALED = 0.8
 LR = 0.05
-_LEAST_WEIGHT = 1e-3  # of a value: one that no episode has may come back
+_LEAST_WEIGHT = 1e-3  # so that a value without episodes can recover
 
 
 @dataclass(frozen=True)
 class InferredSignal:
-    """What the demonstrations were played under, up to the names of the values."""
+    """The demonstrations' inferred signal, up to a permutation of its values."""
 
     signal: Int[Tensor, "R E"]
     """The value of each episode."""
     log_likelihood: Float[Tensor, "R S"]
-    """Of an episode, the mean over all of them, at the end of each start, in nats."""
+    """Mean log-likelihood per episode at the end of each of S starts, in nats."""
 
 
 def infer_signal(expert: Batch, codes: Codes, config: MagailConfig, *, seeds: Sequence[int]) -> InferredSignal:
-    """Split the demonstrations by the value of the signal, for each run by its own random starts.
+    """Infer the signal of each demonstration, for each run with its own random starts.
 
     Args:
         expert: all demonstrations, E episodes for each of R runs.
-        codes: of the env's spaces.
+        codes: encodings of the env's spaces.
         config: `signals`, `signal_starts`, and `policy_init_uniform`.
-        seeds: of the runs, `[R]`.
+        seeds: `[R]`, the runs' seeds.
     """
     found = [
         _infer_one(expert.of_run(run), codes, config, seed=seed)
@@ -74,7 +73,7 @@ def infer_signal(expert: Batch, codes: Codes, config: MagailConfig, *, seeds: Se
 def _infer_one(
     expert: Batch, codes: Codes, config: MagailConfig, *, seed: int
 ) -> tuple[Int[Tensor, " E"], Float[Tensor, " S"]]:
-    """The likeliest split of one run's episodes, and how likely each start's is."""
+    """The likeliest split of one run's episodes, and the log-likelihood of each start."""
     starts, values, episodes = config.signal_starts, config.signals, expert.num_episodes
     stacked, device = starts * values, expert.weight.device
     linear = replace(

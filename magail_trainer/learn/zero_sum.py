@@ -1,4 +1,4 @@
-"""What the discriminator is to tell apart: the expert's play from the learner's, or the two halves of mixed play."""
+"""The two batches that a discriminator learns to distinguish: expert and learner, or two mixtures of both."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ class Contrast(Protocol):
     """Makes the two batches of a discriminator update."""
 
     def __call__(self, policies: Policies, expert: Batch, learner: Batch) -> tuple[Batch, Batch]:
-        """What is to get a high logit, and what a low one."""
+        """The batch that should get a high logit, and the one that should get a low logit."""
         ...
 
 
@@ -29,31 +29,30 @@ def expert_against_learner(policies: Policies, expert: Batch, learner: Batch) ->
 
 
 class MixedPlay:
-    """The zero-sum discriminator's contrast: expert with learner as opponent, against learner with expert as opponent.
+    """The zero-sum discriminator's batches: expert against learner, and learner against expert.
 
-    Song et al. 2018, section 4, take the prior r₁ = −r₂ for two sides in a zero-sum game. There an expert, being an
-    equilibrium, obeys v(E₁, π₂) ≥ v(E₁, E₂) ≥ v(π₁, E₂) for any π, v being what side one earns. So a high logit is to
-    mean that side one is better off: D goes up where the expert plays side one and the learner side two, and down
-    where they have changed places. Side one is paid for the logit of what it really played against the other
-    learner, side two the negative of it.
+    Song et al. 2018, section 4, take the prior r₁ = −r₂ for the two sides of a zero-sum game. An expert in equilibrium
+    has v(E₁, π₂) ≥ v(E₁, E₂) ≥ v(π₁, E₂) for any π, where v is side one's return. So a high logit should mean that
+    side one is better off: D goes up where the expert plays side one and the learner side two, and down where they
+    have swapped sides. Side one's reward is that of the logit of actual learner against learner play, side two's its
+    negative.
 
-    Such games would have to be played by the expert, of whom we have recordings alone. As in the authors' program
-    (ermongroup/multiagent-gail, `irl/mack/com_gail.py`, discriminator `competitive_single`), both mixtures are
-    therefore taken in the *expert's* observations, and the actions of one side replaced by the learner's there. The
-    same program differs from this in three ways: it has two agents and no more; it trains D on the expert's own play
-    too, with the label ½; and it pays 2D − 1 alone. Ours are sides of several agents, every reward style (`airl`
-    and `symmetric` are odd functions of the logit, and so alone treat both sides alike), and one minibatch for both
-    mixtures, with the same draws.
+    We have only recordings of the expert, so as in the authors' code (ermongroup/multiagent-gail,
+    `irl/mack/com_gail.py`, discriminator `competitive_single`) both mixtures use the *expert's* observations and
+    replace one side's actions by the learner's. That code differs in three ways: it has exactly two agents; it also
+    trains D on the expert's own play with label ½; and its only reward is 2D − 1. Ours supports sides of several agents
+    and every reward style (only `airl` and `symmetric`, odd functions of the logit, treat both sides alike), and uses
+    one minibatch with the same draws for both mixtures.
 
-    What follows, with E for the expert's probabilities of a side's actions in an observation: the optimal logit is
-    log E₁/π₁ − log E₂/π₂. With the `airl` reward either side so descends KL(π‖E) of its own actions, in the learner's
-    observations as far as D generalises to them from the expert's. How the actions of the two sides are correlated is
-    not seen at all, and how well the expert fared neither. When D is as slow as the policies, the odd rewards go round
-    in circles about the expert's mixture; with ten times its speed they stay near it.
+    With E for the expert's probabilities of a side's actions in an observation, the optimal logit is
+    log E₁/π₁ − log E₂/π₂. With the `airl` reward each side thus descends KL(π‖E) of its own actions, in the learner's
+    observations as far as D generalises to them. Neither the correlation between the sides nor the expert's returns
+    matter. If D learns as slowly as the policies, the odd rewards circle around the expert's mixture; with ten times
+    their learning rate they stay near it.
 
     Args:
-        sides: who plays against whom.
-        seeds: of the runs.
+        sides: the agents of each side.
+        seeds: the runs' seeds.
     """
 
     def __init__(self, sides: Sides, *, seeds: Sequence[int]) -> None:
@@ -62,10 +61,10 @@ class MixedPlay:
 
     @torch.no_grad()
     def __call__(self, policies: Policies, expert: Batch, learner: Batch) -> tuple[Batch, Batch]:
-        """(E₁, π₂), which is to get a high logit, and (π₁, E₂).
+        """(E₁, π₂), for a high logit, and (π₁, E₂).
 
         Raises:
-            InputError: the env has action masks: a recording does not say what was allowed.
+            InputError: the env has action masks, which recordings lack.
         """
         if learner.masks:
             raise InputError(
@@ -85,15 +84,15 @@ class MixedPlay:
 
 
 def two_sides(agents: Sequence[str], sides: str) -> Sides:
-    """Who plays against whom.
+    """The agents of each side.
 
     Args:
         agents: of the env.
-        sides: such as `adversary_0,adversary_1:agent_0`; or empty, for two agents, or for agents whose names, less
-            a number at their end, are two different ones.
+        sides: such as `adversary_0,adversary_1:agent_0`; empty for two agents, or for agents whose names without
+            trailing numbers are two different ones.
 
     Raises:
-        InputError: `sides` does not name every agent once in two groups; or is empty where that leaves a choice.
+        InputError: `sides` does not name every agent once in two groups, or is empty but the sides are ambiguous.
     """
     if sides:
         groups = [tuple(part.split(",")) for part in sides.split(":")]
