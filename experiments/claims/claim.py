@@ -1,7 +1,7 @@
-"""A claim: a statement, the parts of the report that it rests on, and how its verdict follows from them.
+"""A claim: a statement, the parts of the report that it rests on, and the rule for its verdict.
 
-The claims themselves are in `collapse`, `correlation` and `games`. Each reads the finished parts it needs below the
-report's folder, every time. `R` is the number of runs of a table, which has `[R]` under each name.
+The claims are in `collapse`, `correlation` and `games`. Each reads its finished parts from the report's folder. `R` is
+the number of runs of a table, which has `[R]` under each name.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,15 +31,15 @@ RUN = "run"
 
 @dataclass(frozen=True)
 class Limit(Criterion):
-    """An observation that, where it holds, limits what the claim says."""
+    """An observation that limits the claim if it holds."""
 
     consequence: str
-    """What a reader must know then."""
+    """The qualification for the reader."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the evidence says about a claim."""
+    """The evidence on a claim."""
 
     criteria: Sequence[Criterion]
     """All must hold for the claim to be reproduced."""
@@ -48,7 +48,7 @@ class Finding:
 
     @property
     def verdict(self) -> Verdict:
-        """What criteria and limits come to. A claim without evidence is not reproduced."""
+        """The verdict from criteria and limits. A claim without evidence is not reproduced."""
         if not all_hold(self.criteria):
             return "not reproduced"
         return "qualified" if any(limit.holds for limit in self.limits) else "reproduced"

@@ -28,7 +28,7 @@ CHICKEN, SIGNAL, THREE, SCISSORS = (
     f"games/{name}" for name in ("chicken", "chicken_shared_signal", "matching_3", "rock_paper_scissors")
 )
 _CLOSE = 0.15
-"""A JS distance below this is near, where an expert without correlation is imitated from samples."""
+"""A JS distance below this is close, for an uncorrelated expert imitated from samples."""
 
 
 def payoffs_unseen(folder: Path) -> Finding:

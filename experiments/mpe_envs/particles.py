@@ -1,7 +1,7 @@
 """mpe2's particle world, many copies at once in numpy.
 
 E is the number of copies, A of agents, L of landmarks. Entities are the agents followed by the landmarks. Every sum is
-taken in the order in which mpe2 takes it, so that the two agree to the last bit.
+in mpe2's order, so that the two agree to the last bit.
 """
 
 from abc import ABC, abstractmethod
@@ -27,14 +27,14 @@ DAMPING = 0.25
 CONTACT_FORCE = 100.0
 CONTACT_MARGIN = 0.001
 DIRECTIONS = np.array([[0.0, 0.0], [-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]])
-"""`[5, 2]`: where each discrete action pushes."""
+"""`[5, 2]`: the direction of each discrete action."""
 ACCELERATION = 5.0
-"""The force of an action, for agents that have none of their own."""
+"""The default force of an action."""
 
 
 @dataclass(frozen=True)
 class Body:
-    """What does not change about an agent or a landmark."""
+    """The constants of an agent or a landmark."""
 
     name: str
     size: float
@@ -43,11 +43,11 @@ class Body:
     acceleration: float = ACCELERATION
     max_speed: float | None = None
     num_messages: int = 0
-    """How many different things an agent can say; 0 for a silent one."""
+    """The size of an agent's vocabulary; 0 for a silent agent."""
 
 
 class ParticleVectorEnv(ABC):
-    """`num_envs` copies of a particle environment with discrete actions. Subclasses say what is seen and rewarded.
+    """`num_envs` copies of a particle environment with discrete actions. Subclasses define observations and rewards.
 
     Copies start and end together, since every episode is truncated after `max_cycles` steps; that step also starts the
     next episode. Returned arrays are new and belong to the caller.
@@ -135,7 +135,7 @@ class ParticleVectorEnv(ABC):
         """The reward of each agent, `[E]`; a new array for each."""
 
     def _offsets(self, agent: int, entities: Sequence[int] | range) -> FloatArray:
-        """Where some of the entities are, seen from an agent, `[E, 2·len(entities)]`."""
+        """Positions of entities relative to an agent, `[E, 2·len(entities)]`."""
         offsets = self._positions[:, list(entities)] - self._positions[:, agent, np.newaxis]
         return offsets.reshape(self.num_envs, 2 * len(entities))
 
@@ -162,7 +162,7 @@ class ParticleVectorEnv(ABC):
         return {agent: self._observe(index).astype(np.float32) for index, agent in enumerate(self.possible_agents)}
 
     def _decode(self, actions: Mapping[str, IntArray]) -> FloatArray:
-        """Set what the agents say; return how hard they push, `[E, A, 2]`."""
+        """Set the agents' messages; return their forces, `[E, A, 2]`."""
         forces = np.zeros_like(self._velocities)
         for index, body in enumerate(self._agents):
             number = int(self._action_spaces[body.name].n)
@@ -197,7 +197,7 @@ class ParticleVectorEnv(ABC):
                 self._velocities[:, index] = limit_speed(velocity, body.max_speed)
 
     def _contact_force(self, first: int, second: int, reach: float) -> FloatArray:
-        """How hard the second entity pushes the first away, `[E, 2]`: a spring with a soft edge."""
+        """The repulsive force on the first entity, `[E, 2]`: a spring with a soft edge."""
         offset = self._positions[:, first] - self._positions[:, second]
         distance = norm(offset)
         penetration = np.logaddexp(0, -(distance - reach) / CONTACT_MARGIN) * CONTACT_MARGIN
@@ -210,7 +210,7 @@ def norm(vectors: FloatArray) -> FloatArray:
 
 
 def many_copies(parallel_env: Callable[..., ParallelEnv], num_envs: int, **arguments: Any) -> VectorEnv:
-    """mpe2's own environment, copy after copy: for the arguments that the batched twin does not know."""
+    """Copies of mpe2's own environment, one by one: for arguments that the batched env does not support."""
     return ParallelEnvCopies(lambda: parallel_env(**arguments), num_envs)
 
 

@@ -1,7 +1,7 @@
 """Scripted joint policies for the particle environments, and floors that a learnt policy must clear.
 
-E is the number of copies, A of agents, L of landmarks. The experts see what all agents see. They choose between the
-five discrete actions by where an agent would be a few steps later, had it nothing more to do.
+E is the number of copies, A of agents, L of landmarks. The experts see the observations of all agents. They compare the
+five discrete actions by the agent's position a few steps later, if it then drifts.
 """
 
 from abc import ABC, abstractmethod
@@ -31,18 +31,18 @@ ASSIGNMENTS = ("cheapest", "fixed", "coin", "nearest")
 PERSONAL_SPACE = 0.35
 """Two agents of simple_spread touch at 0.3."""
 DISCOMFORT = 2.0
-"""What an expert of simple_spread pays for coming closer, per unit, against squared distances from its landmark."""
+"""The cost per unit of coming closer in simple_spread, against squared distances from the landmark."""
 VERSION = 2
-"""Raised whenever an expert or a symmetry comes to be another, so that results of the old one are not taken for new."""
+"""Raised whenever an expert or a symmetry changes, so that old results are not reused."""
 MOST_AGENTS = 6
-"""Whose joint actions are weighed against each other, 5^6: a step of 1000 copies then takes a second and 0.4 GB,
-for three agents some milliseconds."""
+"""The experts search all joint actions, here 5^6: a step of 1000 copies then takes a second and 0.4 GB, with three
+agents some milliseconds."""
 WALL = 0.85
-"""How far from the middle the prey of simple_tag likes to go; it is fined from 0.9 on."""
+"""The distance from the middle beyond which the prey of simple_tag turns back; it is fined from 0.9 on."""
 
 
 class ParticleExpert(ABC):
-    """A joint policy without chance and without memory.
+    """A deterministic, memoryless joint policy.
 
     Raises:
         ValueError: an agent's actions are not discrete.
@@ -76,9 +76,9 @@ class NoOp(ParticleExpert):
 
 
 class SpeakerListenerExpert(ParticleExpert):
-    """The speaker names the goal and the listener, who need not wait for the word, walks there.
+    """The speaker names the goal, and the listener walks there without waiting for the word.
 
-    As a floor, `informed=False`: the listener walks to the middle of the landmarks, and the speaker says nothing new.
+    As a floor, `informed=False`: the listener walks to the middle of the landmarks, and the speaker repeats one word.
     """
 
     def __init__(self, name: str, env: ParallelEnv, *, informed: bool) -> None:
@@ -141,7 +141,7 @@ class SpreadExpert(ParticleExpert):
 
 
 class PushExpert(ParticleExpert):
-    """Both walk to the goal, the adversary too, which thereby pushes the agent off it."""
+    """Both walk to the goal; so the adversary pushes the agent off it."""
 
     def _choose(self, seen: dict[str, FloatArray], episode: IntArray) -> Sequence[IntArray]:
         adversary, agent = seen["adversary_0"], seen["agent_0"]
@@ -150,7 +150,7 @@ class PushExpert(ParticleExpert):
 
 
 class TagExpert(ParticleExpert):
-    """Adversaries walk to where their nearest prey will be; prey goes where the adversaries will be far away."""
+    """Adversaries walk to the future position of their nearest prey; prey maximises its distance from adversaries."""
 
     def __init__(self, name: str, env: ParallelEnv) -> None:
         super().__init__(name, env)
@@ -175,29 +175,29 @@ class TagExpert(ParticleExpert):
 def reachable(
     velocity: FloatArray, acceleration: float = ACCELERATION, max_speed: float | None = None, steps: int = LOOKAHEAD
 ) -> FloatArray:
-    """How far each action followed by drifting takes an agent: `[..., 5, 2]`, from its velocity `[..., 2]`."""
+    """The displacement by each action followed by drifting: `[..., 5, 2]`, from the velocity `[..., 2]`."""
     first = velocity[..., np.newaxis, :]
     then = limit_speed(first * (1 - DAMPING) + DIRECTIONS * acceleration * TIME_STEP, max_speed)
     return TIME_STEP * first + drift(then, steps - 1)
 
 
 def drift(velocity: FloatArray, steps: int = LOOKAHEAD) -> FloatArray:
-    """How far an agent gets that does nothing, `[..., 2]`."""
+    """The displacement of an agent that does nothing, `[..., 2]`."""
     return velocity * TIME_STEP * sum((1 - DAMPING) ** step for step in range(steps))
 
 
 def walk(
     target: FloatArray, velocity: FloatArray, acceleration: float = ACCELERATION, max_speed: float | None = None
 ) -> IntArray:
-    """The actions `[...]` that lead nearest to a target `[..., 2]`, given from where the agent is."""
+    """The actions `[...]` that lead nearest to a target `[..., 2]`, relative to the agent."""
     misses = reachable(velocity, acceleration, max_speed) - target[..., np.newaxis, :]
     return np.square(misses).sum(axis=-1).argmin(axis=-1)
 
 
 def _walk_apart(targets: FloatArray, velocities: FloatArray, positions: FloatArray) -> IntArray:
-    """The actions `[E, A]` of agents that walk to targets `[E, A, 2]`, given from where they are, and do not bump.
+    """The actions `[E, A]` of agents that walk to targets `[E, A, 2]`, relative to them, without collisions.
 
-    Of all joint actions they take the one that costs least: nobody goes first, so that agents may change places.
+    They take the cheapest of all joint actions; no agent has priority, so agents can change places.
     """
     num_agents, num_actions = targets.shape[1], len(DIRECTIONS)
     steps = reachable(velocities)  # [E, A, 5, 2]
@@ -213,5 +213,5 @@ def _walk_apart(targets: FloatArray, velocities: FloatArray, positions: FloatArr
 
 
 def _cheapest(costs: FloatArray) -> IntArray:
-    """The landmark of every agent, `[E, A]`, that makes the sum of the costs `[E, A, L]` least."""
+    """The landmark of every agent, `[E, A]`, with the least sum of costs `[E, A, L]`."""
     return np.array([linear_sum_assignment(matrix)[1] for matrix in costs])  # scipy takes one matrix at a time

@@ -1,13 +1,12 @@
 """The symmetries of the particle environments, for `magail augment --symmetries experiments.particles.symmetries:NAME`.
 
-The physics does not know left from right, nor up from down, nor one axis from the other; nor does it know the agents
-and landmarks by their names. So an episode may be turned and mirrored in eight ways, and entities that are of one kind
-may change places. Here each number that an agent sees has a label, such as ("landmark 1", "x"): a symmetry says which
-number of the old episode, with which sign, stands under a label in the new one.
+The physics is invariant under the eight rotations and reflections of the square, and under permutations of entities of
+one kind. Each number of an observation has a label, such as ("landmark 1", "x"): a symmetry maps each label to a number
+of the old episode and its sign.
 
-What goes for the env need not go for its expert: the one that sends agent i to landmark i knows the landmarks by their
-agents, and the cheapest assignment does not. A hidden coin that shifts three agents around shifts them the other way
-where two change places; with more agents than three not every swap makes a shift of a shift.
+A symmetry of the env need not be one of its expert: an expert that sends agent i to landmark i distinguishes landmarks,
+the cheapest assignment does not. Swapping two of three agents reverses the shift of a hidden coin; with more than three
+agents not every swap maps shifts to shifts.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,17 +25,17 @@ PLANE: tuple[FloatArray, ...] = tuple(
     for axes in permutations(range(2))
     for signs in product((1.0, -1.0), repeat=2)
 )
-"""`[2, 2]` each: the rotations by quarters and the reflections; the first one changes nothing."""
+"""`[2, 2]` each: the rotations by quarters and the reflections, the identity first."""
 
 MOST_SYMMETRIES = 50_000
-"""More of one env are refused: each takes some kilobytes, and no episode has so many images."""
+"""The limit for one env: each takes some kilobytes."""
 
 Label = tuple[str, str, int]
 """What, of which entity, along which axis: -1 for what has no direction."""
 Swap = Mapping[str, str]
-"""Entity -> the one whose place it takes; those that are not named keep their own."""
+"""Entity -> the entity whose place it takes; others keep their own."""
 Layout = Mapping[str, Sequence[Label]]
-"""What each agent sees, number by number."""
+"""The labels of each agent's observation, number by number."""
 
 
 def simple_speaker_listener(env: ParallelEnv) -> list[Symmetry]:
@@ -54,7 +53,7 @@ def simple_speaker_listener(env: ParallelEnv) -> list[Symmetry]:
 
 
 def simple_spread(env: ParallelEnv) -> list[Symmetry]:
-    """47 with three agents: the plane, and each agent with its landmark, for experts who know whose is whose."""
+    """47 with three agents: the plane, and each agent with its landmark, for experts that pair them."""
     agents = list(env.possible_agents)
     landmarks = _names("landmark", len(agents))
     pairs = [{**first, **second} for first, second in zip(_swaps(agents), _swaps(landmarks), strict=True)]
@@ -62,7 +61,7 @@ def simple_spread(env: ParallelEnv) -> list[Symmetry]:
 
 
 def simple_spread_any_landmark(env: ParallelEnv) -> list[Symmetry]:
-    """287 with three agents: the plane, the agents and the landmarks, for experts to whom all landmarks are alike."""
+    """287 with three agents: the plane, the agents and the landmarks, for experts that treat all landmarks alike."""
     agents = list(env.possible_agents)
     landmarks = _names("landmark", len(agents))
     return _symmetries(env, _spread_layout(agents, landmarks), [_swaps(agents), _swaps(landmarks)])
@@ -128,7 +127,7 @@ def _symmetries(
     swaps: Sequence[Sequence[Swap]],
     speaks: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Symmetry]:
-    """Every way to turn the plane with every combination of swaps, but for the one that changes nothing.
+    """Every symmetry of the plane with every combination of swaps, without the identity.
 
     Args:
         env: whose symmetries they are.

@@ -1,4 +1,4 @@
-"""A vector env that says at once when an env observes or pays what is no finite number."""
+"""A vector env that raises at once when an observation or a reward is not finite."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from magail_trainer.errors import InputError
 
 
 class FiniteVectorEnv:
-    """Passes everything on; a NaN would otherwise spread from one observation to every parameter of its run.
+    """Checks a vector env's numbers: a NaN would spread from one observation to every parameter of its run.
 
     Raises:
         InputError: an observation or a reward is NaN or infinite; the message names the agent.
@@ -54,14 +54,14 @@ class FiniteVectorEnv:
 
 
 def check_finite(values: Any, beginning: str) -> None:
-    """Refuse numbers that are not finite; what has no numbers, or whole ones alone, is passed over.
+    """Refuse numbers that are not finite; anything but an array of floats passes.
 
     Args:
         values: an array of any shape.
-        beginning: of the sentence about it.
+        beginning: of the error message.
 
     Raises:
-        InputError: one of them is NaN or infinite.
+        InputError: a value is NaN or infinite.
     """
     if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
         return

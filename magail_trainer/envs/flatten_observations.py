@@ -1,4 +1,4 @@
-"""Environments whose observations are dicts or tuples, as environments whose observations are plain arrays."""
+"""Flatten Dict and Tuple observations to plain arrays, and move action masks to the infos."""
 
 from typing import Any
 
@@ -20,8 +20,8 @@ class PlainEnv(BaseParallelWrapper):
 
     - Dict and Tuple observations, nested in any way, of Box, Discrete, MultiDiscrete and MultiBinary become one flat
       Box: the parts in Gymnasium's order, a Discrete as one-hot (`gymnasium.spaces.utils.flatten`).
-    - PettingZoo's convention for agents that may not do everything, `Dict(observation=..., action_mask=...)`, becomes
-      the observation alone. The mask, int8 `[n]`, moves to the infos.
+    - PettingZoo's convention for action masks, `Dict(observation=..., action_mask=...)`, becomes the observation alone.
+      The mask, int8 `[n]`, moves to the infos.
     - Other observations, and all actions, stay as they are.
     """
 
@@ -64,7 +64,7 @@ class PlainEnv(BaseParallelWrapper):
 
 
 def plain(env: ParallelEnv) -> ParallelEnv:
-    """The env itself where its observations are plain already, else in a `PlainEnv`.
+    """The env itself if its observations are plain, else a `PlainEnv` around it.
 
     Raises:
         InputError: an agent observes a mask of actions that are not Discrete.
@@ -80,7 +80,7 @@ def plain(env: ParallelEnv) -> ParallelEnv:
 
 
 class _PlainSpace:
-    """What becomes of one agent's observations."""
+    """The conversion of one agent's observations."""
 
     def __init__(self, space: Space, action_space: Space) -> None:
         self._masked = _is_masked(space, action_space)
@@ -106,7 +106,7 @@ class _PlainSpace:
 
 
 def refused_mask(agent: str, actions: Space) -> InputError:
-    """What is said of a mask that no policy here could heed."""
+    """The error for a mask of actions that are not Discrete."""
     return InputError(f"{agent} has an action mask for {actions}; masks are supported for Discrete actions alone.")
 
 

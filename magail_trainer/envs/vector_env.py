@@ -32,7 +32,7 @@ StepResult = tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any
 
 @runtime_checkable
 class VectorEnv(Protocol):
-    """What the trainer asks of E copies of an environment. Modules may offer their own; see `ParallelEnvCopies`.
+    """The interface of E copies of an environment. Modules may offer their own; see `ParallelEnvCopies`.
 
     Every call returns new arrays, which the caller may keep.
     """
@@ -68,7 +68,7 @@ class VectorEnv(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what the copies hold."""
+        """Close the copies."""
         ...
 
 
