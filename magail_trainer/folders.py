@@ -1,9 +1,9 @@
 """Output folders that appear whole or not at all, whenever the process that writes them is killed.
 
-The folder `out` is written as `.out.partial`, flushed to the disk, and renamed. Its writer holds a lock (`flock`) on
-it, which ends with the process however that ends: what is not locked was left by a killed writer and is written anew.
-An `out` that is replaced is `.out.old` for the moment between two renames; if the writer is killed just then, the next
-command that wants `out`, to read or to write it, gives it its name back.
+The folder `out` is written as `.out.magail-partial`, flushed to the disk, and renamed. Its writer holds a lock
+(`flock`) on it, which ends with the process however that ends: what is not locked was left by a killed writer and is
+written anew. An `out` that is replaced is `.out.magail-old` for the moment between two renames; if the writer is killed
+just then, the next command that wants `out`, to read or to write it, gives it its name back.
 """
 
 import os
@@ -56,6 +56,8 @@ def new_folder(
     with no_empty_folders(target.parent):
         try:
             recover(target)
+            if target.exists() and not _is_being_written(target):
+                shutil.rmtree(_hidden(target, "old"), ignore_errors=True)
             _check_free(path, marker, others, reads, overwrite=overwrite)
             target.parent.mkdir(parents=True, exist_ok=True)
             staging, lock = _lock(target)
@@ -66,22 +68,22 @@ def new_folder(
             _check_free(path, marker, others, reads, overwrite=overwrite)  # somebody else may have been quicker
             (staging / _WRITER).unlink()
             _flush(staging)
-            _replace(target, staging)
-        finally:
+            _rename(staging, target)
+        except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
-            os.close(lock)
+            raise
+        finally:
+            _unlock(lock)
+        # From here on, a folder of the hidden name is another writer's.
+        shutil.rmtree(_hidden(target, "old"), ignore_errors=True)
 
 
 def recover(target: Path) -> None:
     """Give a folder its name back, if the process that was about to replace it was killed between two renames."""
     target = target.resolve()
     old = _hidden(target, "old")
-    if not old.is_dir() or _is_being_written(target):
-        return
-    if target.exists():
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        with suppress(FileNotFoundError):  # another reader was quicker
+    if old.is_dir() and not target.exists() and not _is_being_written(target):
+        with suppress(OSError):  # another reader was quicker, or nobody may write here
             old.rename(target)
 
 
@@ -100,11 +102,12 @@ def new_file(path: str | Path) -> Iterator[Path]:
         raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
     try:
         yield staging
-        _flush(staging)
-        staging.replace(target)
-        _flush_folder(target.parent)
-    except OSError as error:
-        raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
+        try:
+            _flush(staging)
+            staging.replace(target)
+            _flush_folder(target.parent)
+        except OSError as error:
+            raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
     finally:
         with suppress(OSError):
             staging.unlink(missing_ok=True)
@@ -144,45 +147,59 @@ def _check_free(path: Path, marker: str, others: Sequence[str], reads: Path | No
 
 
 def _hidden(target: Path, suffix: str) -> Path:
-    return target.with_name(f".{target.name}.{suffix}")
+    return target.with_name(f".{target.name}.magail-{suffix}")
 
 
-def _lock(target: Path) -> tuple[Path, int]:
-    """Make the folder to write in, empty, and lock it; its path, and the descriptor that holds the lock."""
+def _lock(target: Path) -> tuple[Path, int | None]:
+    """Make the folder to write in, empty, and lock it; its path, and what `_unlock` takes."""
     staging = _hidden(target, "partial")
     while True:
         staging.mkdir(exist_ok=True)
-        lock = os.open(staging, os.O_RDONLY)
         try:
-            if fcntl is not None:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if staging.exists() and staging.stat().st_ino == os.fstat(lock).st_ino:
-                break
-            os.close(lock)  # its writer has finished between our two calls
+            lock = _try_lock(staging)
         except BlockingIOError:
-            os.close(lock)
-            raise InputError(
-                f"{str(target)!r} is being written by {_writer(staging)}; wait for it, or end it."
-            ) from None
+            raise InputError(f"{str(target)!r} is being written by {_writer(staging)}; let it finish first.") from None
+        except FileNotFoundError:  # its writer has finished between our calls
+            continue
+        if lock is None or (staging.exists() and staging.stat().st_ino == os.fstat(lock).st_ino):
+            break
+        _unlock(lock)
     for left in staging.iterdir():  # by a writer that was killed
         shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     (staging / _WRITER).write_text(f"process {os.getpid()} on {socket.gethostname()}")
     return staging, lock
 
 
+def _try_lock(folder: Path) -> int | None:
+    """A descriptor that holds the lock on a folder; None where there are no such locks.
+
+    Raises:
+        BlockingIOError: somebody else holds it.
+    """
+    if fcntl is None:
+        return None
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
 def _is_being_written(target: Path) -> bool:
     try:
-        lock = os.open(_hidden(target, "partial"), os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
+        _unlock(_try_lock(_hidden(target, "partial")))
     except BlockingIOError:
         return True
-    finally:
-        os.close(lock)
+    except OSError:
+        return False
+    return False
 
 
 def _writer(staging: Path) -> str:
@@ -215,7 +232,8 @@ def _flush_folder(path: Path) -> None:
             os.close(descriptor)
 
 
-def _replace(target: Path, staging: Path) -> None:
+def _rename(staging: Path, target: Path) -> None:
+    """Give the new folder its name; what had it is beside it until it is deleted."""
     old = _hidden(target, "old")
     if target.exists():
         target.rename(old)
@@ -226,4 +244,3 @@ def _replace(target: Path, staging: Path) -> None:
             old.rename(target)
         raise
     _flush_folder(target.parent)
-    shutil.rmtree(old, ignore_errors=True)

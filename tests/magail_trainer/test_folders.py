@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -252,3 +253,34 @@ def test_links_in_a_circle_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "b").symlink_to(tmp_path / "a")
     with pytest.raises(InputError, match="Cannot write to"):
         write(tmp_path / "a")
+
+
+def test_a_writer_touches_nothing_of_the_next_one_and_a_reader_nothing_at_all(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write(out, "old")
+    next_writer = new_folder(out, marker="marker", overwrite=True)
+    real = shutil.rmtree
+
+    def begin_another(path: Path, **more: Any) -> None:
+        shutil.rmtree = real
+        (next_writer.__enter__() / "marker").write_text("next")
+        real(path, **more)
+
+    with new_folder(out, marker="marker", overwrite=True) as folder:
+        (folder / "marker").write_text("new")
+        shutil.rmtree = begin_another  # the first call comes when the new folder has its name
+    next_writer.__exit__(None, None, None)
+    assert (out / "marker").read_text() == "next"
+    (tmp_path / ".out.magail-old").mkdir()
+    recover(out)
+    assert (tmp_path / ".out.magail-old").exists()
+
+
+def test_what_fails_while_a_file_is_made_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    def fail() -> None:
+        with new_file(tmp_path / "table.csv"):
+            raise ConnectionResetError("a worker")
+
+    with pytest.raises(ConnectionResetError):
+        fail()
+    assert list(tmp_path.iterdir()) == []

@@ -143,7 +143,7 @@ def test_what_is_finished_is_not_done_again_and_the_rest_is_the_same(
     run_jobs(first, cells, processes=1)
     made = {folder.name: (folder / RETURNS).stat().st_mtime_ns for folder in finished(cells)}
     assert list(made) == ["speaker_listener-cloning-2", "speaker_listener-references"]
-    (cells / ".speaker_listener-magail_joint-2.partial").mkdir()  # what a process leaves that is killed
+    (cells / ".speaker_listener-magail_joint-2.magail-partial").mkdir()  # what a process leaves that is killed
     flags = [*TINY, "--tasks", "speaker_listener", "--methods", "cloning", "magail_joint", "--output", str(tmp_path)]
     with pytest.raises(SystemExit) as stop:
         run_command(MpeConfig, mpe.main, prog="mpe", args=flags)

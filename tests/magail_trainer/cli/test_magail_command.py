@@ -191,7 +191,7 @@ def test_ctrl_c_in_mid_training_ends_the_progress_bar_and_leaves_nothing(made: P
         try:
             shown = read_until(terminal, b"training:", seconds=30)
             shown += read_until(terminal, b"training:", seconds=10)  # tqdm has noticed that its bar is to be seen
-            assert list(tmp_path.glob(".run.partial"))
+            assert list(tmp_path.glob(".run.magail-partial"))
             process.send_signal(signal.SIGINT)
             shown += read_until(terminal, b"nothing like this", seconds=10)
             process.wait(timeout=5)
