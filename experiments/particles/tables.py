@@ -1,4 +1,4 @@
-"""What the finished cells of the particle benchmark come to: tables, curves, and the intervals over seeds.
+"""The results of the finished cells of the particle benchmark: tables, curves, and intervals over seeds.
 
 S is the number of seeds, K that of logged epochs. A score is a normalised return: 0 is what the random joint policy
 earns, 1 what the expert earns; where there are opponents, what these two earn on a side against the scripted expert.

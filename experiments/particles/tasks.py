@@ -1,4 +1,4 @@
-"""What is learnt in the particle benchmark: environments, their experts, and what is played beside the learners."""
+"""The tasks of the particle benchmark: environments, their experts, and reference policies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Task:
     """The module in `experiments.mpe_envs`."""
     expert: str
     floors: tuple[str, ...]
-    """Joint policies that anybody can write down, which a learner must outdo."""
+    """Simple scripted joint policies that a learner must outperform."""
     symmetries: str
     """The function in `experiments.particles.symmetries`: what leaves env and expert as they are."""
     sides: tuple[Side, ...]

@@ -4,10 +4,9 @@
     python -m experiments.phase_diagram --quick
 
 Each part, some cells of one reward for all seeds, is a folder below OUTPUT/parts that appears when it is finished; the
-command goes on where an earlier one was stopped. cells.csv and the figure are made from these folders, and show all
-cells that there are. Beside them two things that are known are repeated, each with a verdict: at which learning rates
-agents collapse without an entropy bonus, and at which β a frozen discriminator lets go of them. The exit status is 0
-only if both are reproduced.
+command continues where an earlier one stopped. cells.csv and the figure show all finished cells. The command also
+repeats two known results, each with a verdict: the learning rates at which agents collapse without an entropy bonus,
+and the critical β of a frozen discriminator. The exit status is 0 only if both are reproduced.
 """
 
 import math

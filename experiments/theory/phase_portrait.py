@@ -3,11 +3,11 @@
     python -m experiments.phase_portrait --help
     python -m experiments.phase_portrait --quick
 
-Two discriminators bound what a discriminator in training does. A frozen one, as it would be against uniform policies,
-stands beside runs whose discriminator learns ten times more slowly than the policies; an optimal one beside runs whose
-discriminator learns ten times as fast. The runs are those of `experiments.coordination`. A slow discriminator is not a
-frozen one: at β = 0.25 under −log(1 − D) the runs go to one convention as its flow says, until the discriminator has
-learnt to expect that, then to the other, and on. Each panel says how many runs visited both.
+Two limits bracket a discriminator in training. One frozen at its optimum against uniform policies is compared with runs
+whose discriminator learns ten times more slowly than the policies; an optimal one with runs whose discriminator learns
+ten times as fast. The runs are those of `experiments.coordination`. A slow discriminator is not frozen: at β = 0.25
+under −log(1 − D) the runs follow its flow to one convention until the discriminator has learnt to expect that, then
+move to the other, and so on. Each panel counts the runs that visited both.
 
 The folder: figure.png, fixed_points.csv, config.json, and for each discriminator a folder of its name with the runs,
 as `experiments.coordination` writes them: `history.npz` holds the trajectories.
