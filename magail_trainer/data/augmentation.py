@@ -1,8 +1,7 @@
-"""Symmetries of an environment, and how they make more out of recorded episodes.
+"""Data augmentation by symmetries of an environment.
 
-A symmetry carries every episode that the env can play into another one that it can play: the plane turned by a quarter,
-or two agents in each other's place. If the expert would have acted so in the other one, then the other one is a
-demonstration too, for nothing; that is for the user to know, for no dataset can tell.
+A symmetry maps every possible episode of the env to another possible one: it rotates the plane by 90 degrees, say, or
+swaps two agents. If the expert has the symmetry too, the image is another demonstration; only the user can know that.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,22 +22,22 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Symmetry:
-    """What becomes of an episode, agent by agent.
+    """A map of episodes, agent by agent.
 
-    Rewards, terminations and truncations are those of the agent whose part was taken.
+    An agent gets the rewards, terminations and truncations of the agent whose part it takes.
     """
 
     name: str
     parts: Mapping[str, str] = field(default_factory=dict)
-    """Agent -> the agent whose part it takes; those that are not named keep their own."""
+    """Agent -> the agent whose part it takes; by default its own."""
     observations: Mapping[str, Change] = field(default_factory=dict)
-    """Agent -> what it sees, `[n, ...]`, from what the one whose part it takes has seen, `[n, ...]`; by default the
-    same."""
+    """Agent -> function from the observations `[n, ...]` of the agent whose part it takes to its own, `[n, ...]`; by
+    default the identity."""
     actions: Mapping[str, Change] = field(default_factory=dict)
-    """Agent -> what it does, likewise."""
+    """Likewise for actions."""
 
     def __call__(self, trajectories: Trajectories) -> Trajectories:
-        """All episodes as they would have been, in their order, with the origin of the old ones.
+        """The images of all episodes, in the same order and with the same origin.
 
         Raises:
             InputError: the symmetry does not fit the dataset.
@@ -62,7 +61,7 @@ class Symmetry:
     def _taken_over(
         self, name: str, agent: str, part: str, change: Change | None, trajectories: Trajectories
     ) -> np.ndarray:
-        """What `agent` observes or does in the place of `part`."""
+        """The observations or actions of `agent` in the part of `part`."""
         spaces = trajectories.origin.spaces
         own, others = (spaces[one][name.removesuffix("s")] for one in (agent, part))
         if change is None and own != others:
@@ -82,7 +81,7 @@ class Symmetry:
                 f"expected {kept.dtype}{list(kept.shape)}."
             )
         space = finite_space(own)
-        if name == "actions" and space is not None:  # one who has left may observe anything
+        if name == "actions" and space is not None:  # agents that have left may observe anything
             check_values(new, space, len(new), f"actions that the symmetry {self.name!r} makes of {agent}")
         return new
 
@@ -90,13 +89,13 @@ class Symmetry:
 def augment(
     trajectories: Trajectories, symmetries: Sequence[Symmetry], *, copies: int | None = None, seed: int = 0, name: str
 ) -> Trajectories:
-    """Every episode, and behind each its images under some of the symmetries.
+    """Each episode, followed by its images under some of the symmetries.
 
     Args:
         trajectories: K demonstrations.
-        symmetries: without the one that changes nothing, for every episode is kept as it is.
-        copies: images of each episode, under symmetries that are drawn for it without repetition; None for all.
-        seed: decides which.
+        symmetries: without the identity, since every episode is kept.
+        copies: images per episode, under symmetries drawn without replacement; None for all.
+        seed: the random seed of the draws.
         name: of the symmetries, for the manifest.
 
     Returns:
@@ -127,7 +126,7 @@ def augment(
 
 
 def take(trajectories: Trajectories, episodes: np.ndarray) -> Trajectories:
-    """The episodes of these numbers, `[any]`, in this order, as copies."""
+    """The episodes with these indices, in this order, as copies."""
     first, lengths = trajectories.episode_starts[episodes], trajectories.lengths[episodes]
     steps, with_last = _ranges(first, lengths), _ranges(first + episodes, lengths + 1)
     fields: dict[str, Any] = {
@@ -141,12 +140,12 @@ def take(trajectories: Trajectories, episodes: np.ndarray) -> Trajectories:
 
 
 def _ranges(first: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """`first[i]`, `first[i] + 1`, …, so many as `lengths[i]`, for each i in turn."""
+    """The concatenated ranges `first[i]` to `first[i] + lengths[i]`."""
     return np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
 
 
 def find_symmetries(name: str, entry: EnvEntry) -> Sequence[Symmetry]:
-    """The symmetries of an env that `module:callable` makes when it is called with one copy of it.
+    """The symmetries that `module:callable` makes when called with a copy of the env.
 
     Raises:
         InputError: there is no such callable, it refuses the env, or it makes something else.

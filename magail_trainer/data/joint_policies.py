@@ -1,4 +1,4 @@
-"""Joint policies: what `record` plays. One policy chooses the actions of all agents, and may see all observations."""
+"""Joint policies, as played by `record`: one policy sees all observations and chooses all agents' actions."""
 
 from collections.abc import Collection
 from typing import Any, Protocol, runtime_checkable
@@ -13,10 +13,10 @@ from magail_trainer.envs.vector_env import draw_allowed
 
 @runtime_checkable
 class JointPolicy(Protocol):
-    """Anything that has a name, parameters, and these two methods, can be recorded.
+    """Anything with a name, parameters and these two methods can be recorded.
 
-    A policy for envs that allow some actions only may also have the attribute `takes_action_masks = True`. Its `act` is
-    then called with the further keyword `action_masks`, int8 `[E, n]` by agent (1: allowed), wherever there are any.
+    With the attribute `takes_action_masks = True`, `act` is also called with the keyword `action_masks`, int8 `[E, n]`
+    by agent (1: allowed), whenever the env has any.
     """
 
     name: str
@@ -24,7 +24,7 @@ class JointPolicy(Protocol):
     """Plain JSON, for the manifest."""
 
     def begin(self, num_episodes: int, rng: np.random.Generator) -> None:
-        """Called once, before `num_episodes` episodes are played; all chance comes from `rng`."""
+        """Called once, before `num_episodes` episodes are played; all randomness must come from `rng`."""
         ...
 
     def act(self, observations: dict[str, Any], *, episode: np.ndarray, step: np.ndarray) -> dict[str, Any]:
@@ -32,8 +32,8 @@ class JointPolicy(Protocol):
 
         Args:
             observations: `[E, ...]` by agent.
-            episode: `[E]`, which of the episodes each copy is playing, from 0.
-            step: `[E]`, how many steps that episode has had.
+            episode: `[E]`, the index of the episode that each copy is playing.
+            step: `[E]`, the number of steps played in it so far.
 
         Returns:
             actions `[E, ...]` by agent.
@@ -42,10 +42,7 @@ class JointPolicy(Protocol):
 
 
 class RandomJointPolicy:
-    """Every agent draws from its action space, uniformly and independently (Gymnasium's `Space.sample`).
-
-    Where the env allows some actions only, it draws from those.
-    """
+    """Every agent samples its action space, or its allowed actions, uniformly and independently."""
 
     name = "random"
     takes_action_masks = True
@@ -56,7 +53,7 @@ class RandomJointPolicy:
         self.parameters: dict[str, Any] = {}
 
     def begin(self, num_episodes: int, rng: np.random.Generator) -> None:
-        """Take the seed of every agent's draws from `rng`."""
+        """Seed every agent's draws from `rng`."""
         self._rng, self._batched = rng, {}
 
     def act(
@@ -67,7 +64,7 @@ class RandomJointPolicy:
         step: np.ndarray,
         action_masks: dict[str, np.ndarray] | None = None,
     ) -> dict[str, Any]:
-        """Draw `[E, ...]` actions by agent, from those allowed by `action_masks`, `[E, n]` by agent."""
+        """Sample actions `[E, ...]` by agent, from those that `action_masks` (`[E, n]` by agent) allow."""
         if not self._batched:
             self._batched = {agent: batch_space(space, len(episode)) for agent, space in self._spaces.items()}
             for space in self._batched.values():
@@ -79,14 +76,14 @@ class RandomJointPolicy:
 
 
 class Sides:
-    """Two joint policies at one table: the first plays for some agents, the second for all others.
+    """Two joint policies that play against each other, each for the agents of its side.
 
-    Both see all observations and choose for all agents; of each, the actions of its own side are played.
+    Both see all observations and choose for all agents; only the actions of their own side are played.
 
     Args:
-        first: plays for `side`.
-        second: plays for the others.
-        side: agents of the env.
+        first: plays the agents in `side`.
+        second: plays the others.
+        side: agents of the first policy.
     """
 
     name = "sides"
@@ -98,7 +95,7 @@ class Sides:
         self.parameters: dict[str, Any] = {"side": list(side), "first": described[0], "second": described[1]}
 
     def begin(self, num_episodes: int, rng: np.random.Generator) -> None:
-        """Give each of the two a stream of its own."""
+        """Give each policy its own random stream."""
         for policy, stream in zip((self._first, self._second), rng.spawn(2), strict=True):
             policy.begin(num_episodes, stream)
 
@@ -110,7 +107,7 @@ class Sides:
         step: np.ndarray,
         action_masks: dict[str, np.ndarray] | None = None,
     ) -> dict[str, Any]:
-        """Actions `[E, ...]` by agent; each policy is shown the masks if it takes them."""
+        """Actions `[E, ...]` by agent; each policy gets the masks if it takes them."""
         first, second = (
             ask(policy, observations, action_masks or {}, episode=episode, step=step)
             for policy in (self._first, self._second)
@@ -121,7 +118,7 @@ class Sides:
 def ask(
     policy: JointPolicy, observations: dict[str, Any], action_masks: dict[str, np.ndarray], **where: np.ndarray
 ) -> dict[str, Any]:
-    """The policy's actions; it is shown the action masks if there are any and it says that it takes them."""
+    """The policy's actions; it gets the action masks if there are any and it takes them."""
     if action_masks and getattr(policy, "takes_action_masks", False):
         act: Any = policy.act
         return act(observations, action_masks=action_masks, **where)

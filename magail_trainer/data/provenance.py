@@ -1,4 +1,4 @@
-"""Where a dataset comes from: what its manifest says of env, spaces and policy."""
+"""The origin of a dataset: env, spaces and policy, as in its manifest."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from magail_trainer.files import plain_json
 
 @dataclass(frozen=True)
 class Origin:
-    """Where episodes come from. Everything is made plain JSON, and goes into the manifest as it is.
+    """The origin of episodes, converted to plain JSON for the manifest.
 
     Raises:
         InputError: something cannot be written as JSON.
@@ -25,8 +25,8 @@ class Origin:
     versions: dict[str, str] = field(default_factory=dict)
     """Package -> version at the time of recording."""
     augmentation: dict[str, Any] = field(default_factory=dict)
-    """What `augmentation.augment` did: which `symmetries`, `of` how many, `copies` of each, and the `seed`. Empty
-    where every episode was recorded."""
+    """The arguments of `augmentation.augment`: `symmetries`, `of` how many, `copies` and `seed`; empty if the dataset
+    was not augmented."""
 
     def __post_init__(self) -> None:
         for name in ("env_kwargs", "spaces", "policy", "augmentation"):
@@ -34,15 +34,15 @@ class Origin:
 
     @property
     def episodes_of_each(self) -> int:
-        """Episodes that were made of each demonstration, itself included."""
+        """Episodes made from each demonstration, including itself."""
         return 1 + self.augmentation.get("copies", 0)
 
 
 def joint_origin(first: Origin, second: Origin) -> Origin:
-    """Where the episodes of two datasets come from, once they are one.
+    """The origin of two concatenated datasets.
 
     Raises:
-        InputError: they are of different envs or spaces, or augmented, and not alike.
+        InputError: they differ in env or spaces, or were augmented differently.
     """
     same_env = (first.env_id, first.env_kwargs, first.spaces) == (second.env_id, second.env_kwargs, second.spaces)
     if not same_env:

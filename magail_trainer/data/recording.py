@@ -1,4 +1,4 @@
-"""Play a joint policy in an environment and keep what happens."""
+"""Record the episodes of a joint policy in an environment."""
 
 from importlib.metadata import version
 from typing import Any
@@ -34,14 +34,14 @@ def record(
     Args:
         env: the environment, or its name as in `registry.resolve`.
         joint_policy: chooses the actions of all agents. If it has `takes_action_masks = True`, `act` is called with
-            `action_masks=...`, int8 `[E, n]` by agent, wherever the env allows some actions only.
-        episodes: how many episodes.
-        seed: decides the resets of the env and all that the policy draws.
-        num_envs: copies played side by side; by default 1024 of a native vector env and one of any other. Copy e
-            plays episodes e, e + num_envs, …, so that long episodes are not crowded out by short ones.
-        processes: how many step the copies of an env that has no vectorised form of its own; they change nothing else.
+            `action_masks=...`, int8 `[E, n]` by agent, whenever the env has any.
+        episodes: number of episodes.
+        seed: the random seed of env and policy.
+        num_envs: parallel copies of the env; by default 1024 of a native vector env and one of any other. Copy e plays
+            episodes e, e + num_envs, …, so that short episodes are not over-represented.
+        processes: processes that step the copies of an env without a native vector env; results do not depend on it.
 
-    Agents that leave before the others stay in the arrays, see `Trajectories.active`.
+    Agents that leave before the others stay in the arrays; see `Trajectories.active`.
 
     Raises:
         InputError: a number out of range, a space that cannot be recorded, an agent that joins late.
@@ -78,7 +78,7 @@ def _play(vector_env: VectorEnv, policy: JointPolicy, episodes: int, seed: int) 
     episode = np.arange(copies)
 
     def act(observations: dict[str, Any], masks: dict[str, np.ndarray], step: np.ndarray) -> dict[str, Any]:
-        # A copy with nothing left to play steps on, as the last episode would; it is not kept.
+        # Copies without further episodes keep stepping; their steps are not kept.
         actions = ask(policy, observations, masks, episode=np.minimum(episode, episodes - 1), step=step)
         _check_actions(actions, vector_env, policy.name)
         return actions

@@ -2,7 +2,7 @@
 
 config.json    every setting, and the command that repeats the run
 runs.csv       one row per run: beta, seed, and its final measurements
-history.npz    `epoch [K]`, and `[K, R]` for every metric; where policies were cloned, an epoch is one update
+history.npz    `epoch [K]`, and `[K, R]` for every metric; in cloning, an epoch is one update
 checkpoint/    the parameters: one npz file per module, `[R, ...]` for every parameter
 """
 
@@ -30,13 +30,13 @@ BESIDE_CONFIG = ("runs.csv", "history.npz", "checkpoint", "dataset", "figure.png
 
 @dataclass
 class History:
-    """What is logged during training, kept as tensors until it is stacked."""
+    """The training log, kept as tensors until it is stacked."""
 
     epochs: list[int] = field(default_factory=list)
     rows: list[Mapping[str, "Tensor"]] = field(default_factory=list)
 
     def append(self, epoch: int, metrics: Mapping[str, "Tensor"]) -> None:
-        """Keep `[R]` values under each name, the same names every time."""
+        """Add a row of metrics `[R]`; all rows have the same names."""
         self.epochs.append(epoch)
         self.rows.append(metrics)
 
@@ -55,7 +55,7 @@ def write_run(
     history: Mapping[str, np.ndarray],
     modules: Mapping[str, "nn.Module"],
 ) -> None:
-    """Write all that a run folder holds into `folder`, which exists."""
+    """Write a run into the existing `folder`."""
     write_config(folder, config)
     write_table(folder / "runs.csv", table)
     write_arrays(folder / "history.npz", history)
@@ -129,10 +129,10 @@ def write_checkpoint(folder: Path, modules: Mapping[str, "nn.Module"]) -> None:
 
 
 def read_checkpoint(path: str | Path, name: str, module: "nn.Module") -> None:
-    """Load the parameters of a module that was made with the same settings.
+    """Load the parameters of a module made with the same settings.
 
     Raises:
-        InputError: there are none, or they are of another shape.
+        InputError: they are missing or have other shapes.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Recorded episodes, in memory and on disk. The one owner of the file format; needs numpy alone.
+"""Recorded episodes, in memory and on disk. Needs only numpy.
 
 A dataset is a folder:
 
@@ -11,8 +11,8 @@ Each shard holds, per agent, `observations/<agent>` (one more than actions in ev
 the first transition of each episode. The same episodes always make the same bytes.
 
 An agent may leave before the others. Its termination or truncation is then True from the step at which it left to the
-end of the episode; the observation after that step is its last, and later ones, its rewards and its actions are there
-to fill the arrays: `active` tells them apart.
+end of the episode. The observation after that step is its last; later observations, actions and rewards are padding,
+which `active` marks.
 """
 
 import hashlib
@@ -42,22 +42,22 @@ class Episode:
     """One episode of T steps; every dict is keyed by agent."""
 
     observations: dict[str, np.ndarray]
-    """`[T + 1, ...]`: the last one is what the last action led to."""
+    """`[T + 1, ...]`, including the final one."""
     actions: dict[str, np.ndarray]
     """`[T, ...]`"""
     rewards: dict[str, np.ndarray]
     """`[T]`"""
     terminations: dict[str, np.ndarray]
-    """`[T]`: the agent's part ended by the rules of the environment, at this step or before."""
+    """`[T]`: the agent terminated at this step or before."""
     truncations: dict[str, np.ndarray]
-    """`[T]`: its part was cut short, by a time limit for instance, at this step or before."""
+    """`[T]`: the agent was truncated, by a time limit for instance, at this step or before."""
 
     def __len__(self) -> int:
         return len(next(iter(self.rewards.values())))
 
     @property
     def active(self) -> dict[str, np.ndarray]:
-        """`[T]` bool by agent: whether it was still there to act; False once it is terminated or truncated."""
+        """`[T]` bool by agent: False after the step at which it terminated or was truncated."""
         return _active(self.terminations, self.truncations, np.zeros(1, dtype=np.int64))
 
 
@@ -105,7 +105,7 @@ class Trajectories:
 
     @property
     def num_demonstrations(self) -> int:
-        """Recorded episodes that all of these come from: fewer than `len` where they were augmented."""
+        """Number of recorded episodes: fewer than `len` if the dataset was augmented."""
         return -(-len(self) // self.origin.episodes_of_each)
 
     @property
@@ -127,10 +127,7 @@ class Trajectories:
 
     @property
     def active(self) -> dict[str, np.ndarray]:
-        """`[S]` bool by agent: whether it was still there to act at each step.
-
-        False after a step of the same episode at which it was terminated or truncated.
-        """
+        """`[S]` bool by agent: False after the step of an episode at which it terminated or was truncated."""
         return _active(self.terminations, self.truncations, self.episode_starts)
 
     @property
