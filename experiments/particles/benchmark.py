@@ -12,7 +12,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from experiments.particles.cells import BenchmarkCell, ReferenceReturns, job_of
+from experiments.particles.cells import BenchmarkCell, ReferenceReturns, job_of, settings_now
 from experiments.particles.figures import curves_figure, scores_figure
 from experiments.particles.settings import MpeConfig
 from experiments.particles.tables import floor_table, markdown, read_curves, score_table, summarise
@@ -83,7 +83,7 @@ def write_results(output: Path) -> tuple[list[str], Mapping[str, Callable[[], Fi
 def main(config: MpeConfig) -> int:
     config = config.settle()
     jobs, cells, shared = jobs_of(config), config.output / "cells", config.shared
-    check_finished(cells, lambda settings: job_of(settings, shared))
+    check_finished(cells, lambda settings: job_of(settings, shared), read=settings_now)
     run_jobs(jobs, cells, processes=config.jobs)
     lines, figures = write_results(config.output)
     print("\n".join(["", *lines, ""]))

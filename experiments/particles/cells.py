@@ -23,6 +23,7 @@ from experiments.particles.experts import VERSION
 from experiments.particles.methods import COPIES, METHODS, Method, MethodName, training_settings
 from experiments.particles.tasks import TASKS, Task, reference_returns
 from experiments.particles.training import side_returns, train
+from experiments.studies.jobs import read_settings
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import final_metrics, write_table
 from magail_trainer.errors import InputError
@@ -173,6 +174,22 @@ class BenchmarkCell:
     @property
     def _method(self) -> Method:
         return METHODS[self.method]
+
+
+def settings_now(folder: Path) -> dict[str, Any]:
+    """The settings that made a folder, those of the trainer as this version writes them.
+
+    Older versions named some settings otherwise, or left them out; what is computed is the same.
+
+    Raises:
+        InputError: it is no folder of a job, or a setting is out of range.
+    """
+    settings = read_settings(folder)
+    method, training = settings.get("method"), settings.get("training")
+    if method in METHODS and isinstance(training, dict):
+        config = MagailConfig.read({"network": "mlp", **training})
+        settings["training"] = plain_json(heeded(config, METHODS[method].algorithm))
+    return settings
 
 
 def job_of(settings: Mapping[str, Any], shared: SharedSettings) -> BenchmarkCell | ReferenceReturns:

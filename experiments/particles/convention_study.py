@@ -32,7 +32,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.particles.cells import EVALUATION_SEED, BenchmarkCell, ReferenceReturns, SharedSettings, job_of
+from experiments.particles.cells import (
+    EVALUATION_SEED,
+    BenchmarkCell,
+    ReferenceReturns,
+    SharedSettings,
+    job_of,
+    settings_now,
+)
 from experiments.particles.convention_figure import PARTS, by_cell, conventions_figure, parts
 from experiments.particles.convention_measures import convention_columns, final_landmarks, recorded_landmarks
 from experiments.particles.experts import SpreadExpert
@@ -195,7 +202,7 @@ def _mean(values: list[float]) -> float:
 def main(config: ConventionsConfig) -> int:
     config = config.settle()
     jobs, cells, shared = jobs_of(config), config.output / "cells", config.shared
-    check_finished(cells, lambda settings: measured_job(settings, shared))
+    check_finished(cells, lambda settings: measured_job(settings, shared), read=settings_now)
     run_jobs(jobs, cells, processes=config.jobs)
     lines, figures = write_results(config.output)
     print("\n".join(["", *lines, ""]))

@@ -75,18 +75,22 @@ def finished(root: Path) -> list[Path]:
     return sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
 
 
-def check_finished(root: Path, job_of: Callable[[dict[str, Any]], Job]) -> None:
+def check_finished(
+    root: Path, job_of: Callable[[dict[str, Any]], Job], *, read: Callable[[Path], dict[str, Any]] = read_settings
+) -> None:
     """Refuse folders that were made with other settings than would be used now: no table should mix them.
 
     Args:
         root: holds the folders.
         job_of: from the settings of a folder to the job that would make it now.
+        read: the settings that made a folder, in the words of this version.
 
     Raises:
         InputError: there is one; the message names the first setting that differs.
     """
     for folder in finished(root):
-        check_folder(folder, job_of(read_settings(folder)))
+        settings = read(folder)
+        _check_settings(folder, settings, job_of(settings))
 
 
 def check_folder(folder: Path, job: Job) -> None:
@@ -95,7 +99,11 @@ def check_folder(folder: Path, job: Job) -> None:
     Raises:
         InputError: one differs; the message names the first that does.
     """
-    difference = _difference(read_settings(folder), job.settings())
+    _check_settings(folder, read_settings(folder), job)
+
+
+def _check_settings(folder: Path, made: Mapping[str, Any], job: Job) -> None:
+    difference = _difference(made, job.settings())
     if difference:
         raise InputError(f"{str(folder)!r} was made with {difference}; choose another --output or delete the old.")
 

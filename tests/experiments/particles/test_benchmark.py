@@ -26,16 +26,27 @@ from experiments.particles.cells import (
     ReferenceReturns,
     SharedSettings,
     job_of,
+    settings_now,
 )
 from experiments.particles.methods import COPIES, METHODS, MethodName
 from experiments.particles.settings import MPE_QUICK as QUICK
 from experiments.particles.tasks import TASKS, Side, reference_returns
 from experiments.particles.training import side_returns
-from experiments.studies.jobs import check_finished, finished, read_settings, run_job, run_jobs
+from experiments.studies.jobs import (
+    FORMAT,
+    SETTINGS,
+    VERSION,
+    check_finished,
+    finished,
+    read_settings,
+    run_job,
+    run_jobs,
+)
 from magail_trainer.cli.command_line import run_command
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import read_config
 from magail_trainer.errors import InputError
+from magail_trainer.files import write_json
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.play.cross_play import make_side_reference
 from magail_trainer.play.load_runs import load_runs
@@ -201,6 +212,27 @@ def test_other_settings_are_refused(small: Path, capsys: pytest.CaptureFixture[s
         run_command(MpeConfig, mpe.main, prog="mpe", args=[*TINY, "--seeds", "1", "--output", str(small)])
     assert stop.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_cells_are_known_by_the_settings_that_older_versions_wrote(tmp_path: Path) -> None:
+    older: dict[MethodName, tuple[dict[str, Any], tuple[str, ...]]] = {
+        "cloning": ({}, ("network", "exact", "policy", "signals", "signal_starts")),
+        "magail_joint": ({"own_network": ""}, ()),
+    }
+    for method, (more, fewer) in older.items():
+        job = BenchmarkCell("push", method, 2, SHARED)
+        settings = {"format": FORMAT, "version": VERSION, **job.settings()}
+        settings["training"] = {
+            name: value for name, value in (settings["training"] | more).items() if name not in fewer
+        }
+        (tmp_path / job.name).mkdir()
+        write_json(tmp_path / job.name / SETTINGS, settings)
+    jobs = lambda settings: job_of(settings, SHARED)  # noqa: E731
+    check_finished(tmp_path, jobs, read=settings_now)
+    settings["training"]["lr_policy"] = 0.5
+    write_json(tmp_path / job.name / SETTINGS, settings)
+    with pytest.raises(InputError, match=r"was made with training\.lr_policy=0\.5, not 0\.0007;"):
+        check_finished(tmp_path, jobs, read=settings_now)
 
 
 @pytest.mark.parametrize(
