@@ -24,9 +24,12 @@ def mean_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0)
 def mean_band(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> tuple[Array, Array]:
     """The ends of `mean_interval` for each of K rows, values `[K, S]`: `[K]` each; NaN for a row that is not finite.
 
-    All rows draw the same seeds, as is right for one curve.
+    All rows draw the same seeds, as is right for one curve. With a single seed both ends are its values.
     """
     finite = np.asarray(np.isfinite(values).all(axis=1))
+    if values.shape[1] == 1:
+        alone = np.where(finite, values[:, 0], np.nan)
+        return alone, alone
     resampled = bootstrap(
         (np.where(finite[:, np.newaxis], values, 0.0),),
         np.mean,

@@ -110,3 +110,8 @@ def test_a_band_is_the_interval_of_every_row() -> None:
     for row in range(3):
         np.testing.assert_allclose((low[row], high[row]), statistics.mean_interval(values[row])[1:], atol=0.02)
     assert np.isnan([low[3], high[3]]).all()
+
+
+def test_the_band_of_a_single_seed_is_its_values() -> None:
+    for end in statistics.mean_band(np.array([[0.3], [math.nan], [2.0]])):
+        np.testing.assert_array_equal(end, [0.3, math.nan, 2.0])
