@@ -214,25 +214,30 @@ def test_other_settings_are_refused(small: Path, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_cells_are_known_by_the_settings_that_older_versions_wrote(tmp_path: Path) -> None:
-    older: dict[MethodName, tuple[dict[str, Any], tuple[str, ...]]] = {
-        "cloning": ({}, ("network", "exact", "policy", "signals", "signal_starts")),
-        "magail_joint": ({"own_network": ""}, ()),
-    }
-    for method, (more, fewer) in older.items():
-        job = BenchmarkCell("push", method, 2, SHARED)
-        settings = {"format": FORMAT, "version": VERSION, **job.settings()}
-        settings["training"] = {
-            name: value for name, value in (settings["training"] | more).items() if name not in fewer
-        }
-        (tmp_path / job.name).mkdir()
-        write_json(tmp_path / job.name / SETTINGS, settings)
-    jobs = lambda settings: job_of(settings, SHARED)  # noqa: E731
-    check_finished(tmp_path, jobs, read=settings_now)
-    settings["training"]["lr_policy"] = 0.5
+@pytest.mark.parametrize(
+    ("method", "more", "fewer", "name"),
+    [
+        ("cloning", {}, {"network", "exact", "policy", "signals", "signal_starts"}, "lr_cloning"),
+        ("magail_joint", {"own_network": ""}, set(), "lr_policy"),
+    ],
+)
+def test_cells_are_known_by_the_settings_that_older_versions_wrote(
+    method: MethodName, more: dict[str, Any], fewer: set[str], name: str, tmp_path: Path
+) -> None:
+    def check() -> None:
+        check_finished(tmp_path, lambda settings: job_of(settings, SHARED), read=settings_now)
+
+    job = BenchmarkCell("push", method, 2, SHARED)
+    settings = {"format": FORMAT, "version": VERSION, **job.settings()}
+    now = settings["training"]
+    settings["training"] = {key: value for key, value in now.items() if key not in fewer} | more
+    (tmp_path / job.name).mkdir()
     write_json(tmp_path / job.name / SETTINGS, settings)
-    with pytest.raises(InputError, match=r"was made with training\.lr_policy=0\.5, not 0\.0007;"):
-        check_finished(tmp_path, jobs, read=settings_now)
+    check()
+    settings["training"][name] = 0.5
+    write_json(tmp_path / job.name / SETTINGS, settings)
+    with pytest.raises(InputError, match=rf"was made with training\.{name}=0\.5, not "):
+        check()
 
 
 @pytest.mark.parametrize(
