@@ -185,7 +185,7 @@ def settings_now(folder: Path) -> dict[str, Any]:
         InputError: it is no folder of a job, or a setting is out of range.
     """
     settings = read_settings(folder)
-    method, training = settings.get("method"), settings.get("training")
+    method, training = str(settings.get("method")), settings.get("training")
     if method in METHODS and isinstance(training, dict):
         config = MagailConfig.read({"network": "mlp", **training})
         settings["training"] = plain_json(heeded(config, METHODS[method].algorithm))
