@@ -1,6 +1,6 @@
 """The commands `magail train` and `magail clone`. Torch is imported when one is executed."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, get_type_hints
@@ -79,8 +79,7 @@ class Train:
 
     def __call__(self) -> None:
         """Train, save, and print the final metrics."""
-        betas = (0.0,) if self.algorithm == "cloning" and self.betas is None else self.betas
-        _train(self, self.settings, self.algorithm, betas=betas, processes=self.processes)
+        _train(self, self.settings, self.algorithm, betas=self.betas, processes=self.processes)
 
 
 @dataclass(frozen=True)
@@ -110,15 +109,13 @@ class Clone:
 
     def __call__(self) -> None:
         """Train, save, and print the final metrics."""
-        _train(self, self.settings, "cloning", betas=(0.0,))
+        _train(self, self.settings, "cloning")
 
 
 def _train(
     command: Train | Clone,
     settings: Mapping[str, Any],
     algorithm: Algorithm,
-    *,
-    betas: Iterable[float] | None,
     **more: Any,
 ) -> None:
     import torch
@@ -130,7 +127,6 @@ def _train(
         resolve(command.env, key_values(command.env_args, flag="--env-args")),
         command.dataset,
         algorithm=algorithm,
-        betas=None if betas is None else tuple(betas),
         seeds=command.seeds,
         config=MagailConfig(**settings),
         updates=command.updates,

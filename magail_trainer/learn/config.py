@@ -7,9 +7,9 @@ REINFORCE trains tables, PPO after a warm start trains perceptrons.
 # ruff: noqa: RUF009 - `setting` is `dataclasses.field` with metadata.
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from magail_trainer.errors import InputError
 
@@ -244,7 +244,7 @@ class CloningConfig:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, init=False, repr=False)
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class MagailConfig(CloningConfig, DiscriminatorConfig, AdvantageConfig, PPOConfig, SamplingConfig, PoliciesConfig):
     """All settings that the runs of a sweep share; β and the seed are in the run table.
 
@@ -257,18 +257,29 @@ class MagailConfig(CloningConfig, DiscriminatorConfig, AdvantageConfig, PPOConfi
     """
 
     def __init__(self, network: Network | str = "auto", **given: Any) -> None:
-        settings = {setting.name: setting for setting in fields(self)}
+        settings = {setting.name: setting for setting in fields(MagailConfig)}
         if unknown := given.keys() - settings.keys():
             raise TypeError(f"MagailConfig has no {', '.join(sorted(unknown))}; it has {', '.join(settings)}.")
-        given["network"] = network
+        self._set({**given, "network": network})
         if network != "auto":
-            family = "tabular" if network == "tabular" else "mlp"
+            _check_together(self)
+
+    def _set(self, given: Mapping[str, Any]) -> None:
+        """Check each value by itself, and add the defaults of the network where it is known."""
+        settings = {setting.name: setting for setting in fields(MagailConfig)}
+        for name, value in given.items():
+            _check_value(settings[name].metadata["expected"], name, value)
+        if given["network"] != "auto":
+            family = "tabular" if given["network"] == "tabular" else "mlp"
             given = {name: setting.metadata[family] for name, setting in settings.items()} | given
         for name, value in given.items():
             object.__setattr__(self, name, value)
-            _check_value(settings[name].metadata["expected"], name, value)
-        if network != "auto":
-            _check_together(self)
+
+    def __eq__(self, other: object) -> bool:
+        return _known(self) == _known(other) if isinstance(other, MagailConfig) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(frozenset(_known(self).items()))
 
     def __repr__(self) -> str:
         return f"MagailConfig({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
@@ -276,7 +287,7 @@ class MagailConfig(CloningConfig, DiscriminatorConfig, AdvantageConfig, PPOConfi
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            if name in self.__dataclass_fields__:
+            if name in MagailConfig.__dataclass_fields__:
                 raise AttributeError(f"{name} depends on the network, which is auto; see MagailConfig.settled.")
             raise AttributeError(f"MagailConfig has no {name}.")
 
@@ -286,7 +297,11 @@ class MagailConfig(CloningConfig, DiscriminatorConfig, AdvantageConfig, PPOConfi
 
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> "MagailConfig":
-        """The settings in a `config.json`; missing ones have their defaults."""
+        """The settings in a `config.json`; missing ones have their defaults.
+
+        Each is checked by itself: those that the algorithm did not use are missing, and their defaults may exclude
+        others.
+        """
         known = {setting.name for setting in fields(cls)}
         values: dict[str, Any] = {"network": "tabular"}
         for name, value in settings.items():
@@ -294,7 +309,39 @@ class MagailConfig(CloningConfig, DiscriminatorConfig, AdvantageConfig, PPOConfi
                 values[name] = tuple(value) if isinstance(value, list) else value
         if settings.get("own_network"):  # its former name
             values["network"] = settings["own_network"]
-        return cls(**values)
+        config = object.__new__(cls)
+        config._set(values)
+        return config
+
+
+class _KnownFields:
+    """The fields of a configuration; of one whose network is `auto`, those with a value: `replace` asks for no more."""
+
+    def __init__(self, every: dict[str, Field]) -> None:
+        self._every = every
+
+    def __get__(self, config: MagailConfig | None, owner: type) -> dict[str, Field]:
+        if config is None:
+            return self._every
+        return {name: setting for name, setting in self._every.items() if hasattr(config, name)}
+
+
+MagailConfig.__dataclass_fields__ = _KnownFields(MagailConfig.__dataclass_fields__)  # type: ignore[assignment]
+
+
+def _known(config: MagailConfig) -> dict[str, Any]:
+    return {setting.name: getattr(config, setting.name) for setting in fields(config)}
+
+
+def checked_algorithm(name: str) -> Algorithm:
+    """The algorithm of this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in get_args(Algorithm):
+        raise InputError(f"--algorithm must be one of {', '.join(get_args(Algorithm))}, not {name!r}.")
+    return cast(Algorithm, name)
 
 
 def as_run(config: MagailConfig, algorithm: Algorithm, *, episodes: int = 0) -> MagailConfig:
@@ -340,9 +387,16 @@ def _check_value(expected: str, name: str, value: Any) -> None:
     if expected and not _RANGES[expected](value):
         raise InputError(f"--{name} must be {expected}, not {value}.")
     choices, own = _choices(get_type_hints(MagailConfig)[name])
-    if choices and value not in choices and not (own and ":" in value):
+    if choices and value not in choices and not (own and _is_own(value, choices)):
         allowed = ", ".join(choices) + (", or module:callable" if own else "")
-        raise InputError(f"--{name} must be one of {allowed}, not {value!r}.")
+        handed = "; hand a function itself to Trainer(reward=...)" if own and callable(value) else ""
+        raise InputError(f"--{name} must be one of {allowed}, not {value!r}{handed if name == 'reward_style' else ''}.")
+
+
+def _is_own(value: Any, choices: tuple[str, ...]) -> bool:
+    """Whether a value has the form `module:callable`."""
+    module, _, attribute = value.partition(":") if isinstance(value, str) else ("", "", "")
+    return bool(module and attribute) and module not in choices
 
 
 def _choices(kind: Any) -> tuple[tuple[str, ...], bool]:

@@ -12,7 +12,7 @@ from magail_trainer.errors import InputError
 from magail_trainer.importing import import_callable
 from magail_trainer.learn.batch import Batch
 from magail_trainer.learn.config import PoliciesConfig
-from magail_trainer.learn.encoders import Codes
+from magail_trainer.learn.encoders import Codes, FiniteSpace
 
 _MAX_TABLE_ROWS = 10_000_000
 _CONSTANT = 1e-3  # features with a smaller std count as constant
@@ -185,7 +185,15 @@ def check_table_size(owner: str, rows: int, *, num_runs: int) -> None:
 
 
 def make_normalizers(codes: Codes, num_runs: int) -> dict[str, Normalizer]:
-    """A normaliser for each agent's observations."""
+    """A normaliser for each agent's observations.
+
+    Raises:
+        InputError: the observations are encoded for tables.
+    """
+    if any(isinstance(code, FiniteSpace) for code in codes.observations.values()):
+        raise InputError(
+            "Tables number their observations, which have no features to normalise: it needs --network mlp."
+        )
     return {agent: Normalizer(num_runs, code.size) for agent, code in codes.observations.items()}
 
 

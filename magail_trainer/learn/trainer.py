@@ -19,7 +19,7 @@ from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
 from magail_trainer.learn.batch import Batch
 from magail_trainer.learn.behavioural_cloning import behavioural_cloning
-from magail_trainer.learn.config import Algorithm, MagailConfig, as_run, cloning_updates, heeded
+from magail_trainer.learn.config import Algorithm, MagailConfig, as_run, checked_algorithm, cloning_updates, heeded
 from magail_trainer.learn.critics import make_critic
 from magail_trainer.learn.demonstrations import Demonstrations, ExactDemonstrations
 from magail_trainer.learn.discriminators import (
@@ -92,7 +92,7 @@ class Trainer:
         device: str = "cpu",
         processes: int = 1,
     ) -> None:
-        self.algorithm: Algorithm = algorithm or ("rl" if trajectories is None else "magail")
+        self.algorithm = checked_algorithm(algorithm or ("rl" if trajectories is None else "magail"))
         self.entry, self.runs, self._trajectories = entry, runs, _check_dataset(self.algorithm, trajectories)
         episodes = 0 if trajectories is None else len(trajectories)
         self.config = config = as_run(settle_network(config, entry), self.algorithm, episodes=episodes)

@@ -50,7 +50,7 @@ def train(
     Args:
         env: an environment's id, as for `magail record`, or the entry that `resolve` returns.
         demonstrations: a dataset or its folder; None for `algorithm="rl"`.
-        betas: weights of the policies' entropy bonus; by default the network's.
+        betas: weights of the policies' entropy bonus; by default 0 for tables and for cloning, 0.003 for perceptrons.
         seeds: one run for each seed and each β.
         config: the settings, such as `MagailConfig(epochs=50)`; by default those of `magail train`.
         output: the run folder to write, if any.
@@ -67,7 +67,9 @@ def train(
     trajectories = Trajectories.load(demonstrations) if isinstance(demonstrations, str | Path) else demonstrations
     described = {**(description or {}), **({} if path is None else {"dataset": describe_dataset(path)})}
     config = settle_network(config or MagailConfig(), entry)
-    runs = Runs.grid(betas=(DEFAULT_BETA[config.family],) if betas is None else betas, seeds=seeds)
+    if betas is None:
+        betas = (0.0 if trainer_arguments.get("algorithm") == "cloning" else DEFAULT_BETA[config.family],)
+    runs = Runs.grid(betas=betas, seeds=seeds)
     trainer = Trainer(entry, trajectories, runs, config, **trainer_arguments)
     if output is None:
         return Trained(trainer, train_with_history(trainer, log_every=log_every))
@@ -89,7 +91,7 @@ def clone(
     Raises:
         InputError: see `train`.
     """
-    return train(env, demonstrations, betas=(0.0,), algorithm="cloning", updates=updates, **arguments)
+    return train(env, demonstrations, algorithm="cloning", updates=updates, **arguments)
 
 
 def train_run(

@@ -1,6 +1,7 @@
 """Settings: the defaults of each network, refusals, what an algorithm heeds; and each setting does something."""
 
 import json
+import pickle
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
-from magail_trainer.learn.config import MagailConfig, as_run, at_least_passes, heeded
+from magail_trainer.learn.config import MagailConfig, as_run, at_least_passes, checked_algorithm, heeded
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer, settle_network
 from magail_trainer.play.players import make_joint_policy
@@ -109,13 +110,47 @@ def test_before_the_network_is_known_its_defaults_are_not() -> None:
     assert (config.network, config.epochs, config.batch_size) == ("auto", 7, 32)
     with pytest.raises(AttributeError, match="clip depends on the network"):
         _ = config.clip
-    with pytest.raises(AttributeError, match="depends on the network"):
-        replace(config, epochs=8)
     with pytest.raises(TypeError, match="MagailConfig has no epoch"):
         MagailConfig(epoch=7)
     assert settle_network(config, clock()).network == "mlp"
     assert settle_network(config, resolve(MATCHING)) == MagailConfig(network="tabular", epochs=7)
     assert settle_network(SMALL, clock()) is SMALL
+
+
+def test_a_configuration_without_a_network_compares_prints_and_is_replaced() -> None:
+    config = replace(MagailConfig(batch_size=8), epochs=3)
+    assert config == MagailConfig(epochs=3, batch_size=8) != MagailConfig(epochs=4, batch_size=8)
+    assert len({config, MagailConfig(batch_size=8, epochs=3), MagailConfig()}) == 2
+    assert "epochs=3" in repr(config)
+    assert config.settled("mlp") == MagailConfig(network="mlp", epochs=3, batch_size=8)
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert replace(config, network="mlp").clip == 0.2
+    assert MagailConfig() == MagailConfig(batch_size=32)
+
+
+def test_reads_what_an_algorithm_wrote_although_defaults_in_the_gaps_exclude_each_other() -> None:
+    ran = MagailConfig(network="mlp", exact=True, gradient_penalty=0)
+    for algorithm in ("cloning", "rl"):
+        assert MagailConfig.read(json.loads(json.dumps(heeded(ran, algorithm)))).exact
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("network", value) for value in (":", "x:", ":y", "tabular:y")),
+        ("reward_style", "gail:y"),
+        ("reward_style", abs),
+    ],
+)
+def test_refuses_what_does_not_have_the_form_of_an_own_part(name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"--{name} must be one of .*, or module:callable, not .*"):
+        MagailConfig(**{name: value})
+
+
+@pytest.mark.parametrize("algorithm", ["MAGAIL", "clone"])
+def test_refuses_an_unknown_algorithm(algorithm: str) -> None:
+    with pytest.raises(InputError, match=f"--algorithm must be one of magail, cloning, rl, not '{algorithm}'."):
+        checked_algorithm(algorithm)
 
 
 @pytest.mark.parametrize("config", [MagailConfig(network="tabular"), MagailConfig(network="mlp", hidden=(7,))], ids=str)

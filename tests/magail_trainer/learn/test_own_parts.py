@@ -11,7 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import read_config, read_table
+from magail_trainer.data.trajectories import Trajectories
+from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.discriminators import make_discriminator
@@ -21,10 +24,12 @@ from magail_trainer.learn.policies import IndependentPolicies
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import clone, train
 from magail_trainer.play.load_runs import load_runs
-from tests.magail_trainer.clock_env import SMALL, clock, clock_dataset, seeded
+from magail_trainer.play.players import make_joint_policy
+from tests.magail_trainer.clock_env import SMALL, clock, clock_dataset, seeded, tabular
 from tests.magail_trainer.commands import magail
 
 torch.set_num_threads(1)
+MATCHING = resolve("coordination_env:coordination/matching-v0")
 
 MINE = """
 from torch import nn
@@ -78,6 +83,10 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(tmp_path)
     yield
     sys.modules.pop("mine", None)
+
+
+def matching_dataset() -> Trajectories:
+    return record(MATCHING, make_joint_policy("bimodal", MATCHING, {}), episodes=8, seed=0)
 
 
 def test_parts_are_named_on_the_command_line_and_evaluated(tmp_path: Path) -> None:
@@ -139,6 +148,18 @@ def test_parts_that_do_not_fit_are_refused_in_one_sentence(setting: str, value: 
     config: dict[str, Any] = {setting: value}
     with pytest.raises(InputError, match=f"^--{setting} .*{value}.* ?{reason}"):
         Trainer(clock(), clock_dataset(clock()), seeded(0, 1), replace(SMALL, **config))
+
+
+def test_features_are_not_normalised_where_there_are_tables() -> None:
+    with pytest.raises(InputError, match=r"^--discriminator mine:linear cannot be used: .* needs --network mlp"):
+        Trainer(MATCHING, matching_dataset(), seeded(0), tabular(discriminator="mine:linear"))
+
+
+def test_cloning_has_no_entropy_bonus_by_default() -> None:
+    for network in ("mlp", "tabular"):
+        settings: dict[str, Any] = {"config": MagailConfig(network=network), "seeds": (0,), "updates": 1}
+        trained = train(MATCHING, matching_dataset(), algorithm="cloning", **settings)
+        assert trained.trainer.runs.beta.tolist() == [0]
 
 
 def test_functions_train_as_the_commands_do(tmp_path: Path) -> None:
