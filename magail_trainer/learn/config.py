@@ -271,7 +271,7 @@ class MagailConfig(CloningConfig, DiscriminatorConfig, AdvantageConfig, PPOConfi
             _check_value(settings[name].metadata["expected"], name, value)
         if given["network"] != "auto":
             family = "tabular" if given["network"] == "tabular" else "mlp"
-            given = {name: setting.metadata[family] for name, setting in settings.items()} | given
+            given = {name: setting.metadata[family] for name, setting in settings.items()} | dict(given)
         for name, value in given.items():
             object.__setattr__(self, name, value)
 

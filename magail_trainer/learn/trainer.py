@@ -92,7 +92,7 @@ class Trainer:
         device: str = "cpu",
         processes: int = 1,
     ) -> None:
-        self.algorithm = checked_algorithm(algorithm or ("rl" if trajectories is None else "magail"))
+        self.algorithm: Algorithm = checked_algorithm(algorithm or ("rl" if trajectories is None else "magail"))
         self.entry, self.runs, self._trajectories = entry, runs, _check_dataset(self.algorithm, trajectories)
         episodes = 0 if trajectories is None else len(trajectories)
         self.config = config = as_run(settle_network(config, entry), self.algorithm, episodes=episodes)
