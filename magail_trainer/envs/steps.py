@@ -1,6 +1,7 @@
 """The loop in which every env is played: by a recorder, by the learner, and by `check_env`."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,9 @@ def play_steps(vector_env: VectorEnv, act: Act, *, seed: Seeds) -> Iterator[Step
             raise InputError(f"An episode goes on after {MAX_EPISODE_STEPS} steps; expected an env with an end.")
         masks = {agent: info["action_mask"] for agent, info in infos.items() if "action_mask" in info}
         actions = act(observations, masks, lengths)
-        following, rewards, terminations, truncations, infos = vector_env.step(actions)
+        following, rewards, terminations, truncations, infos = vector_env.step(
+            deepcopy(actions)
+        )  # some envs scale them in place
         final = {agent: infos[agent]["final_obs"] for agent in vector_env.possible_agents}
         over = episode_over(terminations, truncations)
         yield Step(observations, masks, actions, rewards, terminations, truncations, final, over)

@@ -17,6 +17,7 @@ from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.play.players import make_joint_policy
 from magail_trainer.seeding import stream
+from tests.magail_trainer.reach_env import ReachEnv
 from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv, RandomLengthEnv, Signallers, SignallingEnv
 
 MATCHING = "coordination_env:coordination/matching-v0"
@@ -319,3 +320,20 @@ def test_actions_that_the_env_does_not_have_are_refused(played: Any, message: st
     policy.played = played
     with pytest.raises(InputError, match=re.escape(message)):
         record(entry, policy, episodes=2, seed=0)
+
+
+class InPlaceEnv(ReachEnv):
+    """Scales an action where it lies, as to motor units."""
+
+    def step(self, actions: Any) -> Any:
+        actions["right"] *= 0.5
+        return super().step(actions)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_env_that_writes_into_its_actions_changes_no_recording(processes: int) -> None:
+    as_chosen = record(EnvEntry("reach", ReachEnv), RandomJointPolicy(ReachEnv()), episodes=3, seed=0, num_envs=3)
+    policy, entry = RandomJointPolicy(ReachEnv()), EnvEntry("in place", InPlaceEnv)
+    recorded = record(entry, policy, episodes=3, seed=0, num_envs=3, processes=processes)
+    for agent, actions in as_chosen.actions.items():
+        np.testing.assert_array_equal(recorded.actions[agent], actions)
