@@ -1,4 +1,4 @@
-"""The four runs that the seed suggests, each with a verdict.
+"""The four reference runs, each with a verdict.
 
     python -m experiments.suggested_runs --help
 

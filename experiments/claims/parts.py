@@ -9,6 +9,7 @@ games/chicken ...        run/ as `experiments.coordination` writes it
 
 import contextlib
 import io
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -80,7 +81,7 @@ def all_parts(*, quick: bool) -> list[Part]:
 
 
 def suggested_part(name: Name, num_seeds: int | None) -> Part:
-    """One of the seed's runs."""
+    """One of the reference runs."""
     about = {"name": name, "num_seeds": num_seeds, **settings_of(SUGGESTED_RUNS[name].config)}
     command, train = command_of_run(name, num_seeds=num_seeds), partial(_train_suggested, name, num_seeds)
     return Part(f"suggested_runs/{name}", command, about, train)
@@ -164,8 +165,9 @@ def check_parts(parts: Iterable[Part], output: Path) -> None:
 def draw_studies(output: Path, *, quick: bool) -> None:
     """Bring the tables and figures of the phase diagram and of the correlation table up to date with their parts."""
     diagram = replace(phase_diagram.PhaseConfig(quick=quick), output=output / "phase_diagram")
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # nothing left to train
-        phase_diagram.run_phase_diagram(diagram.settle())
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as complaints:
+        phase_diagram.run_phase_diagram(diagram.settle())  # nothing is left to train: without its bar and its lines
+    print(complaints.getvalue(), end="", file=sys.stderr)
     correlation.write_report(output / "correlation")
 
 

@@ -5,7 +5,8 @@
 
 Trains the parts that the claims rest on, each in a folder below OUTPUT that appears when it is finished. The command
 goes on where an earlier one was stopped, and computes every verdict anew from the saved runs. report.html is one file
-with its figures inside; report.md has them in figures/. The exit status is 0 only if no claim is left "not reproduced".
+with its figures inside; report.md has them in figures/. The exit status is 0 only if no claim is left "not
+reproduced" and no figure is missing.
 """
 
 import shutil
@@ -21,6 +22,7 @@ from experiments.claims.parts import Part, all_parts, check_parts, commands_of, 
 from experiments.claims.settings import ReportConfig
 from experiments.claims.text import Examined, blocks_of
 from experiments.studies.jobs import run_jobs
+from experiments.studies.plotting import report_missing
 from magail_trainer.cli.command_line import display_path, this_command
 
 CLAIMS = (COLLAPSE, COLLAPSE_TABLE, MIXING, MISMATCH, REPAIR, THEORY, PAYOFFS_UNSEEN, OTHER_GAMES)
@@ -63,6 +65,13 @@ def write_report(output: Path, parts: Sequence[Part], *, command: str, note: str
     return examined
 
 
+def expected_figures(parts: Sequence[Part]) -> list[str]:
+    """The files of the figures that come with these parts, from the report's folder on: its own, or its study's."""
+    folders = {part.name for part in parts} | {part.place.partition("/")[0] for part in parts}
+    files = [Path(figure.file) for claim in CLAIMS for figure in claim.figures]
+    return list(dict.fromkeys(str(file) for file in files if {str(file.parent), str(file.parent.parent)} & folders))
+
+
 def run_report(config: ReportConfig, *, command: str = "python -m experiments.report") -> list[Examined]:
     """Do what is not done yet, then `write_report`."""
     parts, output = parts_of(config), config.folder
@@ -82,4 +91,5 @@ def main(config: ReportConfig) -> int:
     examined = run_report(config, command=this_command("python -m experiments.report"))
     print("\n".join(["", *(f"{item.finding.verdict:15}{item.claim.title}" for item in examined), ""]))
     print(f"Wrote {display_path(config.folder)}, with report.html and report.md.")
-    return 1 if any(item.finding.verdict == "not reproduced" for item in examined) else 0
+    status = report_missing(config.folder, expected_figures(parts_of(config)))
+    return 1 if any(item.finding.verdict == "not reproduced" for item in examined) else status

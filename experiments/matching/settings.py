@@ -138,7 +138,7 @@ def _experts(config: CorrelationConfig) -> tuple[ExpertType, ...]:
 
 @dataclass(frozen=True)
 class SuggestedRunsConfig:
-    """Repeat the seed's runs A, B, C and D and report whether each came out as expected."""
+    """Repeat the four reference runs A, B, C and D and report whether each came out as expected."""
 
     names: Annotated[tuple[Name, ...], tyro.conf.Positional] = ("A", "B", "C", "D")
     """The runs to repeat."""

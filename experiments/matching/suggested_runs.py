@@ -1,13 +1,13 @@
-"""The four runs that the seed suggests, each with a verdict.
+"""The four reference runs, each with a verdict.
 
     python -m experiments.suggested_runs        all four
     python -m experiments.suggested_runs A C    two of them
 
 A run is reproduced only if each of its criteria holds; the criteria are computed from the saved run folder. The exit
-status is 0 only if every run is reproduced.
+status is 0 only if every run is reproduced, and drawn.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from experiments.matching.best_product import best_product_js
-from experiments.matching.coordination import run_experiment
+from experiments.matching.coordination import FIGURE, run_experiment
 from experiments.matching.results import AGENTS, Columns
 from experiments.matching.settings import CoordinationConfig, Name, Network, SuggestedRunsConfig
 from experiments.studies.criteria import (
@@ -29,6 +29,7 @@ from experiments.studies.criteria import (
     verdict,
     verdict_rows,
 )
+from experiments.studies.plotting import report_missing
 from experiments.studies.statistics import fair_coin_p_value, mean_interval, share_interval
 from magail_trainer.cli.command_line import counted, display_path, this_command
 from magail_trainer.data.run_folder import read_config, read_table
@@ -43,7 +44,7 @@ Check = Callable[[Columns], list[Criterion]]
 
 @dataclass(frozen=True)
 class SuggestedRun:
-    """One of the seed's runs: its expected outcome, its settings, and the checks for each β."""
+    """One of the reference runs: its expected outcome, its settings, and the checks for each β."""
 
     statement: str
     config: CoordinationConfig
@@ -210,14 +211,17 @@ def verdict_lines(outcomes: Mapping[Name, Sequence[Criterion]]) -> list[str]:
     return markdown_table(HEADER, [row for group in groups for row in group])
 
 
-def report_of(outcomes: Mapping[Name, Sequence[Criterion]], *, num_seeds: int | None, command: str) -> str:
-    """The text of `report.md`."""
-    lines = ["# The seed's suggested runs", "", f"Made by `{command}`.", "", *verdict_lines(outcomes), ""]
+def report_of(
+    outcomes: Mapping[Name, Sequence[Criterion]], *, drawn: Collection[Name], num_seeds: int | None, command: str
+) -> str:
+    """The text of `report.md`, with the figures of the runs that are `drawn`."""
+    lines = ["# The four reference runs", "", f"Made by `{command}`.", "", *verdict_lines(outcomes), ""]
     lines += ["Intervals of means are percentile bootstraps over seeds, those of shares exact.", ""]
     for name, criteria in outcomes.items():
         seeds = counted(num_seeds or len(SUGGESTED_RUNS[name].config.seeds), "seed")
         text = f"{SUGGESTED_RUNS[name].statement} {seeds} for each β."
-        lines += [f"## Run {name}: {verdict(criteria)}", "", text, "", f"![run {name}]({name}/figure.png)", ""]
+        lines += [f"## Run {name}: {verdict(criteria)}", "", text, ""]
+        lines += [f"![run {name}]({name}/{FIGURE})", ""] if name in drawn else []
     return "\n".join(lines)
 
 
@@ -233,8 +237,11 @@ def main(config: SuggestedRunsConfig) -> int:
             outcomes[name] = run_suggested(name, folder / name, num_seeds=config.num_seeds, network=config.network)
             print(f"Run {name}: {verdict(outcomes[name])}", flush=True)
         command = this_command("python -m experiments.suggested_runs")
-        text = report_of(outcomes, num_seeds=config.num_seeds, command=command)
+        drawn = [name for name in outcomes if (folder / name / FIGURE).is_file()]
+        text = report_of(outcomes, drawn=drawn, num_seeds=config.num_seeds, command=command)
         (folder / REPORT).write_text(text, encoding="utf-8")
     print("\n".join(["", *verdict_lines(outcomes), ""]))
     print(f"Wrote {display_path(target)}, with {REPORT}.")
-    return 0 if all(all_hold(criteria) for criteria in outcomes.values()) else 1
+    expected = [f"{name}/{FIGURE}" for name in outcomes if not SUGGESTED_RUNS[name].config.no_plots]
+    status = report_missing(target, expected)
+    return status if all(all_hold(criteria) for criteria in outcomes.values()) else 1

@@ -198,9 +198,11 @@ def _timed(job: Job, root: Path) -> tuple[str, str, float]:
 
 
 def _quiet(job: Job, root: Path) -> tuple[str, str, float]:
-    """The same without progress bars, which would write over those of other processes."""
-    with contextlib.redirect_stderr(io.StringIO()):
-        return _timed(job, root)
+    """The same without progress bars, which would write over those of other processes: they see no terminal."""
+    with contextlib.redirect_stderr(io.StringIO()) as complaints:
+        done = _timed(job, root)
+    print(complaints.getvalue(), end="", file=sys.stderr, flush=True)
+    return done
 
 
 def _prepare_worker() -> None:

@@ -67,6 +67,14 @@ def save_figures(folder: Path, figures: Mapping[str, Callable[[], Figure]]) -> i
     return status
 
 
+def report_missing(folder: Path, files: Sequence[str]) -> int:
+    """Say on stderr which figures, of those that should be in a folder, are not there; the exit status, 1 if any."""
+    missing = [file for file in files if not (folder / file).is_file()]
+    if missing:
+        print(f"In {str(folder)!r} these figures are missing: {', '.join(missing)}.", file=sys.stderr)
+    return 1 if missing else 0
+
+
 def wrote(folder: Path, names: Sequence[str]) -> int:
     """Say which files a command wrote; the exit status, 1 if one of them, a figure that failed, is missing."""
     there = [name for name in names if (folder / name).exists()]

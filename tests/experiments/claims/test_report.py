@@ -27,7 +27,7 @@ from experiments.claims.parts import (
     game_part,
     portrait_part,
 )
-from experiments.claims.report import CLAIMS, ReportConfig, parts_of, run_report
+from experiments.claims.report import CLAIMS, ReportConfig, expected_figures, parts_of, run_report
 from experiments.claims.text import Examined, blocks_of
 from experiments.matching.coordination import CoordinationConfig
 from experiments.studies.commands import command_of, settings_of
@@ -155,6 +155,12 @@ def test_claims_need_every_part_and_every_part_has_a_folder_of_its_own(quick: bo
         assert all(any(fnmatch(name, pattern) for name in names) for pattern in claim.needs), claim.title
         studies = {figure.file.split("/")[0] for figure in claim.figures}
         assert studies <= {pattern.split("/")[0] for pattern in claim.needs}, claim.title
+
+
+def test_the_figures_of_all_parts_are_expected() -> None:
+    full, quick = (expected_figures(parts_of(ReportConfig(quick=quick))) for quick in (False, True))
+    assert set(full) == {figure.file for claim in CLAIMS for figure in claim.figures}
+    assert set(full) - set(quick) == {"phase_portrait/non_saturating/portrait/figure.png"}
 
 
 def test_a_part_that_no_claim_needs_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import binomtest
 
 from coordination_env.games import matching
-from experiments.matching import suggested_runs
+from experiments.matching import coordination, suggested_runs
 from experiments.matching.coordination import CoordinationConfig
 from experiments.matching.metrics import product_joint
 from experiments.matching.results import Columns, exact_columns
@@ -143,11 +143,12 @@ def test_the_four_runs_have_the_settings_of_the_seed() -> None:
 
 def test_the_report_shows_every_criterion_and_the_verdict() -> None:
     criteria = [Criterion("this", "that", holds=True), Criterion("more", "less", holds=False)]
-    text = suggested_runs.report_of({"A": criteria}, num_seeds=None, command="a command")
+    text = suggested_runs.report_of({"A": criteria}, drawn=["A"], num_seeds=None, command="a command")
     assert "| A: this | that | yes |\n| A: more | less | NO |\n| **A: Without" in text
     assert "**NOT reproduced** |" in text
     assert "10 seeds" in text
     assert "![run A](A/figure.png)" in text
+    assert "figure.png" not in suggested_runs.report_of({"A": criteria}, drawn=[], num_seeds=None, command="a command")
 
 
 def exit_code(arguments: list[str]) -> int:
@@ -182,6 +183,24 @@ def test_the_exit_code_is_0_only_if_every_run_is_reproduced(tmp_path: Path, caps
     assert exit_code(["A", "--output", str(tmp_path / "bad")]) == 2  # there are results
     assert (tmp_path / "bad" / "report.md").read_text() == report
     assert exit_code(["B", "--output", str(tmp_path / "bad"), "--overwrite"]) == 0
+
+
+@pytest.mark.usefixtures("shortened")
+def test_a_figure_that_fails_is_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no ink")
+
+    run = suggested_runs.SUGGESTED_RUNS["B"]
+    plotted: dict[Name, suggested_runs.SuggestedRun] = {"B": replace(run, config=replace(run.config, no_plots=False))}
+    monkeypatch.setattr(suggested_runs, "SUGGESTED_RUNS", plotted)
+    monkeypatch.setattr(coordination, "_figure", fail)
+    assert exit_code(["B", "--output", str(tmp_path / "run")]) == 1
+    failure, missing = capsys.readouterr().err.splitlines()
+    assert failure.startswith("The figure figure.png failed (RuntimeError: no ink)")
+    assert missing.endswith("these figures are missing: B/figure.png.")
+    assert "figure.png" not in (tmp_path / "run" / "report.md").read_text()
 
 
 @pytest.mark.usefixtures("shortened")
