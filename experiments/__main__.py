@@ -1,6 +1,7 @@
 """Lists the commands of this package: `python -m experiments`."""
 
 import ast
+import sys
 from pathlib import Path
 
 
@@ -12,6 +13,12 @@ def commands() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    if words := [word for word in sys.argv[1:] if word not in ("-h", "--help")]:
+        print(
+            f"python -m experiments: it takes no arguments, not {words[0]!r}; without any, it lists the commands.",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
     print("Experiments; each explains its flags with --help:\n")
     for name, sentence in commands().items():
         print(f"  python -m experiments.{name:16}{sentence}")

@@ -2,8 +2,7 @@
 
     python -m experiments.mpe --help
 
-It writes cells/ (a run folder for each cell), table.csv, table.md, floors.csv, curves.npz, and two
-figures.
+It writes cells/ (a run folder for each cell), table.csv, table.md, floors.csv, curves.npz, and two figures.
 """
 
 from experiments.particles.settings import MpeConfig

@@ -16,10 +16,10 @@ from experiments.matching.metrics import MATCH
 from experiments.matching.results import Columns
 from experiments.studies.criteria import Criterion, all_hold
 from experiments.studies.statistics import share_interval
-from magail_trainer.cli.command_line import counted
 from magail_trainer.data.run_folder import read_config, read_table
 from magail_trainer.errors import InputError
 from magail_trainer.play.statistics import Interval
+from magail_trainer.text import counted
 
 Verdict = Literal["reproduced", "qualified", "not reproduced"]
 

@@ -31,8 +31,8 @@ from experiments.theory.discriminator_speed import critical_speed_ratio
 from experiments.theory.frozen_discriminator import frozen_critical_beta
 from experiments.theory.known_results import COLLAPSED, MIXED, frozen_criteria, table_criteria
 from experiments.theory.phase_cells import read_cells
-from magail_trainer.cli.command_line import counted
 from magail_trainer.play.statistics import Interval
+from magail_trainer.text import counted
 
 RUN_A, RUN_B, RUN_C = (f"suggested_runs/{name}" for name in "ABC")
 PARTS = "phase_diagram/parts"

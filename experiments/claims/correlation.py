@@ -25,9 +25,9 @@ from experiments.matching.results import Columns
 from experiments.matching.suggested_runs import criteria_of
 from experiments.studies.criteria import Criterion, interval_text, labelled
 from experiments.studies.statistics import mean_interval
-from magail_trainer.cli.command_line import counted
 from magail_trainer.learn.config import PolicyStyle
 from magail_trainer.play.statistics import Interval
+from magail_trainer.text import counted
 
 CELLS = "correlation/cells"
 MAP = "phase_diagram/parts/map-*"

@@ -21,7 +21,7 @@ from experiments.matching.games import NEITHER
 from experiments.matching.metrics import MATCH
 from experiments.studies.criteria import Criterion, interval_text
 from experiments.studies.statistics import mean_interval
-from magail_trainer.cli.command_line import counted
+from magail_trainer.text import counted
 
 SAME_DEMONSTRATIONS = ("games/stag_hunt", "games/battle_of_the_sexes")
 CHICKEN, SIGNAL, THREE, SCISSORS = (

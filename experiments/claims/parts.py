@@ -25,9 +25,9 @@ from experiments.studies.criteria import verdict
 from experiments.studies.jobs import check_folder, finished
 from experiments.theory import phase_diagram
 from experiments.theory.phase_portrait import PhasePortraitConfig, draw_phase_portrait
-from magail_trainer.cli.command_line import counted
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import RewardStyle
+from magail_trainer.text import counted
 
 SEEDS_OF_A, QUICK_SEEDS_OF_A = 100, 30
 

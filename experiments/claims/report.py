@@ -23,7 +23,8 @@ from experiments.claims.settings import ReportConfig
 from experiments.claims.text import Examined, blocks_of
 from experiments.studies.jobs import run_jobs
 from experiments.studies.plotting import report_missing
-from magail_trainer.cli.command_line import display_path, this_command
+from magail_trainer.cli.command_line import this_command
+from magail_trainer.text import display_path
 
 CLAIMS = (COLLAPSE, COLLAPSE_TABLE, MIXING, MISMATCH, REPAIR, THEORY, PAYOFFS_UNSEEN, OTHER_GAMES)
 FIGURES = "figures"

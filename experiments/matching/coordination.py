@@ -3,11 +3,9 @@
 python -m experiments.coordination --help
 """
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +26,9 @@ from experiments.matching.results import (
     summary,
 )
 from experiments.matching.settings import CoordinationConfig
+from experiments.studies.commands import fresh_name
 from experiments.studies.plotting import reward_name, save_figures, wrote
-from magail_trainer.cli.command_line import counted, this_command
+from magail_trainer.cli.command_line import this_command
 from magail_trainer.data.joint_policies import JointPolicy
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import BESIDE_CONFIG, CONFIG, write_run
@@ -43,6 +42,7 @@ from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import train_with_history
 from magail_trainer.play.evaluation import evaluation_rollouts, joint_action_counts
 from magail_trainer.play.players import make_joint_policy
+from magail_trainer.text import counted
 
 FIGURE = "figure.png"
 ENV_ID = "coordination_env:coordination/matching-v0"
@@ -94,7 +94,7 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
     setup = set_up(config)
     game, runs, demonstrations = setup.game, setup.runs, _demonstrations(config, setup)
     trainer = Trainer(setup.entry, demonstrations, runs, setup.training, device=config.device)
-    target = config.output or _fresh_name(config)
+    target = config.output or _fresh_folder(config)
     own = {"marker": CONFIG, "others": BESIDE_CONFIG, "overwrite": config.overwrite, "reads": config.dataset}
     with new_folder(target, **own) as folder:
         if config.dataset is None:
@@ -141,10 +141,9 @@ def _left_out(config: CoordinationConfig) -> set[str]:
     return {"output", "overwrite", "dataset", *_TRAINING, *(_EXPERT_FIELDS if config.dataset is not None else ())}
 
 
-def _fresh_name(config: CoordinationConfig) -> Path:
-    """A name that no other experiment picks, not even one started in the same second."""
+def _fresh_folder(config: CoordinationConfig) -> Path:
     game = "" if config.game == "matching" else f"{config.game}_"
-    return Path("results/coordination") / f"{game}{_expert(config)}_{datetime.now():%Y-%m-%d_%H%M%S_%f}_{os.getpid()}"
+    return Path("results/coordination") / fresh_name(f"{game}{_expert(config)}")
 
 
 def _expert(config: CoordinationConfig) -> str:

@@ -9,7 +9,6 @@ one was stopped. One configuration serves all cells: expectations over a batch o
 baseline, a discriminator five times as fast as the policies, and learning rates of the policies that fall to 0.
 """
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,13 +24,13 @@ from experiments.matching.metrics import MATCH
 from experiments.matching.settings import CoordinationConfig, CorrelationConfig
 from experiments.studies.commands import command_of, settings_of
 from experiments.studies.criteria import interval_text
-from experiments.studies.jobs import check_finished, finished, read_settings, run_jobs
+from experiments.studies.jobs import check_finished, finished, read_settings, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures, wrote
 from experiments.studies.statistics import mean_interval, share_interval
-from magail_trainer.cli.command_line import counted
 from magail_trainer.data.run_folder import read_config, read_table, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import PolicyStyle
+from magail_trainer.text import counted
 
 Table = dict[str, np.ndarray]
 
@@ -198,11 +197,8 @@ def write_report(output: Path) -> list[str]:
         InputError: a cell is not as it was written.
     """
     table, experts = read_cells(output / "cells")
-    with tempfile.TemporaryDirectory(dir=output, prefix=".report-") as temporary:
-        folder = Path(temporary)
+    with replaced_together(output) as folder:
         write_table(folder / "correlation.csv", table)
-        for file in folder.iterdir():
-            file.replace(output / file.name)
     cells = {expert: cells_of(table, expert) for expert in sorted(experts, key=_expert_place)}
     game = _game_of(output / "cells")
     save_figures(output, {FIGURE: lambda: correlation_figure(cells, experts, match=MATCH, game=game)})

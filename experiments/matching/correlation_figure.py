@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.matching.best_product import best_product_js
 from experiments.studies.plotting import STYLE
 from experiments.studies.statistics import mean_interval
-from magail_trainer.cli.command_line import counted
+from magail_trainer.text import counted
 
 Runs = Mapping[str, np.ndarray]
 Key = tuple[str, str, float]

@@ -25,9 +25,9 @@ from experiments.matching.metrics import (
 )
 from experiments.studies.criteria import interval_text
 from experiments.studies.statistics import variance_interval
-from magail_trainer.cli.command_line import counted
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.learn.config import PolicyStyle
+from magail_trainer.text import counted
 
 AGENTS = ("agent_0", "agent_1")
 """Of the 2×2 matching game."""

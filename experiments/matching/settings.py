@@ -143,7 +143,7 @@ class SuggestedRunsConfig:
     names: Annotated[tuple[Name, ...], tyro.conf.Positional] = ("A", "B", "C", "D")
     """The runs to repeat."""
     num_seeds: int | None = None
-    """Use the seeds 1 to this number instead of the seed's own."""
+    """Use the seeds 1 to this number instead of each run's own."""
     network: Network = "tabular"
     """Train tables, or multi-layer perceptrons with everything else unchanged."""
     output: Path | None = None

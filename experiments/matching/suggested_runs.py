@@ -31,11 +31,12 @@ from experiments.studies.criteria import (
 )
 from experiments.studies.plotting import report_missing
 from experiments.studies.statistics import fair_coin_p_value, mean_interval, share_interval
-from magail_trainer.cli.command_line import counted, display_path, this_command
+from magail_trainer.cli.command_line import this_command
 from magail_trainer.data.run_folder import read_config, read_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_arrays
 from magail_trainer.folders import new_folder
+from magail_trainer.text import counted, display_path
 
 REPORT = "report.md"
 Check = Callable[[Columns], list[Criterion]]
@@ -237,7 +238,7 @@ def main(config: SuggestedRunsConfig) -> int:
             outcomes[name] = run_suggested(name, folder / name, num_seeds=config.num_seeds, network=config.network)
             print(f"Run {name}: {verdict(outcomes[name])}", flush=True)
         command = this_command("python -m experiments.suggested_runs")
-        drawn = [name for name in outcomes if (folder / name / FIGURE).is_file()]
+        drawn: list[Name] = [name for name in outcomes if (folder / name / FIGURE).is_file()]
         text = report_of(outcomes, drawn=drawn, num_seeds=config.num_seeds, command=command)
         (folder / REPORT).write_text(text, encoding="utf-8")
     print("\n".join(["", *verdict_lines(outcomes), ""]))

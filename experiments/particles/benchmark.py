@@ -18,10 +18,10 @@ from experiments.particles.settings import MpeConfig
 from experiments.particles.tables import floor_table, markdown, read_curves, score_table, summarise
 from experiments.studies.jobs import Job, check_finished, finished, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures
-from magail_trainer.cli.command_line import display_path
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import write_arrays
+from magail_trainer.text import display_path
 
 
 def jobs_of(config: MpeConfig) -> list[Job]:

@@ -51,11 +51,11 @@ from experiments.studies.criteria import interval_text
 from experiments.studies.jobs import Job, check_finished, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures
 from experiments.studies.statistics import mean_interval
-from magail_trainer.cli.command_line import counted, display_path
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import read_table, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.play.load_runs import load_runs
+from magail_trainer.text import counted, display_path
 
 TASK = "spread_coin"
 MEASURES = "conventions.csv"

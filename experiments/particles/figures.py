@@ -17,7 +17,7 @@ from experiments.particles.methods import METHODS
 from experiments.particles.tables import Curve, Summary
 from experiments.studies.plotting import STYLE
 from experiments.studies.statistics import mean_band
-from magail_trainer.cli.command_line import counted
+from magail_trainer.text import counted
 
 FLOOR_STYLES: Mapping[str, tuple[Literal["dotted", "dashed", "dashdot"], str]] = {
     "noop": ("dotted", "floor: do nothing"),

@@ -1,8 +1,10 @@
 """What the commands of `experiments` share: how they start, their flags, and the command that repeats a run."""
 
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
+from datetime import datetime
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -64,6 +66,11 @@ def command_of(module: str, config: Any) -> str:
         if value is not True:
             words += [str(item) for item in (value if isinstance(value, tuple) else (value,))]
     return shlex.join(words)
+
+
+def fresh_name(start: str) -> str:
+    """The name of a folder that no other experiment picks, not even one started in the same second."""
+    return f"{start}_{datetime.now():%Y-%m-%d_%H%M%S_%f}_{os.getpid()}"
 
 
 def settings_of(config: Any) -> dict[str, Any]:

@@ -19,11 +19,12 @@ from typing import Any, Protocol
 import torch
 from tqdm import tqdm
 
-from magail_trainer.cli.command_line import counted, exit_by_signal
+from magail_trainer.cli.command_line import exit_by_signal
 from magail_trainer.envs.processes import no_interrupts
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_json, write_json
 from magail_trainer.folders import new_folder, no_empty_folders
+from magail_trainer.text import counted
 
 SETTINGS = "settings.json"
 FORMAT, VERSION = "magail-benchmark-cell", 1

@@ -27,7 +27,6 @@ from experiments.matching.coordination import ENV_ID
 from experiments.matching.results import AGENTS
 from experiments.studies.statistics import mean_interval
 from experiments.theory.phase_cells import RUNS, Effort, measure
-from magail_trainer.cli.command_line import counted
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.envs.registry import resolve
 from magail_trainer.files import plain_json
@@ -37,6 +36,7 @@ from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import train_with_history
 from magail_trainer.play.statistics import Interval
+from magail_trainer.text import counted
 
 BOUNDED: tuple[RewardStyle, ...] = ("gail", "symmetric")
 """The rewards that have a critical β."""

@@ -16,10 +16,10 @@ from experiments.theory.frozen_discriminator import (
     sweep_bracket,
 )
 from experiments.theory.phase_cells import RUNS, Effort, Part, Speed, read_cells
-from magail_trainer.cli.command_line import counted
 from magail_trainer.data.run_folder import read_table
 from magail_trainer.learn.config import RewardStyle
 from magail_trainer.play.statistics import Interval
+from magail_trainer.text import counted
 
 KNOWN: Mapping[tuple[RewardStyle, Speed], tuple[float, float]] = {
     ("gail", (0.01, 0.001)): (0.99, 0.99),

@@ -1,4 +1,4 @@
-"""The cells of the phase diagram: the matching game at one β and one pair of learning rates.
+"""The cells of the phase diagram: how runs of the matching game end at one β and one pair of learning rates.
 
 A part trains all seeds of some cells of one reward along the run axis, each run with its own β and learning rates. Its
 folder has two files:
@@ -6,8 +6,8 @@ folder has two files:
     settings.json   the settings that decide its content
     runs.csv        a row for each run: beta, seed, lr_policy, lr_disc, then the measures of its policies
 
-A rollout has as many episodes as the discriminator's and the policies' batches together. The seed's program draws both
-batches of 32 from 200 episodes and discards 136; the distribution of the results is the same.
+A rollout has as many episodes as the discriminator's and the policies' batches together. The original single-script
+program draws both batches of 32 from 200 episodes and discards 136; the distribution of the results is the same.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,6 @@ from experiments.matching.results import Columns, exact_columns, joint_frequenci
 from experiments.studies.jobs import finished, read_settings
 from experiments.studies.statistics import mean_interval
 from experiments.theory.settings import Start
-from magail_trainer.cli.command_line import counted
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import read_table, write_table
 from magail_trainer.data.trajectories import Trajectories
@@ -37,6 +36,7 @@ from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import train_with_history
 from magail_trainer.play.players import make_joint_policy
+from magail_trainer.text import counted
 
 RUNS = "runs.csv"
 RUNS_PER_PART = 1000

@@ -10,14 +10,13 @@ and the critical β of a frozen discriminator. The exit status is 0 only if both
 """
 
 import math
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.studies.jobs import check_finished, run_jobs
+from experiments.studies.jobs import check_finished, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures, wrote
 from experiments.theory.discriminator_speed import critical_beta_at_speed
 from experiments.theory.frozen_discriminator import Frozen, frozen_critical_beta
@@ -26,10 +25,10 @@ from experiments.theory.known_results import verdict_jobs, verdict_lines
 from experiments.theory.phase_cells import Part, parts_of, read_cells
 from experiments.theory.phase_figure import Boundary, phase_figure
 from experiments.theory.settings import PhaseConfig
-from magail_trainer.cli.command_line import counted
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import RewardStyle
+from magail_trainer.text import counted
 
 FIGURE = "phase_diagram.png"
 
@@ -94,13 +93,10 @@ def write_report(output: Path, *, title: str, boundary: Boundary, boundary_label
     """
     parts = output / "parts"
     cells, (lines, reproduced) = read_cells(parts, "map"), verdict_lines(parts)
-    with tempfile.TemporaryDirectory(dir=output, prefix=".report-") as temporary:
-        folder = Path(temporary)
+    with replaced_together(output) as folder:
         write_table(folder / "cells.csv", cells)
         write_table(folder / "table.csv", read_cells(parts, "table"))
         (folder / "verdicts.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        for file in folder.iterdir():
-            file.replace(output / file.name)
     drawn = {"title": title, "boundary": boundary, "boundary_label": boundary_label}
     save_figures(output, {FIGURE: lambda: phase_figure(cells, **drawn)})
     return lines, reproduced

@@ -13,8 +13,6 @@ The folder: figure.png, fixed_points.csv, config.json, and for each discriminato
 as `experiments.coordination` writes them: `history.npz` holds the trajectories.
 """
 
-import os
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +22,18 @@ from experiments.matching.best_product import best_product_js
 from experiments.matching.coordination import FIGURE, CoordinationConfig, run_experiment, set_up
 from experiments.matching.metrics import Array, mutual_information
 from experiments.matching.results import AGENTS, Results
-from experiments.studies.commands import command_of, settings_of
+from experiments.studies.commands import command_of, fresh_name, settings_of
 from experiments.studies.plotting import reward_name, save_figures, wrote
 from experiments.theory.fixed_points import critical_beta, fixed_points
 from experiments.theory.gradient_flow import GradientFlow, check_closed_form, frozen_at_uniform
 from experiments.theory.phase_portrait_figure import Panel, Row, phase_portrait_figure
 from experiments.theory.settings import Kind, PhasePortraitConfig
-from magail_trainer.cli.command_line import counted, this_command
+from magail_trainer.cli.command_line import this_command
 from magail_trainer.data.run_folder import CONFIG, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import write_json
 from magail_trainer.folders import new_folder
+from magail_trainer.text import counted
 
 _SPEED = {"frozen": 0.1, "optimal": 10.0}  # of the discriminator in the runs, in learning rates of the policies
 
@@ -54,7 +53,7 @@ def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Pa
     """
     config = config.settle()
     _check(config)
-    target = config.output or Path("results/phase_portrait") / _fresh_name(config)
+    target = config.output or Path("results/phase_portrait") / fresh_name(f"{config.expert_type}_{config.reward_style}")
     others = ("figure.png", "fixed_points.csv", *_SPEED)
     with new_folder(target, marker=CONFIG, others=others, overwrite=config.overwrite) as folder:
         trained = {}
@@ -171,11 +170,6 @@ def _note(expert_joint: Array) -> str:
         f"{failures} {expert} is no point of the square:\nits correlation, {bits:.2f} bit, needs more than two "
         f"independent policies, and no point is nearer to it than a JS distance of {limit:.3f}."
     )
-
-
-def _fresh_name(config: PhasePortraitConfig) -> str:
-    """A name that no other experiment picks, not even one started in the same second."""
-    return f"{config.expert_type}_{config.reward_style}_{datetime.now():%Y-%m-%d_%H%M%S_%f}_{os.getpid()}"
 
 
 def main(config: PhasePortraitConfig) -> int:

@@ -19,7 +19,7 @@ from experiments.matching.metrics import Array
 from experiments.studies.plotting import STYLE
 from experiments.theory.fixed_points import FixedPoint, Stability
 from experiments.theory.gradient_flow import GradientFlow, theta_of
-from magail_trainer.cli.command_line import counted
+from magail_trainer.text import counted
 
 CONVENTION_COLORS = convention_colors(matching())
 

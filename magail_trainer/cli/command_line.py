@@ -14,8 +14,6 @@ from typing import Annotated, Any, NoReturn, Union
 import tyro
 
 from magail_trainer.errors import InputError
-from magail_trainer.text import counted as counted  # until experiments import them from there
-from magail_trainer.text import display_path as display_path
 
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 _FRAME = re.compile("^│ |│$|^╰.*|[─-]{9,}")  # blanks and dashes if stdout has no Unicode

@@ -34,6 +34,13 @@ def test_the_commands_are_listed_with_a_sentence_each() -> None:
         assert f"python -m experiments.{name} " in listed
 
 
+def test_a_word_that_is_no_command_is_one_sentence_and_exit_code_2() -> None:
+    command = [sys.executable, "-m", "experiments", "nosuch"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "'nosuch'" in done.stderr
+
+
 @pytest.mark.parametrize("name", list(commands()))
 def test_help_loads_neither_torch_nor_matplotlib_nor_scipy(name: str) -> None:
     assert "--help" in python("-c", HELP.format(name=name))
