@@ -1,5 +1,6 @@
 """The commands `magail train` and `magail clone`. Torch is imported when one is executed."""
 
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
@@ -77,9 +78,9 @@ class Train:
     overwrite: Switch = False
     """Replace an existing run folder."""
 
-    def __call__(self) -> None:
-        """Train, save, and print the final metrics."""
-        _train(self, self.settings, self.algorithm, betas=self.betas, processes=self.processes)
+    def __call__(self) -> int:
+        """Train, save, and print the final metrics; 3 if a run diverged, else 0."""
+        return _train(self, self.settings, self.algorithm, betas=self.betas, processes=self.processes)
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,9 @@ class Clone:
     overwrite: Switch = False
     """Replace an existing run folder."""
 
-    def __call__(self) -> None:
-        """Train, save, and print the final metrics."""
-        _train(self, self.settings, "cloning")
+    def __call__(self) -> int:
+        """Train, save, and print the final metrics; 3 if a run diverged, else 0."""
+        return _train(self, self.settings, "cloning")
 
 
 def _train(
@@ -117,10 +118,10 @@ def _train(
     settings: Mapping[str, Any],
     algorithm: Algorithm,
     **more: Any,
-) -> None:
+) -> int:
     import torch
 
-    from magail_trainer.learn.training import train
+    from magail_trainer.learn.training import diverged, train
 
     torch.set_num_threads(1)  # the fastest for small tensors
     trained = train(
@@ -145,3 +146,7 @@ def _train(
         for beta in dict.fromkeys(trainer.runs.beta.tolist()):
             of_beta = values[trainer.runs.beta == beta]
             print(f"β={beta:<6g} {name:24} mean {of_beta.mean():9.4f}   std {of_beta.std():.4f}")
+    if count := int(diverged(trained.history).sum()):
+        print(f"{count} of {runs} diverged; their losses or returns are not finite.", file=sys.stderr)
+        return 3
+    return 0

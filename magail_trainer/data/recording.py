@@ -47,6 +47,8 @@ def record(
         InputError: a number out of range, a space that cannot be recorded, an agent that joins late.
     """
     entry = resolve(env) if isinstance(env, str) else env
+    if not isinstance(episodes, int | np.integer):
+        raise InputError(f"The number of episodes must be a whole number, not {episodes!r}.")
     if episodes < 1:
         raise InputError(f"The number of episodes must be at least 1, not {episodes}.")
     if seed < 0:

@@ -218,6 +218,8 @@ def make_env(env: "str | Callable[..., Any] | EnvEntry", **kwargs: Any) -> EnvEn
         return resolve(env, kwargs)
     if not (callable(env) and hasattr(env, "__qualname__")):
         raise InputError(f"An env is given by its name, or by a function or class that makes it, not as {env!r}.")
+    if "." in env.__qualname__ or "<" in env.__qualname__:
+        raise InputError(f"{env.__qualname__} cannot be found again by its name; expected one at the top of a module.")
     return EnvEntry(f"{env.__module__}:{env.__qualname__}", env, kwargs, sys.modules[env.__module__])
 
 

@@ -162,8 +162,13 @@ def make_network(
             for rng in streams:  # torch initialises from its global state on the CPU alone
                 torch.default_generator.manual_seed(int(rng.integers(2**63)))
                 modules.append(factory(inputs, outputs))
+                if not isinstance(modules[-1], nn.Module):
+                    kind = type(modules[-1]).__name__
+                    raise InputError(f"--network {config.network} makes a {kind}; expected a torch module.")
         network = StackedModules(modules)
         shape = tuple(network(torch.zeros(len(streams), 2, inputs)).shape)
+    except InputError:
+        raise
     except Exception as error:  # user code may raise anything
         raise InputError(f"--network {config.network} cannot be used: {error}") from error
     if shape != (len(streams), 2, outputs):

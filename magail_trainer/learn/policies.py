@@ -1,6 +1,7 @@
 """Joint policies: observations by agent in, action distributions by agent out, independent or correlated."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from gymnasium import spaces
@@ -174,6 +175,45 @@ class AutoregressivePolicies(Policies):
     def given(self, agent: str, signal: Tensor | None, actions: Mapping[str, Tensor]) -> Given:
         """The actions of the agents before this one."""
         return [actions[other] for other in self.agents[: self.agents.index(agent)]]
+
+
+def checked_policies(own: Any, codes: Codes, *, num_runs: int, name: str) -> Policies:
+    """A user's policies, tried on observations of zeros.
+
+    Raises:
+        InputError: they are of other agents, runs or actions, or fail.
+    """
+    agents = list(codes.actions)
+    if not isinstance(own, Policies) or own.agents != agents:
+        of = ", ".join(own.agents) if isinstance(own, Policies) else type(own).__name__
+        raise InputError(f"The policies {name} are of {of}; expected Policies of {', '.join(agents)}.")
+    for parameter, values in own.named_parameters():
+        if values.shape[:1] != (num_runs,):
+            shape = list(values.shape)
+            raise InputError(f"The policies {name} have {parameter} of shape {shape}; expected {num_runs} runs first.")
+    device = next((values.device for values in own.parameters()), torch.device("cpu"))
+    observations = {
+        agent: torch.zeros(num_runs, 2, dtype=torch.int64, device=device)
+        if isinstance(code, FiniteSpace)
+        else torch.zeros(num_runs, 2, code.size, device=device)
+        for agent, code in codes.observations.items()
+    }
+    try:
+        with torch.no_grad():
+            signal = None
+            if own.signal(2) is not None:
+                signal = torch.zeros(num_runs, 2, dtype=torch.int64, device=device)
+            actions = own.act(observations, {}, signal=signal, uniform=None)
+            distributions = own(observations, signal=signal, actions=actions)
+    except Exception as error:  # user code may raise anything
+        raise InputError(f"The policies {name} cannot be used: {error}") from error
+    for agent, code in codes.actions.items():
+        distribution = distributions[agent]
+        if isinstance(code, FiniteSpace) and isinstance(distribution, Categorical):
+            count = distribution.probs.shape[-1]
+            if count != code.size:
+                raise InputError(f"The policies {name} have {count} actions for {agent}; expected {code.size}.")
+    return own
 
 
 def make_policies(codes: Codes, runs: Runs, config: PoliciesConfig) -> Policies:

@@ -76,6 +76,8 @@ class Runs:
             InputError: an empty list, a value given twice, a negative β or seed.
         """
         for flag, values in (("--betas", betas), ("--seeds", seeds)):
+            if isinstance(values, int | float):
+                raise InputError(f"{flag} must be a list of numbers, such as [{values}], not {values}.")
             if len(values) == 0:
                 raise InputError(f"{flag} is empty; expected at least one value.")
             for value in values:

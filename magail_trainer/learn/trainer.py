@@ -1,7 +1,7 @@
 """The trainer: env, dataset, run table and settings, assembled."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.finite_env import FiniteVectorEnv
-from magail_trainer.envs.registry import EnvEntry
+from magail_trainer.envs.registry import EnvEntry, make_env
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
 from magail_trainer.learn.batch import Batch
@@ -33,7 +33,7 @@ from magail_trainer.learn.fixed_horizon import FixedHorizon
 from magail_trainer.learn.losses import Reward, checked_reward, reward_function
 from magail_trainer.learn.magail import EpochRecord, Rollouts, magail, reinforcement_learning
 from magail_trainer.learn.networks import fit_normalizers
-from magail_trainer.learn.policies import Policies, make_policies
+from magail_trainer.learn.policies import Policies, checked_policies, make_policies
 from magail_trainer.learn.rollout import EnumeratedRollouts, SampledRollouts
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.signal_inference import infer_signal
@@ -79,7 +79,7 @@ class Trainer:
 
     def __init__(
         self,
-        entry: EnvEntry,
+        entry: str | Callable[..., Any] | EnvEntry,
         trajectories: Trajectories | None,
         runs: Runs,
         config: MagailConfig,
@@ -93,6 +93,7 @@ class Trainer:
         processes: int = 1,
     ) -> None:
         self.algorithm: Algorithm = checked_algorithm(algorithm or ("rl" if trajectories is None else "magail"))
+        entry = make_env(entry)
         self.entry, self.runs, self._trajectories = entry, runs, _check_dataset(self.algorithm, trajectories)
         episodes = 0 if trajectories is None else len(trajectories)
         self.config = config = as_run(settle_network(config, entry), self.algorithm, episodes=episodes)
@@ -104,6 +105,13 @@ class Trainer:
         self.device, self._processes = find_device(device), processes
         self.codes = Codes.of(entry, network=config.family)
         self._own = {"policies": policies, "discriminator": discriminator, "reward": reward}
+        for name in ("discriminator", "reward"):
+            if self._own[name] is not None and self.algorithm != "magail":
+                raise InputError(f"The {name} {_name(self._own[name])} is not used by --algorithm {self.algorithm}.")
+        if isinstance(reward, str):
+            raise InputError(f"The reward must be a function, not {reward!r}; a name goes into reward_style.")
+        if policies is not None:
+            checked_policies(policies, self.codes, num_runs=len(runs), name=_name(policies))
         self.policies = (policies or make_policies(self.codes, runs, config)).to(self.device)
         self.critic = make_critic(self.codes, runs, config)
         if self.critic is not None:
@@ -234,11 +242,14 @@ class Trainer:
             dataset = {"policy": origin.policy, "seed": origin.seed, "episodes": len(self._trajectories)}
             dataset |= {"augmentation": origin.augmentation} if origin.augmentation else {}
         own = {name: _name(part) for name, part in self._own.items() if part is not None}
+        instead = {"reward": "reward_style", "discriminator": "discriminator"}
+        replaced = {instead[name] for name in own if name in instead}
+        settings = {name: value for name, value in heeded(self.config, self.algorithm).items() if name not in replaced}
         return {
             "algorithm": self.algorithm,
             "env": {"id": self.entry.id, "kwargs": plain_json(self.entry.kwargs)},
             "dataset": dataset,
-            "training": plain_json(heeded(self.config, self.algorithm)),
+            "training": plain_json(settings),
             **({"updates": self.updates} if self.algorithm == "cloning" else {}),
             **({"own_parts": own} if own else {}),
             "device": str(self.device),

@@ -1,5 +1,6 @@
 """Train and write a run folder: `magail train` and `magail clone` as functions."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from magail_trainer.data.run_folder import BESIDE_CONFIG, CONFIG, History, final_metrics, write_run
 from magail_trainer.data.trajectories import Trajectories, read_manifest
-from magail_trainer.envs.registry import EnvEntry, resolve
+from magail_trainer.envs.registry import EnvEntry, make_env
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
 from magail_trainer.learn.config import DEFAULT_BETA, MagailConfig
@@ -21,6 +22,10 @@ from magail_trainer.learn.trainer import CloningRecord, Trainer, settle_network
 
 Measure = Callable[[EpochRecord | CloningRecord], Mapping[str, Tensor]]
 """Computes more metrics `[R]` to log for an epoch, by name."""
+
+
+_FINITE = ("policy_loss", "discriminator_loss", "cloning_loss", "entropy", "return")
+"""Metrics, up to a slash, that are numbers unless a run diverged."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Trained:
 
 
 def train(
-    env: str | EnvEntry,
+    env: str | Callable[..., Any] | EnvEntry,
     demonstrations: str | Path | Trajectories | None,
     *,
     betas: Sequence[float] | None = None,
@@ -48,7 +53,7 @@ def train(
     """Train policies to imitate demonstrations: one run for every pair of β and seed, all at once.
 
     Args:
-        env: an environment's id, as for `magail record`, or the entry that `resolve` returns.
+        env: an environment, as for `make_env`.
         demonstrations: a dataset or its folder; None for `algorithm="rl"`.
         betas: weights of the policies' entropy bonus; by default 0 for tables and for cloning, 0.003 for perceptrons.
         seeds: one run for each seed and each β.
@@ -62,23 +67,33 @@ def train(
     Raises:
         InputError: see `Trainer`; or the folder cannot be written.
     """
-    entry = resolve(env) if isinstance(env, str) else env
+    entry = make_env(env)
+    if config is not None and not isinstance(config, MagailConfig):
+        raise InputError(f"The settings must be a MagailConfig, not {config!r}.")
     path = Path(demonstrations) if isinstance(demonstrations, str | Path) else None
-    trajectories = Trajectories.load(demonstrations) if isinstance(demonstrations, str | Path) else demonstrations
-    described = {**(description or {}), **({} if path is None else {"dataset": describe_dataset(path)})}
-    config = settle_network(config or MagailConfig(), entry)
-    if betas is None:
-        betas = (0.0 if trainer_arguments.get("algorithm") == "cloning" else DEFAULT_BETA[config.family],)
-    runs = Runs.grid(betas=betas, seeds=seeds)
-    trainer = Trainer(entry, trajectories, runs, config, **trainer_arguments)
+
+    def make_trainer() -> Trainer:
+        trajectories = Trajectories.load(demonstrations) if isinstance(demonstrations, str | Path) else demonstrations
+        settings = settle_network(config or MagailConfig(), entry)
+        default = 0.0 if trainer_arguments.get("algorithm") == "cloning" else DEFAULT_BETA[settings.family]
+        runs = Runs.grid(betas=(default,) if betas is None else betas, seeds=seeds)
+        return Trainer(entry, trajectories, runs, settings, **trainer_arguments)
+
     if output is None:
+        trainer = make_trainer()
         return Trained(trainer, train_with_history(trainer, log_every=log_every))
     with new_folder(output, marker=CONFIG, others=BESIDE_CONFIG, overwrite=overwrite, reads=path) as folder:
+        trainer = make_trainer()
+        described = {**(description or {}), **({} if path is None else {"dataset": describe_dataset(path)})}
         return Trained(trainer, train_run(trainer, folder, log_every=log_every, description=described))
 
 
 def clone(
-    env: str | EnvEntry, demonstrations: str | Path | Trajectories, *, updates: int | None = None, **arguments: Any
+    env: str | Callable[..., Any] | EnvEntry,
+    demonstrations: str | Path | Trajectories,
+    *,
+    updates: int | None = None,
+    **arguments: Any,
 ) -> Trained:
     """Train policies by behavioural cloning of demonstrations.
 
@@ -123,13 +138,33 @@ def train_with_history(trainer: Trainer, *, log_every: int, measure: Measure | N
     """
     if log_every < 1:
         raise InputError(f"--log_every must be at least 1, not {log_every}.")
-    history, last = History(), trainer.num_records
+    history, last, reported = History(), trainer.num_records, set[int]()
     doing, unit = ("cloning", "update") if trainer.algorithm == "cloning" else ("training", "epoch")
     with tqdm(trainer.records(), total=last, desc=doing, unit=unit, delay=1, disable=None, leave=None) as records:
         for record in records:
             if record.epoch % log_every == 0 or record.epoch in (1, last):
                 history.append(record.epoch, {**record.metrics, **(measure(record) if measure else {})})
+                _report_divergence(trainer, history, reported)
     return history.stack()
+
+
+def diverged(history: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Whether each run had a loss, entropy or return that was not finite, `[R]`."""
+    values = [values for name, values in history.items() if name.partition("/")[0] in _FINITE]
+    return np.asarray(~np.isfinite(values).all(axis=(0, 1)))
+
+
+def _report_divergence(trainer: Trainer, history: History, reported: set[int]) -> None:
+    """Print a sentence for each run whose last row is the first that is not finite."""
+    for name, values in history.rows[-1].items():
+        if name.partition("/")[0] not in _FINITE:
+            continue
+        for run in (~values.isfinite()).nonzero().flatten().tolist():
+            if run not in reported:
+                reported.add(run)
+                who = f"β={trainer.runs.beta[run]:g}, seed {trainer.runs.seed[run]}"
+                where = f"{float(values[run])} at epoch {history.epochs[-1]}"
+                tqdm.write(f"{who}: {name} is {where}.", file=sys.stderr)
 
 
 def save_run(

@@ -28,6 +28,11 @@ class TrainedRuns:
 
     def alone(self, run: int) -> Policies:
         """The policies of run number `run`, from 0, by themselves: R = 1."""
+        if not 0 <= run < len(self.runs):
+            raise InputError(f"{str(self.path)!r} has runs 0 to {len(self.runs) - 1}, and no run {run}.")
+        for name, values in self.policies.named_parameters():
+            if not values[run].isfinite().all():
+                raise InputError(f"Run {run} of {str(self.path)!r} diverged: its parameters {name} are not finite.")
         policies = make_policies(self.codes, self.runs.select(slice(run, run + 1)), self.training)
         policies.load_state_dict({name: values[run : run + 1] for name, values in self.policies.state_dict().items()})
         return policies
@@ -53,7 +58,10 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None) -> TrainedRuns
     except (TypeError, AttributeError) as error:
         raise InputError(f"{str(path)!r} is not as it was written: {error}.") from error
     if "policies" in config.get("own_parts", {}):
-        raise InputError(f"{str(path)!r} has policies of your own, {config['own_parts']['policies']}, made in Python.")
+        raise InputError(
+            f"{str(path)!r} has policies of your own, {config['own_parts']['policies']}, made in Python; make them "
+            "there again, and load checkpoint/policies.npz into them."
+        )
     if entry is None:
         entry = resolve(env_id, env_kwargs)
     elif names := entry.difference(env_id, env_kwargs):

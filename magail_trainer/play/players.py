@@ -70,6 +70,8 @@ def record_expert(
         InputError: there is no such env or expert, a number is out of range, or the folder cannot be made.
     """
     entry = make_env(env)
+    if isinstance(expert, type):
+        raise InputError(f"The expert {expert.__name__} is a class; expected a name or a joint policy that is made.")
     if isinstance(expert, str):
         expert = make_joint_policy(expert, entry, arguments)
     elif arguments:

@@ -50,6 +50,26 @@ def test_what_has_no_name_to_remember_an_env_by_is_refused() -> None:
         mt.make_env(partial(RandomLengthEnv))
 
 
+def test_an_env_that_cannot_be_found_again_is_refused() -> None:
+    with pytest.raises(InputError, match="<lambda> cannot be found again by its name"):
+        mt.make_env(lambda: RandomLengthEnv())
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("seeds=3", "--seeds must be a list of numbers, such as [3], not 3."),
+        ("betas=0.1", "--betas must be a list of numbers, such as [0.1], not 0.1."),
+        ("config={}", "The settings must be a MagailConfig, not {}."),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(given: str, sentence: str) -> None:  # which the tests' types would be
+    code = "from coordination_env import matching_v0; import magail_trainer as mt\n"
+    code += f"mt.train(matching_v0.parallel_env, None, algorithm='rl', {given})"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.stderr.rstrip().endswith(f"InputError: {sentence}")
+
+
 def test_from_an_env_to_an_evaluation(tmp_path: Path) -> None:
     env = mt.make_env("coordination_env:coordination/matching-v0", horizon=2)
     assert mt.check_env(env).refusals == []
@@ -61,6 +81,8 @@ def test_from_an_env_to_an_evaluation(tmp_path: Path) -> None:
     assert trained.history["discriminator_loss"].shape == (2, 4)
     table = mt.evaluate(tmp_path / "run", episodes=10).table()
     assert table["seed"] == [3, 4, 3, 4]
+    with pytest.raises(InputError, match="has runs 0 to 3, and no run 99"):
+        mt.load_runs(tmp_path / "run").alone(99)
     assert set(table) >= {"return_agent_0", "greedy_return_agent_0", "return_team"}
     again = mt.Trainer(env, demonstrations, mt.load_runs(tmp_path / "run").runs, config)
     for _ in again.train():

@@ -22,7 +22,7 @@ from magail_trainer.learn.distributions import Categorical
 from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.policies import IndependentPolicies
 from magail_trainer.learn.trainer import Trainer
-from magail_trainer.learn.training import clone, train
+from magail_trainer.learn.training import clone, diverged, train, train_with_history
 from magail_trainer.play.load_runs import load_runs
 from magail_trainer.play.players import make_joint_policy
 from tests.magail_trainer.clock_env import SMALL, clock, clock_dataset, seeded, tabular
@@ -125,6 +125,7 @@ def test_parts_are_handed_over_in_python(tmp_path: Path) -> None:
     assert all(weights.any() for weights in policies.parameters())
     assert trained.trainer.discriminator is discriminator
     named = read_config(tmp_path / "run")["own_parts"]
+    assert not {"reward_style", "discriminator"} & read_config(tmp_path / "run")["training"].keys()
     assert set(named) == {"policies", "discriminator", "reward"}
     assert named["policies"] == "magail_trainer.learn.policies:IndependentPolicies"
     with pytest.raises(InputError, match=r"has policies of your own, magail_trainer.*made in Python"):
@@ -136,7 +137,7 @@ def test_parts_are_handed_over_in_python(tmp_path: Path) -> None:
     [
         ("network", "mine:narrow", "turns"),
         ("network", "mine:absent", "cannot be imported: module 'mine' has no attribute 'absent'"),
-        ("network", "mine:nothing", "cannot be used"),
+        ("network", "mine:nothing", r"makes a NoneType; expected a torch module\.$"),
         ("reward_style", "mine:mean", "must make rewards"),
         ("reward_style", "nowhere:mean", "cannot be imported: No module named 'nowhere'"),
         ("reward_style", "mine:linear", "cannot be used: linear"),
@@ -160,6 +161,36 @@ def test_cloning_has_no_entropy_bonus_by_default() -> None:
         settings: dict[str, Any] = {"config": MagailConfig(network=network), "seeds": (0,), "updates": 1}
         trained = train(MATCHING, matching_dataset(), algorithm="cloning", **settings)
         assert trained.trainer.runs.beta.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("agents", "num_runs", "actions", "reason"),
+    [
+        (("b", "a"), 2, 3, "are of b, a; expected Policies of a, b"),
+        (("a", "b"), 3, 3, "expected 2 runs first"),
+        (("a", "b"), 2, 4, "have 4 actions for a; expected 3"),
+    ],
+)
+def test_own_policies_that_do_not_fit_are_refused(
+    agents: tuple[str, ...], num_runs: int, actions: int, reason: str
+) -> None:
+    own = IndependentPolicies({agent: Linear(num_runs, 3, actions) for agent in agents})
+    with pytest.raises(InputError, match=reason):
+        Trainer(clock(), clock_dataset(clock()), seeded(0, 1), SMALL, policies=own)
+
+
+def test_a_part_that_the_algorithm_does_not_use_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^The reward .* is not used by --algorithm cloning"):
+        Trainer(clock(), clock_dataset(clock()), seeded(0), SMALL, algorithm="cloning", reward=torch.tanh)
+
+
+def test_runs_that_diverge_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = Trainer(clock(), clock_dataset(clock()), seeded(0, 1), SMALL, algorithm="cloning", updates=3)
+    with torch.no_grad():
+        next(trainer.policies.parameters())[1] = torch.nan
+    history = train_with_history(trainer, log_every=1)
+    assert diverged(history).tolist() == [False, True]
+    assert capsys.readouterr().err.count("β=0.01, seed 1: cloning_loss is nan at epoch 1.") == 1
 
 
 def test_functions_train_as_the_commands_do(tmp_path: Path) -> None:
