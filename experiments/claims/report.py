@@ -89,6 +89,7 @@ _QUICK = (
 
 
 def main(config: ReportConfig) -> int:
+    """Make the missing parts and write the report; the exit status."""
     examined = run_report(config, command=this_command("python -m experiments.report"))
     print("\n".join(["", *(f"{item.finding.verdict:15}{item.claim.title}" for item in examined), ""]))
     print(f"Wrote {display_path(config.folder)}, with report.html and report.md.")

@@ -183,6 +183,7 @@ def measure(config: BenchmarkConfig) -> list[Row]:
 
 
 def main(config: BenchmarkConfig) -> None:
+    """Measure and print the table."""
     for name in ("epochs", "steps", "episodes", "repetitions"):
         if getattr(config, name) < 1:
             raise InputError(f"--{name} must be at least 1, not {getattr(config, name)}.")

@@ -227,6 +227,7 @@ def report_of(
 
 
 def main(config: SuggestedRunsConfig) -> int:
+    """Run and judge the reference runs; the exit status."""
     if len(set(config.names)) < len(config.names):
         raise InputError(f"{' '.join(config.names)} names a run twice; expected each once.")
     if config.num_seeds is not None and config.num_seeds < 2:

@@ -81,6 +81,7 @@ def write_results(output: Path) -> tuple[list[str], Mapping[str, Callable[[], Fi
 
 
 def main(config: MpeConfig) -> int:
+    """Fill the missing cells, then write tables and figures; the exit status."""
     config = config.settle()
     jobs, cells, shared = jobs_of(config), config.output / "cells", config.shared
     check_finished(cells, lambda settings: job_of(settings, shared), read=settings_now)

@@ -200,6 +200,7 @@ def _mean(values: list[float]) -> float:
 
 
 def main(config: ConventionsConfig) -> int:
+    """Fill the missing cells, then write the tables and the figure; the exit status."""
     config = config.settle()
     jobs, cells, shared = jobs_of(config), config.output / "cells", config.shared
     check_finished(cells, lambda settings: measured_job(settings, shared), read=settings_now)

@@ -130,6 +130,7 @@ def run_phase_diagram(config: PhaseConfig) -> tuple[list[str], bool]:
 
 
 def main(config: PhaseConfig) -> int:
+    """Fill the missing parts, then write tables, verdicts and the figure; the exit status."""
     config = config.settle()
     lines, reproduced = run_phase_diagram(config)
     print("\n".join(["", *lines, ""]))

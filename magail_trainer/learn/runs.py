@@ -54,7 +54,7 @@ class Runs:
         """Each run's own random stream for `purpose`."""
         return [stream(seed, *purpose) for seed in self.seed.tolist()]
 
-    def select(self, rows: slice) -> "Runs":
+    def select(self, rows: slice | Int[np.ndarray, " S"]) -> "Runs":
         """Some of the runs."""
         return Runs(**{name: column[rows] for name, column in self.columns.items()})
 

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.errors import InputError
 from magail_trainer.play.cross_play import choose_sides, cross_play, make_side_reference
@@ -43,7 +45,7 @@ def evaluate_run(
         what each run earned; `table()` has it as columns, `remarks` say what the scores mean.
 
     Raises:
-        InputError: there is no such folder, dataset or opponent, or a number is out of range.
+        InputError: there is no such folder, dataset or opponent, a number is out of range, or all runs diverged.
     """
     if opponents and dataset is not None:
         raise InputError("--dataset names whose score is 1, and so does --opponents; leave one of them out.")
@@ -51,9 +53,20 @@ def evaluate_run(
         raise InputError(f"--side {' '.join(side)} needs --opponents, which names who plays against the run.")
     trained = run if isinstance(run, TrainedRuns) else load_runs(run)
     how = {"episodes": episodes, "seed": seed, "processes": processes}
-    if not opponents:
-        return _by_itself(trained, dataset, how)
-    return _against(trained, opponents, dict(opponent_arguments or {}), side, how)
+    finite = trained.finite
+    if not finite.any():
+        raise InputError(f"All runs of {str(trained.path)!r} diverged: their parameters are not finite.")
+    diverged = trained.runs.select(np.flatnonzero(~finite)) if not finite.all() else None
+    if diverged is not None:
+        trained = trained.select(np.flatnonzero(finite))
+    if opponents:
+        evaluation = _against(trained, opponents, dict(opponent_arguments or {}), side, how)
+    else:
+        evaluation = _by_itself(trained, dataset, how)
+    if diverged is None:
+        return evaluation
+    names = "; ".join(f"β={b:g}, seed {s}" for b, s in zip(diverged.beta, diverged.seed, strict=True))
+    return replace(evaluation, remarks=(*evaluation.remarks, f"Left out, for they diverged: {names}."))
 
 
 def _by_itself(trained: TrainedRuns, dataset: str | Path | None, how: Mapping[str, int]) -> Evaluation:

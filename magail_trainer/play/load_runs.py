@@ -1,8 +1,12 @@
 """Run folders, read back: the policies with the parameters that they were saved with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
 
 from magail_trainer.data.run_folder import read_checkpoint, read_config, read_table
 from magail_trainer.envs.registry import EnvEntry, resolve
@@ -26,16 +30,30 @@ class TrainedRuns:
     config: dict[str, Any]
     """All of `config.json`."""
 
+    @property
+    def finite(self) -> Bool[np.ndarray, " R"]:
+        """Which runs have parameters that are all finite; the others diverged, and have no policy to speak of."""
+        parameters = [values.detach().flatten(1).isfinite().all(1) for values in self.policies.parameters()]
+        return torch.stack(parameters).all(0).numpy()
+
+    def select(self, rows: slice | Int[np.ndarray, " S"]) -> "TrainedRuns":
+        """Some of the runs."""
+        runs = self.runs.select(rows)
+        policies = make_policies(self.codes, runs, self.training)
+        policies.load_state_dict({name: values[rows] for name, values in self.policies.state_dict().items()})
+        return replace(self, runs=runs, policies=policies)
+
     def alone(self, run: int) -> Policies:
-        """The policies of run number `run`, from 0, by themselves: R = 1."""
+        """The policies of run number `run`, from 0, by themselves: R = 1.
+
+        Raises:
+            InputError: there is no such run, or it diverged.
+        """
         if not 0 <= run < len(self.runs):
             raise InputError(f"{str(self.path)!r} has runs 0 to {len(self.runs) - 1}, and no run {run}.")
-        for name, values in self.policies.named_parameters():
-            if not values[run].isfinite().all():
-                raise InputError(f"Run {run} of {str(self.path)!r} diverged: its parameters {name} are not finite.")
-        policies = make_policies(self.codes, self.runs.select(slice(run, run + 1)), self.training)
-        policies.load_state_dict({name: values[run : run + 1] for name, values in self.policies.state_dict().items()})
-        return policies
+        if not self.finite[run]:
+            raise InputError(f"Run {run} of {str(self.path)!r} diverged: its parameters are not finite.")
+        return self.select(slice(run, run + 1)).policies
 
 
 def load_runs(path: str | Path, *, entry: EnvEntry | None = None) -> TrainedRuns:

@@ -1,5 +1,6 @@
 """What `import magail_trainer` offers."""
 
+import math
 import subprocess
 import sys
 from functools import partial
@@ -110,3 +111,21 @@ def test_an_env_is_made_of_a_function_and_its_expert_is_handed_in() -> None:
     assert demonstrations.actions["agent_0"].tolist() == [2] * 4
     with pytest.raises(InputError, match="takes no arguments, such as 'ratio'"):
         mt.record(env, Last(), episodes=4, ratio=1)
+
+
+def test_runs_that_diverged_are_left_out_of_an_evaluation_by_name(tmp_path: Path) -> None:
+    env = mt.make_env("coordination_env:coordination/matching-v0")
+    demonstrations = mt.record(env, "bimodal", episodes=20)
+    mt.train(env, demonstrations, seeds=[1, 2, 3], config=mt.MagailConfig(epochs=3), output=tmp_path / "run")
+    trained, whole = mt.load_runs(tmp_path / "run"), mt.evaluate(tmp_path / "run", episodes=10).table()
+    parameter = next(trained.policies.parameters())
+    parameter.data[1] = math.nan
+    evaluation = mt.evaluate(trained, episodes=10)
+    assert evaluation.remarks[-1] == "Left out, for they diverged: β=0, seed 2."
+    for name, values in evaluation.table().items():
+        assert values == [whole[name][0], whole[name][2]], name
+    with pytest.raises(InputError, match=r"Run 1 of .* diverged"):
+        trained.alone(1)
+    parameter.data[:] = math.nan
+    with pytest.raises(InputError, match=r"All runs of .* diverged"):
+        mt.evaluate(trained, episodes=10)
