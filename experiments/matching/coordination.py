@@ -3,6 +3,7 @@
 python -m experiments.coordination --help
 """
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -39,7 +40,7 @@ from magail_trainer.folders import new_folder
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
-from magail_trainer.learn.training import train_with_history
+from magail_trainer.learn.training import diverged, train_with_history
 from magail_trainer.play.evaluation import evaluation_rollouts, joint_action_counts
 from magail_trainer.play.players import make_joint_policy
 from magail_trainer.text import counted
@@ -120,8 +121,9 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         )
         measured = (table, history, expert_joint, config.eval_episodes, training_cpu_seconds)
         results = Results(Path(target), *measured, game, config.policy)
-    if not config.no_plots:
-        save_figures(results.folder, {FIGURE: lambda: _figure(results, config)})
+    finite = ~diverged(history)
+    if finite.any() and not config.no_plots:
+        save_figures(results.folder, {FIGURE: lambda: _figure(results.select(finite), config)})
     return results
 
 
@@ -209,5 +211,12 @@ def _figure(results: Results, config: CoordinationConfig) -> Figure:
 def main(config: CoordinationConfig) -> int:
     """Run the experiment and print its summary; the exit status."""
     results = run_experiment(config, command=this_command("python -m experiments.coordination"))
-    print("\n".join(summary(results)))
-    return wrote(results.folder, ["runs.csv"] if config.no_plots else ["runs.csv", FIGURE])
+    lost = diverged(results.history)
+    if not lost.all():
+        print("\n".join(summary(results.select(~lost))))
+    status = wrote(results.folder, ["runs.csv"] if config.no_plots or lost.all() else ["runs.csv", FIGURE])
+    if not lost.any():
+        return status
+    left_out = f"{int(lost.sum())} of {counted(len(lost), 'run')} diverged; summary and figure leave them out."
+    print(left_out, file=sys.stderr)
+    return 3

@@ -3,7 +3,7 @@
 `R` is the number of runs; agent i of N has `A_i` actions.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,11 @@ class Results:
     training_cpu_seconds: float
     game: MatrixGame = field(default_factory=matching)
     policy: PolicyStyle = "independent"
+
+    def select(self, rows: np.ndarray) -> "Results":
+        """Some of the runs, `[R]` bool."""
+        history = {name: values if name == "epoch" else values[:, rows] for name, values in self.history.items()}
+        return replace(self, runs={name: values[rows] for name, values in self.runs.items()}, history=history)
 
 
 def joint_frequencies(demonstrations: Trajectories, game: MatrixGame) -> np.ndarray:

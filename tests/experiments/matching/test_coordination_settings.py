@@ -264,3 +264,18 @@ def test_a_reward_of_ones_own_trains_and_is_drawn(tmp_path: Path) -> None:
 def half_logit(logit: torch.Tensor) -> torch.Tensor:
     """A reward that the trainer does not know."""
     return logit / 2
+
+
+def test_runs_that_diverge_are_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = replace(SMALL, epochs=5, reward_style=f"{__name__}:nan_at_once", no_plots=False, output=tmp_path / "run")
+    assert coordination.main(config) == 3
+    out, err = capsys.readouterr()
+    runs = len(SMALL.betas) * len(SMALL.seeds)
+    assert f"{runs} of {runs} runs diverged" in err
+    assert out.endswith("run, with runs.csv.\n")
+    assert len(read_table(tmp_path / "run" / "runs.csv")["seed"]) == runs
+
+
+def nan_at_once(logit: torch.Tensor) -> torch.Tensor:
+    """A reward that spoils every run."""
+    return logit * torch.nan
