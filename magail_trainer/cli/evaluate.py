@@ -46,6 +46,8 @@ class Evaluate:
     """A CSV file for the table of all runs."""
     processes: int = 1
     """Processes that step the copies of an env without a native vector env."""
+    trust: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Import the env and the network that the run folder names, whoever made it."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Replace an existing file."""
 
@@ -70,6 +72,7 @@ class Evaluate:
                 opponent_arguments=key_values(self.opponent_args, flag="--opponent-args"),
                 side=self.side,
                 processes=self.processes,
+                trust=self.trust,
             )
             if file is not None:
                 write_table(file, evaluation.table())

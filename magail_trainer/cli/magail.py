@@ -16,11 +16,13 @@ from magail_trainer.cli.train import Clone, Switch, Train
 from magail_trainer.data.augmentation import augment, find_symmetries
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import MANIFEST, SHARDS, Trajectories, read_manifest
+from magail_trainer.envs.recorded import resolve_recorded
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
 from magail_trainer.play.players import make_joint_policy
 from magail_trainer.text import counted, display_path
+from magail_trainer.trust import Recorded
 
 _MAX_JOINT_ACTIONS = 64
 
@@ -46,13 +48,17 @@ class Record:
     expert_args: tuple[str, ...] = ()
     """NAME=VALUE arguments of the joint policy, such as ratio=0.7; for a run folder, run=2 chooses a run (by default
     the first) and greedy=true its likeliest actions."""
+    trust: Switch = False
+    """Import a network that the run folder of --expert names, whoever made it."""
     overwrite: Switch = False
     """Replace an existing dataset."""
 
     def __call__(self) -> None:
         """Record, save, and print a summary."""
         entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
-        policy = make_joint_policy(self.expert, entry, key_values(self.expert_args, flag="--expert-args"))
+        policy = make_joint_policy(
+            self.expert, entry, key_values(self.expert_args, flag="--expert-args"), trust=self.trust
+        )
         with new_folder(self.output, marker=MANIFEST, others=SHARDS, overwrite=self.overwrite) as folder:
             with suspected(self.env_args, flag="--env-args"):
                 trajectories = record(entry, policy, episodes=self.episodes, seed=self.seed)
@@ -80,6 +86,8 @@ class Augment:
     """Images per episode, under symmetries drawn without replacement; by default under all of them."""
     seed: int = 0
     """The random seed."""
+    trust: Switch = False
+    """Import the env that the dataset names, whoever made it."""
     overwrite: Switch = False
     """Replace an existing dataset."""
 
@@ -88,7 +96,7 @@ class Augment:
         own = {"marker": MANIFEST, "others": SHARDS, "overwrite": self.overwrite, "reads": self.dataset}
         with new_folder(self.output, **own) as folder:
             recorded = Trajectories.load(self.dataset)
-            entry = resolve(recorded.origin.env_id, recorded.origin.env_kwargs)
+            entry = resolve_recorded(Recorded(self.dataset, read_manifest(self.dataset), self.trust))
             symmetries = find_symmetries(self.symmetries, entry)
             augmented = augment(recorded, symmetries, copies=self.copies, seed=self.seed, name=self.symmetries)
             augmented.write(folder)

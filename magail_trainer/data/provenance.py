@@ -27,6 +27,8 @@ class Origin:
     augmentation: dict[str, Any] = field(default_factory=dict)
     """The arguments of `augmentation.augment`: `symmetries`, `of` how many, `copies` and `seed`; empty if the dataset
     was not augmented."""
+    own: bool = field(default=True, compare=False)
+    """Whether it was this user who named the env; not so if a stranger's dataset names it, see `trust`."""
 
     def __post_init__(self) -> None:
         for name in ("env_kwargs", "spaces", "policy", "augmentation"):
@@ -51,9 +53,10 @@ def joint_origin(first: Origin, second: Origin) -> Origin:
             "do not go together; expected one env with the same spaces."
         )
     if first == second:
-        return first
+        return first if second.own else second
     if first.augmentation or second.augmentation:
         raise InputError("Augmented trajectories go together with none but such as were augmented with them.")
     parts = [first.policy, second.policy]
     policy = {"name": "concatenated", "parameters": {"parts": parts}}
-    return Origin(first.env_id, first.env_kwargs, first.spaces, policy, None, {**first.versions, **second.versions})
+    versions, own = {**first.versions, **second.versions}, first.own and second.own
+    return Origin(first.env_id, first.env_kwargs, first.spaces, policy, None, versions, own=own)

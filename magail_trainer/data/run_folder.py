@@ -17,6 +17,7 @@ import numpy as np
 
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_arrays, read_json, write_arrays, write_json
+from magail_trainer.trust import note
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -63,8 +64,10 @@ def write_run(
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write `config.json`."""
-    write_json(folder / CONFIG, {"format": FORMAT, "version": VERSION, **config})
+    """Write `config.json`, and note that the folder is this user's."""
+    content = {"format": FORMAT, "version": VERSION, **config}
+    write_json(folder / CONFIG, content)
+    note(content)
 
 
 def read_config(path: str | Path) -> dict[str, Any]:

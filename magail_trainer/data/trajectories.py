@@ -29,6 +29,7 @@ from magail_trainer.data.provenance import Origin, joint_origin
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_arrays, read_bytes, read_json, write_arrays, write_json
 from magail_trainer.folders import new_folder
+from magail_trainer.trust import is_noted, note
 
 FORMAT = "magail-trajectories"
 VERSION = 1
@@ -214,6 +215,8 @@ class Trajectories:
         }
         content["sha256"] = _sha256(_canonical(content))
         write_json(folder / MANIFEST, content)
+        if self.origin.own:
+            note(content)
 
     @classmethod
     def load(cls, path: str | Path) -> "Trajectories":
@@ -232,6 +235,7 @@ class Trajectories:
             seed=manifest["seed"],
             versions=manifest["versions"],
             augmentation=manifest.get("augmentation", {}),
+            own=is_noted(manifest),
         )
         parts = []
         for shard in manifest["shards"]:

@@ -223,13 +223,19 @@ def make_env(env: "str | Callable[..., Any] | EnvEntry", **kwargs: Any) -> EnvEn
     return EnvEntry(f"{env.__module__}:{env.__qualname__}", env, kwargs, sys.modules[env.__module__])
 
 
-def resolve(env_id: str, kwargs: dict[str, Any] | None = None) -> EnvEntry:
+def resolve(
+    env_id: str,
+    kwargs: dict[str, Any] | None = None,
+    *,
+    import_module: Callable[[str], ModuleType] = importlib.import_module,
+) -> EnvEntry:
     """Find an environment by its name.
 
     Args:
         env_id: a PettingZoo registry id, with `module:` in front to import that first; a module that has
             `parallel_env` or else `env`; `module:callable`; or `vmas:scenario`.
         kwargs: the arguments to make it with.
+        import_module: imports every module that is needed.
 
     Raises:
         InputError: there is no such module, id or callable.
@@ -239,16 +245,16 @@ def resolve(env_id: str, kwargs: dict[str, Any] | None = None) -> EnvEntry:
     if module_name == "vmas":
         return _vmas(env_id, name, kwargs)
     if colon:
-        module = _import(module_name, env_id)
+        module = _import(module_name, env_id, import_module)
         if callable(getattr(module, name, None)):
             return EnvEntry(env_id, getattr(module, name), kwargs, module)
-        return _registered(env_id, module_name, name, kwargs)
+        return _registered(env_id, module_name, name, kwargs, import_module)
     try:
-        return _registered(env_id, "", env_id, kwargs)
+        return _registered(env_id, "", env_id, kwargs, import_module)
     except InputError:
         if "/" in env_id:
             raise
-    module = _import(env_id, env_id)
+    module = _import(env_id, env_id, import_module)
     make = getattr(module, "parallel_env", getattr(module, "env", None))
     if not callable(make):
         raise InputError(f"The module {env_id!r} has no parallel_env or env: {EXPECTED}.")
@@ -266,9 +272,9 @@ def _vmas(env_id: str, scenario: str, kwargs: dict[str, Any]) -> EnvEntry:
     )
 
 
-def _import(module_name: str, env_id: str) -> ModuleType:
+def _import(module_name: str, env_id: str, import_module: Callable[[str], ModuleType]) -> ModuleType:
     try:
-        return importlib.import_module(module_name)
+        return import_module(module_name)
     except InputError:  # the module itself says what it lacks
         raise
     except (ImportError, ValueError, TypeError) as error:
@@ -277,7 +283,13 @@ def _import(module_name: str, env_id: str) -> ModuleType:
         raise InputError(f"{env_id!r} names no environment ({error}): {EXPECTED}.") from error
 
 
-def _registered(env_id: str, module_name: str, registry_id: str, kwargs: dict[str, Any]) -> EnvEntry:
+def _registered(
+    env_id: str,
+    module_name: str,
+    registry_id: str,
+    kwargs: dict[str, Any],
+    import_module: Callable[[str], ModuleType],
+) -> EnvEntry:
     try:
         spec = _spec(registry_id)
     except PettingZooRegistryError as error:
@@ -286,11 +298,11 @@ def _registered(env_id: str, module_name: str, registry_id: str, kwargs: dict[st
     entry_point = spec.entry_point
     if isinstance(entry_point, str):
         entry_module, _, attribute = entry_point.partition(":")
-        module = _import(entry_module, env_id)
+        module = _import(entry_module, env_id, import_module)
         make = getattr(module, attribute)
     else:
         assert callable(entry_point)
-        make, module = entry_point, importlib.import_module(entry_point.__module__)
+        make, module = entry_point, _import(entry_point.__module__, env_id, import_module)
     cycles = {} if spec.max_cycles is None else {"max_cycles": spec.max_cycles}
     canonical = f"{module_name}:{spec.id}" if module_name else spec.id
     return EnvEntry(canonical, make, {**cycles, **spec.kwargs, **kwargs}, module)

@@ -12,6 +12,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from magail_trainer.errors import InputError
+from magail_trainer.trust import Recorded
 
 Network = Literal["auto", "tabular", "mlp"]
 RewardStyle = Literal["non_saturating", "gail", "airl", "symmetric"]
@@ -312,6 +313,20 @@ class MagailConfig(CloningConfig, DiscriminatorConfig, AdvantageConfig, PPOConfi
         config = object.__new__(cls)
         config._set(values)
         return config
+
+
+def recorded_settings(recorded: Recorded) -> MagailConfig:
+    """The settings in a run folder's `config.json`, with leave to import the parts of one's own that they name.
+
+    Raises:
+        InputError: a setting is out of range, or there is no such leave; see `Recorded.ask`.
+        KeyError: it has no settings.
+    """
+    config = MagailConfig.read(recorded.content["training"])
+    for name in (config.network, config.discriminator, config.reward_style):
+        if ":" in name:
+            recorded.ask(name)
+    return config
 
 
 class _KnownFields:

@@ -28,6 +28,7 @@ def evaluate_run(
     opponent_arguments: Mapping[str, Any] | None = None,
     side: Sequence[str] = (),
     processes: int = 1,
+    trust: bool = False,
 ) -> Evaluation:
     """Play trained policies in their env, each run by itself, or against other players.
 
@@ -40,6 +41,7 @@ def evaluate_run(
         opponent_arguments: to make the opponents with.
         side: the agents that the run plays against the opponents; by default each in turn.
         processes: how many step the copies of an env that has no vectorised form of its own.
+        trust: import whatever the run folder names, and one of opponents; see `load_runs`.
 
     Returns:
         what each run earned; `table()` has it as columns, `remarks` say what the scores mean.
@@ -51,7 +53,7 @@ def evaluate_run(
         raise InputError("--dataset names whose score is 1, and so does --opponents; leave one of them out.")
     if side and not opponents:
         raise InputError(f"--side {' '.join(side)} needs --opponents, which names who plays against the run.")
-    trained = run if isinstance(run, TrainedRuns) else load_runs(run)
+    trained = run if isinstance(run, TrainedRuns) else load_runs(run, trust=trust)
     how = {"episodes": episodes, "seed": seed, "processes": processes}
     finite = trained.finite
     if not finite.any():
@@ -60,7 +62,7 @@ def evaluate_run(
     if diverged is not None:
         trained = trained.select(np.flatnonzero(finite))
     if opponents:
-        evaluation = _against(trained, opponents, dict(opponent_arguments or {}), side, how)
+        evaluation = _against(trained, opponents, dict(opponent_arguments or {}), side, how, trust=trust)
     else:
         evaluation = _by_itself(trained, dataset, how)
     if diverged is None:
@@ -81,10 +83,16 @@ def _by_itself(trained: TrainedRuns, dataset: str | Path | None, how: Mapping[st
 
 
 def _against(
-    trained: TrainedRuns, opponents: str, arguments: dict[str, Any], side: Sequence[str], how: Mapping[str, int]
+    trained: TrainedRuns,
+    opponents: str,
+    arguments: dict[str, Any],
+    side: Sequence[str],
+    how: Mapping[str, int],
+    *,
+    trust: bool,
 ) -> Evaluation:
     sides = choose_sides(list(trained.codes.actions), side)
-    expert, others = (make_joint_policy(opponents, trained.entry, arguments) for _ in range(2))
+    expert, others = (make_joint_policy(opponents, trained.entry, arguments, trust=trust) for _ in range(2))
     reference = make_side_reference(trained.entry, expert, others, sides=sides, **how)
     evaluation = cross_play(trained, others, sides=sides, **how)
     who = display_path(opponents)

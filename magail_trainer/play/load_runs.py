@@ -9,12 +9,14 @@ import torch
 from jaxtyping import Bool, Int
 
 from magail_trainer.data.run_folder import read_checkpoint, read_config, read_table
-from magail_trainer.envs.registry import EnvEntry, resolve
+from magail_trainer.envs.recorded import resolve_recorded
+from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
-from magail_trainer.learn.config import MagailConfig
+from magail_trainer.learn.config import MagailConfig, recorded_settings
 from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.policies import Policies, make_policies
 from magail_trainer.learn.runs import Runs
+from magail_trainer.trust import Recorded
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,20 +58,23 @@ class TrainedRuns:
         return self.select(slice(run, run + 1)).policies
 
 
-def load_runs(path: str | Path, *, entry: EnvEntry | None = None) -> TrainedRuns:
+def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = False) -> TrainedRuns:
     """Read a run folder and make its policies, on the CPU.
 
     Args:
         path: the folder.
         entry: the env to play in, which must be the one that the runs were trained in; by default that one.
+        trust: import whatever the folder names. Else only what known packages have, unless this user made the folder.
 
     Raises:
-        InputError: there is no such folder, it is not as it was written, or it does not fit its env.
+        InputError: there is no such folder, it is not as it was written, it does not fit its env, or it names code that
+            nobody trusts.
     """
     config, table = read_config(path), read_table(Path(path) / "runs.csv")
+    recorded = Recorded(path, config, trust)
     try:
         env_id, env_kwargs = config["env"]["id"], config["env"]["kwargs"]
-        training = MagailConfig.read(config["training"])
+        training = recorded_settings(recorded)
         runs = Runs.of_columns(table)
     except KeyError as missing:
         raise InputError(f"{str(path)!r} is not as it was written: it does not say {missing}.") from missing
@@ -81,7 +86,7 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None) -> TrainedRuns
             "there again, and load checkpoint/policies.npz into them."
         )
     if entry is None:
-        entry = resolve(env_id, env_kwargs)
+        entry = resolve_recorded(recorded)
     elif names := entry.difference(env_id, env_kwargs):
         raise InputError(
             f"{str(path)!r} was trained in {names[0]}, not in {names[1]}; it can play in its own env alone."

@@ -13,7 +13,7 @@ from magail_trainer.importing import import_callable
 from magail_trainer.play.trained_policy import TrainedJointPolicy
 
 
-def make_joint_policy(expert: str, entry: EnvEntry, arguments: dict[str, Any]) -> JointPolicy:
+def make_joint_policy(expert: str, entry: EnvEntry, arguments: dict[str, Any], *, trust: bool = False) -> JointPolicy:
     """Make a joint policy from its name.
 
     Args:
@@ -21,13 +21,14 @@ def make_joint_policy(expert: str, entry: EnvEntry, arguments: dict[str, Any]) -
             your own.
         entry: the env. A factory is called with one copy of it, and with `arguments` as keywords.
         arguments: what is set about the policy; of a run folder, `run` and `greedy`, see `TrainedJointPolicy`.
+        trust: import whatever a run folder names; see `load_runs`.
 
     Raises:
         InputError: there is no such policy, or it refuses the arguments.
     """
     offered: dict[str, Callable[..., Any]] = {"random": RandomJointPolicy, **entry.experts}
     if expert not in offered and Path(expert).is_dir():
-        return _trained(expert, entry, arguments)
+        return _trained(expert, entry, arguments, trust=trust)
     factory = _find_factory(expert, entry, offered)
     for name, value in getattr(factory, "keywords", {}).items():  # a functools.partial would let itself be overruled
         if name in arguments:
@@ -52,6 +53,7 @@ def record_expert(
     output: str | Path | None = None,
     overwrite: bool = False,
     processes: int = 1,
+    trust: bool = False,
     **arguments: Any,
 ) -> Trajectories:
     """Play an expert and keep what happens: what `magail record` does.
@@ -64,6 +66,7 @@ def record_expert(
         output: the folder to save them in, if any.
         overwrite: replace a dataset that is already there.
         processes: how many step the copies of an env that has no vectorised form of its own.
+        trust: import whatever a run folder names that is the expert; see `load_runs`.
         **arguments: to make a named expert with.
 
     Raises:
@@ -73,7 +76,7 @@ def record_expert(
     if isinstance(expert, type):
         raise InputError(f"The expert {expert.__name__} is a class; expected a name or a joint policy that is made.")
     if isinstance(expert, str):
-        expert = make_joint_policy(expert, entry, arguments)
+        expert = make_joint_policy(expert, entry, arguments, trust=trust)
     elif arguments:
         raise InputError(f"An expert that is made takes no arguments, such as {next(iter(arguments))!r}.")
     trajectories = record(entry, expert, episodes=episodes, seed=seed, processes=processes)
@@ -82,7 +85,7 @@ def record_expert(
     return trajectories
 
 
-def _trained(folder: str, entry: EnvEntry, arguments: dict[str, Any]) -> JointPolicy:
+def _trained(folder: str, entry: EnvEntry, arguments: dict[str, Any], *, trust: bool) -> JointPolicy:
     for name in arguments:
         if name not in ("run", "greedy"):
             raise InputError(f"A run folder takes the arguments run and greedy, not {name!r}.")
@@ -91,7 +94,7 @@ def _trained(folder: str, entry: EnvEntry, arguments: dict[str, Any]) -> JointPo
         raise InputError(f"A run is named by its row in runs.csv, from 0, not run={run!r}.")
     if not isinstance(greedy, bool):
         raise InputError(f"A run folder takes greedy=true or greedy=false, not {greedy!r}.")
-    return TrainedJointPolicy(entry, folder, **arguments)
+    return TrainedJointPolicy(entry, folder, **arguments, trust=trust)
 
 
 def _find_factory(expert: str, entry: EnvEntry, offered: dict[str, Callable[..., Any]]) -> Callable[..., Any]:

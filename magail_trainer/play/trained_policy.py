@@ -22,6 +22,7 @@ class TrainedJointPolicy:
         runs: the run folder, or what `load_runs` made of it.
         run: which of its runs, from 0, in the order of `runs.csv`.
         greedy: play the likeliest action of each agent in place of a drawn one.
+        trust: import whatever the folder names; see `load_runs`.
 
     Raises:
         InputError: there is no such folder or run, or it was trained in another env.
@@ -31,12 +32,18 @@ class TrainedJointPolicy:
     takes_action_masks = True
 
     def __init__(
-        self, entry: EnvEntry, runs: "str | Path | TrainedRuns", *, run: int = 0, greedy: bool = False
+        self,
+        entry: EnvEntry,
+        runs: "str | Path | TrainedRuns",
+        *,
+        run: int = 0,
+        greedy: bool = False,
+        trust: bool = False,
     ) -> None:
         if isinstance(runs, str | Path):
             from magail_trainer.play.load_runs import load_runs
 
-            runs = load_runs(runs, entry=entry)
+            runs = load_runs(runs, entry=entry, trust=trust)
         trained, path = runs, runs.path
         if not 0 <= run < len(trained.runs):
             raise InputError(f"{str(path)!r} has runs 0 to {len(trained.runs) - 1}, and no run {run}.")

@@ -1,0 +1,50 @@
+"""From the env that a folder names to the env: of a known package without a question, of any other only by leave."""
+
+from functools import partial
+from typing import Any
+
+from pettingzoo import AECEnv, ParallelEnv
+
+from magail_trainer.envs.registry import EnvEntry, resolve
+from magail_trainer.errors import InputError
+from magail_trainer.importing import KNOWN, NotKnown, import_known, installed_only
+from magail_trainer.trust import Recorded
+
+
+def resolve_recorded(recorded: Recorded) -> EnvEntry:
+    """The env that a dataset or a run folder names.
+
+    An env of a known package is taken from where the package is installed, never from the working directory. Nothing of
+    any other package is imported before the reader has agreed.
+
+    Raises:
+        InputError: the folder names none, it is not there, or the folder is a stranger's and the env not of a known
+            package; see `Recorded.ask`.
+    """
+    env = recorded.content.get("env")
+    env_id, kwargs = (env.get("id"), env.get("kwargs")) if isinstance(env, dict) else (None, None)
+    if not (isinstance(env_id, str) and isinstance(kwargs, dict)):
+        raise InputError(f"{str(recorded.folder)!r} is not as it was written: it does not say in which env.")
+    if not recorded.trust:
+        known = _resolve_known(env_id, kwargs)
+        if known is not None:
+            return known
+        recorded.ask(env_id, kwargs)
+    return resolve(env_id, kwargs)
+
+
+def _resolve_known(env_id: str, kwargs: dict[str, Any]) -> EnvEntry | None:
+    """The env if it is one of a known package.
+
+    The arguments are a stranger's. So what is called with them must be what makes an env, not just any function.
+    """
+    try:
+        with installed_only():
+            entry = resolve(env_id, kwargs, import_module=import_known)
+    except NotKnown:
+        return None
+    make = entry.make_parallel.func if isinstance(entry.make_parallel, partial) else entry.make_parallel
+    offered = [getattr(entry.module, name, None) for name in ("parallel_env", "env")]
+    is_class = isinstance(make, type) and issubclass(make, AECEnv | ParallelEnv)
+    is_theirs = str(getattr(make, "__module__", "")).partition(".")[0] in KNOWN
+    return entry if is_theirs and (is_class or make in offered) else None
