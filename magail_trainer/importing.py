@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +16,8 @@ KNOWN = (*PROJECT, "pettingzoo", "mpe2", "vmas")
 
 _HOME = Path(__file__).resolve().parents[1]
 """Where the packages of this project lie."""
+
+_in_a_command = False
 
 
 class NotKnown(Exception):
@@ -36,7 +38,7 @@ def import_callable(name: str, *, what: str) -> Callable[..., Any]:
     if not (module_name and colon and attribute):
         raise InputError(f"{what} must be module:callable, not {name!r}.")
     try:
-        found = getattr(import_module(module_name), attribute)
+        found = getattr(import_named(module_name), attribute)
     except InputError:  # the module itself says what it lacks
         raise
     except Exception as error:  # whatever the user's module raises
@@ -44,6 +46,38 @@ def import_callable(name: str, *, what: str) -> Callable[..., Any]:
     if not callable(found):
         raise InputError(f"{what} {name!r} is a {type(found).__name__}; expected something to call.")
     return found
+
+
+def import_named(module_name: str) -> ModuleType:
+    """Import a module that the user named; in a command, from the working directory if there is one of that name."""
+    if not _in_a_command:
+        return import_module(module_name)
+    sys.path.insert(0, "")
+    try:
+        module = import_module(module_name)
+    finally:
+        with suppress(ValueError):  # the module took it away
+            sys.path.remove("")
+    if _working_directory() in _places(sys.modules[module_name.partition(".")[0]]) and "" not in sys.path:
+        sys.path.append("")  # it may import its neighbours later, and in worker processes
+    return module
+
+
+@contextmanager
+def imports_of_a_command() -> Iterator[None]:
+    """Import from the working directory what the user names, as `python -m` does, and nothing else.
+
+    A stranger's file in the working directory cannot take the place of a package that is imported later.
+    """
+    global _in_a_command
+    before, here = sys.path[:], _working_directory()
+    if here != _HOME:  # else this project may lie in no other place
+        sys.path[:] = [entry for entry in before if entry and Path(entry).resolve() != here]
+    _in_a_command, outer = True, _in_a_command
+    try:
+        yield
+    finally:
+        sys.path[:], _in_a_command = before, outer
 
 
 def import_known(module_name: str) -> ModuleType:
@@ -62,8 +96,8 @@ def import_known(module_name: str) -> ModuleType:
             if error.name != root:
                 raise
             raise NotKnown(module_name) from error
-    place = _place(package)
-    if place is None or (place != _HOME if root in PROJECT else place == _working_directory()):
+    places = _places(package)
+    if places != {_HOME} if root in PROJECT else not places or _working_directory() in places:
         raise NotKnown(module_name)
     with installed_only():
         return import_module(module_name)
@@ -87,10 +121,7 @@ def _working_directory() -> Path | None:
         return None
 
 
-def _place(package: ModuleType) -> Path | None:
-    """The folder in which a package or a module of one file lies; None of one without a file."""
-    origin = getattr(package.__spec__, "origin", None)
-    if origin is None:
-        return None
-    file = Path(origin).resolve()
-    return file.parents[1] if hasattr(package, "__path__") else file.parent
+def _places(package: ModuleType) -> set[Path]:
+    """The folders in which a package, or a module of one file, lies; none if it has no file."""
+    files = getattr(package, "__path__", None) or filter(None, [getattr(package, "__file__", None)])
+    return {Path(file).resolve().parent for file in files}

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn, Union
 import tyro
 
 from magail_trainer.errors import InputError
+from magail_trainer.importing import imports_of_a_command
 
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 _FRAME = re.compile("^│ |│$|^╰.*|[─-]{9,}")  # blanks and dashes if stdout has no Unicode
@@ -57,14 +58,12 @@ def run_command(
 
 @contextlib.contextmanager
 def _prepared_process() -> Iterator[None]:
-    """Import from the working directory, print ? for unencodable characters, and clean up at SIGTERM.
+    """Import what is named from the working directory, print ? for unencodable characters, and clean up at SIGTERM.
 
     All three are undone at the end, since a longer-lived program may call `main`.
     """
     with contextlib.ExitStack() as undo:
-        if "" not in sys.path:
-            sys.path.insert(0, "")  # like `python -m`, to find module:callable
-            undo.callback(_remove_first, sys.path, "")
+        undo.enter_context(imports_of_a_command())
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 undo.callback(_reconfigure, stream, errors=stream.errors)
@@ -81,11 +80,6 @@ def _prepared_process() -> Iterator[None]:
 def _reconfigure(stream: io.TextIOWrapper, *, errors: str | None) -> None:
     with contextlib.suppress(OSError, ValueError):  # closed by now
         stream.reconfigure(errors=errors)
-
-
-def _remove_first(values: list[str], value: str) -> None:
-    with contextlib.suppress(ValueError):
-        values.remove(value)
 
 
 def exit_by_signal(number: int, _: object) -> NoReturn:

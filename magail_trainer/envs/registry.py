@@ -24,6 +24,7 @@ from magail_trainer.envs.spaces import describe_space
 from magail_trainer.envs.vector_env import ParallelEnvCopies, VectorEnv
 from magail_trainer.errors import InputError, with_arguments
 from magail_trainer.files import plain_json
+from magail_trainer.importing import import_named
 
 EXPECTED = (
     "expected an id registered with PettingZoo, with its module in front where it must be imported first "
@@ -227,7 +228,7 @@ def resolve(
     env_id: str,
     kwargs: dict[str, Any] | None = None,
     *,
-    import_module: Callable[[str], ModuleType] = importlib.import_module,
+    import_module: Callable[[str], ModuleType] = import_named,
 ) -> EnvEntry:
     """Find an environment by its name.
 

@@ -14,6 +14,7 @@ import pytest
 from magail_trainer.cli.command_line import key_values, parse, run_command, this_command
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
+from magail_trainer.importing import import_named
 from magail_trainer.text import aligned, counted, display_path
 
 
@@ -261,13 +262,20 @@ def test_a_hang_up_that_nohup_has_ignored_stays_ignored() -> None:
 
 
 @pytest.mark.parametrize("error", [None, InputError("no"), KeyboardInterrupt()])
-def test_the_process_is_left_as_it_was(error: BaseException | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_is_left_as_it_was(
+    error: BaseException | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
     monkeypatch.setattr(sys, "stdout", stream)
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "neighbour.py").touch()
+    before_path = ["", *(entry for entry in sys.path if entry)]
+    monkeypatch.setattr(sys, "path", [*before_path])
 
     def execute(_: Nothing) -> None:
-        assert (stream.errors, sys.path[0]) == ("replace", "")
+        assert (stream.errors, "" in sys.path) == ("replace", False)
+        import_named("neighbour")
+        assert sys.path[-1] == ""
         assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
         if error is not None:
             raise error
@@ -276,6 +284,7 @@ def test_the_process_is_left_as_it_was(error: BaseException | None, monkeypatch:
     try:
         ends_with(execute)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-        assert (stream.errors, "" in sys.path) == ("strict", False)
+        assert (stream.errors, sys.path) == ("strict", before_path)
     finally:
         signal.signal(signal.SIGTERM, before)
+        sys.modules.pop("neighbour", None)

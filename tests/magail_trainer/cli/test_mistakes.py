@@ -144,7 +144,7 @@ RUN_DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda run: (run / "config.json").unlink(), "is no run folder"),
     "foreign config": (lambda run: (run / "config.json").write_text("{}"), "is no run folder"),
     "config without env": (lambda run: replace(run / "config.json", '"env"', '"enf"'), "'env'"),
-    "unknown env": (lambda run: replace(run / "config.json", MATCHING, "nowhere"), "names no environment"),
+    "unknown env": (lambda run: replace(run / "config.json", MATCHING, "nowhere"), "nowhere:parallel_env; add --trust"),
     "other env": (lambda run: replace(run / "config.json", '"kwargs": {}', '"kwargs": {"horizon": 2}'), "does not fit"),
     "no table": (lambda run: (run / "runs.csv").unlink(), "cannot be read"),
     "table without seeds": (lambda run: replace(run / "runs.csv", "seed", "sead"), "'seed'"),
