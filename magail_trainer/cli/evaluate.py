@@ -44,8 +44,12 @@ class Evaluate:
     """The agents that the run plays against the opponents; by default each in turn."""
     output: Path | None = None
     """A CSV file for the table of all runs."""
+    max_episode_steps: int | None = None
+    """Cut episodes off after so many steps; by default as in the training."""
     processes: int = 1
     """Processes that step the copies of an env without a native vector env."""
+    timeout: float | None = None
+    """Seconds that a worker process has for a reset or a step of its copies; with it there is one at least."""
     trust: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Import the env and the network that the run folder names, whoever made it."""
     overwrite: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -72,6 +76,8 @@ class Evaluate:
                 opponent_arguments=key_values(self.opponent_args, flag="--opponent-args"),
                 side=self.side,
                 processes=self.processes,
+                max_episode_steps=self.max_episode_steps,
+                timeout=self.timeout,
                 trust=self.trust,
             )
             if file is not None:

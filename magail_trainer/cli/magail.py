@@ -16,6 +16,7 @@ from magail_trainer.cli.train import Clone, Switch, Train
 from magail_trainer.data.augmentation import augment, find_symmetries
 from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import MANIFEST, SHARDS, Trajectories, read_manifest
+from magail_trainer.envs.description import name_env
 from magail_trainer.envs.recorded import resolve_recorded
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
@@ -48,6 +49,12 @@ class Record:
     expert_args: tuple[str, ...] = ()
     """NAME=VALUE arguments of the joint policy, such as ratio=0.7; for a run folder, run=2 chooses a run (by default
     the first) and greedy=true its likeliest actions."""
+    max_episode_steps: int | None = None
+    """Cut episodes off after so many steps, for an env that does not end."""
+    processes: int = 1
+    """Processes that step the copies of an env without a native vector env."""
+    timeout: float | None = None
+    """Seconds that a worker process has for a reset or a step of its copies; with it there is one at least."""
     trust: Switch = False
     """Import a network that the run folder of --expert names, whoever made it."""
     overwrite: Switch = False
@@ -55,13 +62,15 @@ class Record:
 
     def __call__(self) -> None:
         """Record, save, and print a summary."""
-        entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
+        entry = resolve(self.env, key_values(self.env_args, flag="--env-args")).limited(
+            max_episode_steps=self.max_episode_steps, timeout=self.timeout
+        )
         policy = make_joint_policy(
             self.expert, entry, key_values(self.expert_args, flag="--expert-args"), trust=self.trust
         )
         with new_folder(self.output, marker=MANIFEST, others=SHARDS, overwrite=self.overwrite) as folder:
             with suspected(self.env_args, flag="--env-args"):
-                trajectories = record(entry, policy, episodes=self.episodes, seed=self.seed)
+                trajectories = record(entry, policy, episodes=self.episodes, seed=self.seed, processes=self.processes)
             trajectories.write(folder)
         returns = ", ".join(f"{agent} {values.mean():.3f}" for agent, values in trajectories.returns.items())
         print(f"Recorded {counted(len(trajectories), 'episode')} of {entry.id} in {display_path(self.output)}.")
@@ -131,12 +140,18 @@ class CheckEnv:
     """The environment, as for record."""
     env_args: tuple[str, ...] = ()
     """NAME=VALUE arguments of the env."""
+    max_episode_steps: int | None = None
+    """Cut episodes off after so many steps, for an env that does not end."""
+    timeout: float | None = None
+    """Seconds that the env has for a reset or a step; it is played in a worker process then."""
 
     def __call__(self) -> int:
         """Print the report; 0 if the env can be trained in, else 1."""
         from magail_trainer.play.check_env import check_env
 
-        entry = resolve(self.env, key_values(self.env_args, flag="--env-args"))
+        entry = resolve(self.env, key_values(self.env_args, flag="--env-args")).limited(
+            max_episode_steps=self.max_episode_steps, timeout=self.timeout
+        )
         try:
             report = check_env(entry)
         except InputError as error:
@@ -161,7 +176,7 @@ def describe(trajectories: Trajectories) -> list[str]:
     shortest, longest = int(trajectories.lengths.min()), int(trajectories.lengths.max())
     steps = f"{counted(longest, 'step')} each" if shortest == longest else f"{shortest} to {longest} steps"
     lines = [
-        f"{'env':12}{origin.env_id} {origin.env_kwargs or ''}".rstrip(),
+        f"{'env':12}{name_env(origin.env)}",
         f"{'policy':12}{origin.policy['name']} {origin.policy['parameters'] or ''}".rstrip(),
         f"{'seed':12}{origin.seed}",
         f"{'episodes':12}{len(trajectories)}, of {steps}",

@@ -69,10 +69,14 @@ class Train:
     """Defaults depend on the network: REINFORCE for tables, PPO for perceptrons."""
     env_args: tuple[str, ...] = ()
     """NAME=VALUE arguments of the env."""
+    max_episode_steps: int | None = None
+    """Cut episodes off after so many steps, for an env that does not end."""
     device: str = "cpu"
     """Where the tensors live: cpu, cuda, cuda:1, ..."""
     processes: int = 1
     """Processes that step the copies of an env without a native vector env."""
+    timeout: float | None = None
+    """Seconds that a worker process has for a reset or a step of its copies; with it there is one at least."""
     log_every: int = 10
     """Epochs, or cloning updates, between two rows of the history."""
     overwrite: Switch = False
@@ -80,7 +84,9 @@ class Train:
 
     def __call__(self) -> int:
         """Train, save, and print the final metrics; 3 if a run diverged, else 0."""
-        return _train(self, self.settings, self.algorithm, betas=self.betas, processes=self.processes)
+        return _train(
+            self, self.settings, self.algorithm, betas=self.betas, processes=self.processes, timeout=self.timeout
+        )
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,8 @@ class Clone:
     """The settings of train that apply; see magail train --help."""
     env_args: tuple[str, ...] = ()
     """NAME=VALUE arguments of the env."""
+    max_episode_steps: int | None = None
+    """Cut episodes off after so many steps, for an env that does not end."""
     device: str = "cpu"
     """Where the tensors live: cpu, cuda, cuda:1, ..."""
     log_every: int = 10
@@ -127,6 +135,7 @@ def _train(
     trained = train(
         resolve(command.env, key_values(command.env_args, flag="--env-args")),
         command.dataset,
+        max_episode_steps=command.max_episode_steps,
         algorithm=algorithm,
         seeds=command.seeds,
         config=MagailConfig(**settings),

@@ -1,8 +1,9 @@
 """The origin of a dataset: env, spaces and policy, as in its manifest."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from magail_trainer.envs.description import describe_env, name_env
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
 
@@ -27,12 +28,19 @@ class Origin:
     augmentation: dict[str, Any] = field(default_factory=dict)
     """The arguments of `augmentation.augment`: `symmetries`, `of` how many, `copies` and `seed`; empty if the dataset
     was not augmented."""
+    max_episode_steps: int | None = None
+    """Where episodes were cut off; see `EnvEntry`."""
     own: bool = field(default=True, compare=False)
     """Whether it was this user who named the env; not so if a stranger's dataset names it, see `trust`."""
 
     def __post_init__(self) -> None:
         for name in ("env_kwargs", "spaces", "policy", "augmentation"):
             object.__setattr__(self, name, plain_json(getattr(self, name)))
+
+    @property
+    def env(self) -> dict[str, Any]:
+        """The env, as `EnvEntry.description` has it."""
+        return describe_env(self.env_id, self.env_kwargs, self.max_episode_steps)
 
     @property
     def episodes_of_each(self) -> int:
@@ -46,11 +54,10 @@ def joint_origin(first: Origin, second: Origin) -> Origin:
     Raises:
         InputError: they differ in env or spaces, or were augmented differently.
     """
-    same_env = (first.env_id, first.env_kwargs, first.spaces) == (second.env_id, second.env_kwargs, second.spaces)
-    if not same_env:
+    if (first.env, first.spaces) != (second.env, second.spaces):
         raise InputError(
-            f"Trajectories of {first.env_id} {first.env_kwargs} and of {second.env_id} {second.env_kwargs} "
-            "do not go together; expected one env with the same spaces."
+            f"Trajectories of {name_env(first.env)} and of {name_env(second.env)} do not go together; "
+            "expected one env with the same spaces."
         )
     if first == second:
         return first if second.own else second
@@ -59,4 +66,4 @@ def joint_origin(first: Origin, second: Origin) -> Origin:
     parts = [first.policy, second.policy]
     policy = {"name": "concatenated", "parameters": {"parts": parts}}
     versions, own = {**first.versions, **second.versions}, first.own and second.own
-    return Origin(first.env_id, first.env_kwargs, first.spaces, policy, None, versions, own=own)
+    return replace(first, policy=policy, seed=None, versions=versions, own=own)

@@ -59,6 +59,7 @@ def record(
         spaces=entry.describe_spaces(),
         policy={"name": joint_policy.name, "parameters": joint_policy.parameters},
         seed=seed,
+        max_episode_steps=entry.max_episode_steps,
         versions={package: version(package) for package in _PACKAGES},
     )
     default_copies = _NATIVE_COPIES if entry.has_native_vector_env else 1

@@ -202,7 +202,7 @@ class Trajectories:
         content = {
             "format": FORMAT,
             "version": VERSION,
-            "env": {"id": self.origin.env_id, "kwargs": self.origin.env_kwargs},
+            "env": self.origin.env,
             "agents": self.agents,
             "spaces": self.origin.spaces,
             "policy": self.origin.policy,
@@ -235,6 +235,7 @@ class Trajectories:
             seed=manifest["seed"],
             versions=manifest["versions"],
             augmentation=manifest.get("augmentation", {}),
+            max_episode_steps=manifest["env"].get("max_episode_steps"),
             own=is_noted(manifest),
         )
         parts = []

@@ -22,15 +22,16 @@ def resolve_recorded(recorded: Recorded) -> EnvEntry:
             package; see `Recorded.ask`.
     """
     env = recorded.content.get("env")
-    env_id, kwargs = (env.get("id"), env.get("kwargs")) if isinstance(env, dict) else (None, None)
+    names = ("id", "kwargs", "max_episode_steps")
+    env_id, kwargs, limit = (env.get(name) if isinstance(env, dict) else None for name in names)
     if not (isinstance(env_id, str) and isinstance(kwargs, dict)):
         raise InputError(f"{str(recorded.folder)!r} is not as it was written: it does not say in which env.")
     if not recorded.trust:
         known = _resolve_known(env_id, kwargs)
         if known is not None:
-            return known
+            return known.limited(max_episode_steps=limit)
         recorded.ask(env_id, kwargs)
-    return resolve(env_id, kwargs)
+    return resolve(env_id, kwargs).limited(max_episode_steps=limit)
 
 
 def _resolve_known(env_id: str, kwargs: dict[str, Any]) -> EnvEntry | None:

@@ -5,7 +5,7 @@
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -18,12 +18,13 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.env_registry.exceptions import PettingZooRegistryError
 from pettingzoo.utils import aec_to_parallel
 
+from magail_trainer.envs.description import describe_env, name_env
 from magail_trainer.envs.flatten_observations import plain
 from magail_trainer.envs.processes import ProcessVectorEnv
 from magail_trainer.envs.spaces import describe_space
+from magail_trainer.envs.time_limit import TimeLimit
 from magail_trainer.envs.vector_env import ParallelEnvCopies, VectorEnv
 from magail_trainer.errors import InputError, with_arguments
-from magail_trainer.files import plain_json
 from magail_trainer.importing import import_named
 
 EXPECTED = (
@@ -51,6 +52,37 @@ class EnvEntry:
     """The module of `make_parallel`; `vector_env` and `EXPERTS` are looked up there."""
     make_native: Callable[..., VectorEnv] | None = None
     """Called with the number of copies and `kwargs`, in place of the module's `vector_env`."""
+    max_episode_steps: int | None = None
+    """Where episodes are cut off, if the env does not end them before. Its native vector env, which cannot be cut off,
+    is then not used."""
+    timeout: float | None = None
+    """Seconds that a worker process has for a reset or a step; see `ProcessVectorEnv`."""
+
+    def limited(self, *, max_episode_steps: Any = None, timeout: float | None = None) -> "EnvEntry":
+        """This env with limits of time; None leaves a limit as it is.
+
+        Args:
+            max_episode_steps: cut episodes off after so many steps; a whole number, checked here, for files hold some.
+            timeout: seconds that a worker process has for a reset or a step. With it there is always one.
+
+        Raises:
+            InputError: a limit is not above 0.
+        """
+        limits: dict[str, Any] = {}
+        if max_episode_steps is not None:
+            if not isinstance(max_episode_steps, int) or max_episode_steps < 1:
+                raise InputError(f"max_episode_steps must be a whole number of at least 1, not {max_episode_steps!r}.")
+            limits["max_episode_steps"] = max_episode_steps
+        if timeout is not None:
+            if not timeout > 0:
+                raise InputError(f"The timeout must be a number of seconds above 0, not {timeout}.")
+            limits["timeout"] = timeout
+        return replace(self, **limits) if limits else self
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What the env is, as plain JSON, for `config.json` and manifests."""
+        return describe_env(self.id, self.kwargs, self.max_episode_steps)
 
     @property
     def possible_agents(self) -> list[str]:
@@ -102,7 +134,8 @@ class EnvEntry:
         """
         env = self._call(self.make_parallel)
         try:
-            return plain(self._as_parallel(env))
+            made = plain(self._as_parallel(env))
+            return made if self.max_episode_steps is None else TimeLimit(made, self.max_episode_steps)
         except BaseException:
             getattr(env, "close", lambda: None)()
             raise
@@ -124,11 +157,16 @@ class EnvEntry:
 
     @property
     def has_native_vector_env(self) -> bool:
-        """Whether there is a `make_native`, or the module has `vector_env(num_envs, ...)` beside `parallel_env`."""
+        """Whether there is a `make_native`, or the module has `vector_env(num_envs, ...)` beside `parallel_env`.
+
+        With `max_episode_steps` there is none.
+        """
         return self._native is not None
 
     @property
     def _native(self) -> Callable[..., VectorEnv] | None:
+        if self.max_episode_steps is not None:
+            return None
         beside = self.module is not None and self.make_parallel is getattr(self.module, "parallel_env", None)
         return self.make_native or (getattr(self.module, "vector_env", None) if beside else None)
 
@@ -154,8 +192,13 @@ class EnvEntry:
                 vector_env.close()
                 raise
             return vector_env
-        if processes > 1 and num_envs > 1:
-            return ProcessVectorEnv(partial(ParallelEnvCopies, self.make), num_envs, processes)
+        return self.make_copies(num_envs, processes=processes)
+
+    def make_copies(self, num_envs: int, *, processes: int = 1) -> VectorEnv:
+        """Copies of the single env, whether or not there is a native vector env; see `make_vector`."""
+        if processes > 1 or self.timeout is not None:
+            copies = partial(ParallelEnvCopies, self.make)
+            return ProcessVectorEnv(copies, num_envs, processes, name=self.id, timeout=self.timeout)
         return ParallelEnvCopies(self.make, num_envs)
 
     def _check_native(self, vector_env: VectorEnv) -> None:
@@ -180,18 +223,17 @@ class EnvEntry:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Worker processes are sent how to make the env, not the spaces."""
-        return type(self), (self.id, self.make_parallel, self.kwargs, self.module, self.make_native)
+        made_by = (self.id, self.make_parallel, self.kwargs, self.module, self.make_native, self.max_episode_steps)
+        return type(self), made_by
 
-    def difference(self, env_id: str | None, kwargs: Any) -> tuple[str, str] | None:
+    def difference(self, described: Mapping[str, Any]) -> tuple[str, str] | None:
         """The names of another env and of this one; None if both are the same, made with the same arguments.
 
         Args:
-            env_id: what a dataset or a run says its env is.
-            kwargs: what it was made with, as plain JSON.
+            described: what a dataset or a run says its env is; see `description`.
         """
-        if (env_id, kwargs) == (self.id, plain_json(self.kwargs)):
-            return None
-        return f"{env_id} {kwargs or ''}".strip(), f"{self.id} {self.kwargs or ''}".strip()
+        own = self.description
+        return None if described == own else (name_env(described), name_env(own))
 
     @property
     def experts(self) -> dict[str, Callable[..., Any]]:

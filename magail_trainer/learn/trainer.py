@@ -247,7 +247,7 @@ class Trainer:
         settings = {name: value for name, value in heeded(self.config, self.algorithm).items() if name not in replaced}
         return {
             "algorithm": self.algorithm,
-            "env": {"id": self.entry.id, "kwargs": plain_json(self.entry.kwargs)},
+            "env": self.entry.description,
             "dataset": dataset,
             "training": plain_json(settings),
             **({"updates": self.updates} if self.algorithm == "cloning" else {}),
@@ -296,7 +296,7 @@ def check_same_env(entry: EnvEntry, trajectories: Trajectories) -> None:
         InputError: naming the difference.
     """
     origin = trajectories.origin
-    if names := entry.difference(origin.env_id, origin.env_kwargs):
+    if names := entry.difference(origin.env):
         raise InputError(
             f"The dataset was recorded in {names[0]}, not in {names[1]}; record one in the env to train in."
         )

@@ -48,6 +48,8 @@ def train(
     overwrite: bool = False,
     log_every: int = 10,
     description: Mapping[str, Any] | None = None,
+    max_episode_steps: int | None = None,
+    timeout: float | None = None,
     **trainer_arguments: Any,
 ) -> Trained:
     """Train policies to imitate demonstrations: one run for every pair of β and seed, all at once.
@@ -62,12 +64,14 @@ def train(
         overwrite: replace an existing run folder.
         log_every: epochs between two rows of the history.
         description: more entries for `config.json`.
+        max_episode_steps: cut episodes off after so many steps, as in the demonstrations.
+        timeout: seconds that a worker process has for a reset or a step.
         **trainer_arguments: `algorithm`, `policies`, `discriminator`, `reward`, and so on; see `Trainer`.
 
     Raises:
         InputError: see `Trainer`; or the folder cannot be written.
     """
-    entry = make_env(env)
+    entry = make_env(env).limited(max_episode_steps=max_episode_steps, timeout=timeout)
     if config is not None and not isinstance(config, MagailConfig):
         raise InputError(f"The settings must be a MagailConfig, not {config!r}.")
     path = Path(demonstrations) if isinstance(demonstrations, str | Path) else None

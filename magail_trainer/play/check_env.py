@@ -11,13 +11,13 @@ from gymnasium.spaces import Space
 from magail_trainer.data.joint_policies import RandomJointPolicy
 from magail_trainer.envs.registry import EnvEntry, make_env
 from magail_trainer.envs.steps import Step, play_steps
-from magail_trainer.envs.vector_env import ParallelEnvCopies
 from magail_trainer.errors import InputError
 from magail_trainer.learn.encoders import Codes, FeatureSpace, FiniteSpace, action_code, check_name
 from magail_trainer.learn.trainer import choose_network
 from magail_trainer.text import counted
 
 _ENOUGH_EPISODES = 20
+_TO_THE_FIRST_END = 50  # times as many steps are played if no episode has ended before
 _LEAVERS = " (training takes that without --allow_variable_horizon only if it is always at the same step)"
 
 
@@ -34,7 +34,7 @@ class EnvReport:
         return "\n".join(self.facts + self.refusals)
 
 
-def check_env(env: EnvEntry | str, *, steps: int = 200) -> EnvReport:
+def check_env(env: EnvEntry | str, *, steps: int = 200, max_episode_steps: int | None = None) -> EnvReport:
     """Look at an env's spaces and play random joint actions in one copy of it.
 
     Observations may be Box (other than images), Discrete, MultiDiscrete or MultiBinary, and Dicts and Tuples of these;
@@ -42,14 +42,16 @@ def check_env(env: EnvEntry | str, *, steps: int = 200) -> EnvReport:
 
     Args:
         env: the env, or its name.
-        steps: how many to play at most; 20 whole episodes are enough.
+        steps: how many to play at most, if an episode has ended by then; 20 whole episodes are enough. An episode that
+            goes on is played for 50 times as many steps, and the env refused if it does not end.
+        max_episode_steps: cut episodes off after so many steps.
 
     Raises:
         InputError: the env cannot be made, or does not keep to PettingZoo's rules; or `steps` is below 1.
     """
     if steps < 1:
         raise InputError(f"The number of steps must be at least 1, not {steps}.")
-    entry = make_env(env)
+    entry = make_env(env).limited(max_episode_steps=max_episode_steps)
     agents = entry.possible_agents
     facts, refusals = [f"{entry.id}: {counted(len(agents), 'agent')}, {', '.join(agents)}"], []
     for agent in agents:
@@ -67,6 +69,8 @@ def check_env(env: EnvEntry | str, *, steps: int = 200) -> EnvReport:
         played = _play(entry, steps)
     except NotImplementedError as error:  # a space that Gymnasium cannot put many values of in one array
         return EnvReport([*facts, f"not played: {error or 'its values cannot be put in arrays'}"], refusals)
+    if not any(step.over[0] for step in played):
+        refusals.append(f"No episode ended within {len(played):,} steps; --max_episode_steps N cuts episodes off.")
     infinite = _not_finite(agents, played)
     facts += [*_episodes(agents, played), f"agents that leave early: {_leavers(agents, played)}"]
     facts.append(f"action masks: {', '.join(played[-1].masks) or 'none'}")
@@ -77,19 +81,19 @@ def check_env(env: EnvEntry | str, *, steps: int = 200) -> EnvReport:
 
 
 def _play(entry: EnvEntry, steps: int) -> list[Step]:
-    """At most so many steps of one copy, to the end of the twentieth episode."""
+    """Steps of one copy, to the end of the twentieth episode or of `steps`, and in any case of an episode."""
     policy, played, episodes = RandomJointPolicy(entry), [], 0
     policy.begin(1, np.random.default_rng(0))
-    copy = ParallelEnvCopies(entry.make, 1)
+    copy = entry.make_copies(1)
 
     def act(observations: dict[str, Any], masks: dict[str, np.ndarray], step: np.ndarray) -> dict[str, Any]:
         return policy.act(observations, episode=np.zeros(1, dtype=np.int64), step=step, action_masks=masks)
 
     try:
-        for step in islice(play_steps(copy, act, seed=0), steps):
+        for step in islice(play_steps(copy, act, seed=0), _TO_THE_FIRST_END * steps):
             played.append(step)
             episodes += bool(step.over[0])
-            if episodes == _ENOUGH_EPISODES:
+            if episodes == _ENOUGH_EPISODES or (episodes and len(played) >= steps):
                 break
     finally:
         copy.close()

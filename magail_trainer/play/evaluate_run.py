@@ -28,6 +28,8 @@ def evaluate_run(
     opponent_arguments: Mapping[str, Any] | None = None,
     side: Sequence[str] = (),
     processes: int = 1,
+    max_episode_steps: int | None = None,
+    timeout: float | None = None,
     trust: bool = False,
 ) -> Evaluation:
     """Play trained policies in their env, each run by itself, or against other players.
@@ -41,6 +43,8 @@ def evaluate_run(
         opponent_arguments: to make the opponents with.
         side: the agents that the run plays against the opponents; by default each in turn.
         processes: how many step the copies of an env that has no vectorised form of its own.
+        max_episode_steps: cut episodes off after so many steps; by default as in the training.
+        timeout: seconds that a worker process has for a reset or a step.
         trust: import whatever the run folder names, and one of opponents; see `load_runs`.
 
     Returns:
@@ -54,6 +58,8 @@ def evaluate_run(
     if side and not opponents:
         raise InputError(f"--side {' '.join(side)} needs --opponents, which names who plays against the run.")
     trained = run if isinstance(run, TrainedRuns) else load_runs(run, trust=trust)
+    limited = trained.entry.limited(max_episode_steps=max_episode_steps, timeout=timeout)
+    trained = replace(trained, entry=limited)
     how = {"episodes": episodes, "seed": seed, "processes": processes}
     finite = trained.finite
     if not finite.any():

@@ -73,8 +73,7 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
     config, table = read_config(path), read_table(Path(path) / "runs.csv")
     recorded = Recorded(path, config, trust)
     try:
-        env_id, env_kwargs = config["env"]["id"], config["env"]["kwargs"]
-        training = recorded_settings(recorded)
+        training, limit = recorded_settings(recorded), config["env"].get("max_episode_steps")
         runs = Runs.of_columns(table)
     except KeyError as missing:
         raise InputError(f"{str(path)!r} is not as it was written: it does not say {missing}.") from missing
@@ -87,7 +86,7 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
         )
     if entry is None:
         entry = resolve_recorded(recorded)
-    elif names := entry.difference(env_id, env_kwargs):
+    elif names := replace(entry, max_episode_steps=limit).difference(config["env"]):  # another limit is no other env
         raise InputError(
             f"{str(path)!r} was trained in {names[0]}, not in {names[1]}; it can play in its own env alone."
         )

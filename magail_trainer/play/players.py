@@ -53,6 +53,8 @@ def record_expert(
     output: str | Path | None = None,
     overwrite: bool = False,
     processes: int = 1,
+    max_episode_steps: int | None = None,
+    timeout: float | None = None,
     trust: bool = False,
     **arguments: Any,
 ) -> Trajectories:
@@ -66,13 +68,15 @@ def record_expert(
         output: the folder to save them in, if any.
         overwrite: replace a dataset that is already there.
         processes: how many step the copies of an env that has no vectorised form of its own.
+        max_episode_steps: cut episodes off after so many steps.
+        timeout: seconds that a worker process has for a reset or a step.
         trust: import whatever a run folder names that is the expert; see `load_runs`.
         **arguments: to make a named expert with.
 
     Raises:
         InputError: there is no such env or expert, a number is out of range, or the folder cannot be made.
     """
-    entry = make_env(env)
+    entry = make_env(env).limited(max_episode_steps=max_episode_steps, timeout=timeout)
     if isinstance(expert, type):
         raise InputError(f"The expert {expert.__name__} is a class; expected a name or a joint policy that is made.")
     if isinstance(expert, str):

@@ -103,7 +103,10 @@ def find_expert(trained: TrainedRuns) -> tuple[Trajectories | None, str]:
             try:
                 if read_manifest(folder)["sha256"] != described.get("sha256"):
                     return None, f"the dataset {str(folder)!r} is not the one that the run was trained on"
-                return Trajectories.load(folder), str(folder)
+                expert = Trajectories.load(folder)
+                if names := trained.entry.difference(expert.origin.env):
+                    return None, f"the dataset {str(folder)!r} was recorded in {names[0]}, not in {names[1]}"
+                return expert, str(folder)
             except InputError as error:
                 return None, str(error).rstrip(".")
     return None, f"the dataset {described['path']!r} is no longer there"

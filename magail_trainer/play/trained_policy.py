@@ -8,7 +8,7 @@ import numpy as np
 
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
-from magail_trainer.files import plain_json, read_bytes
+from magail_trainer.files import read_bytes
 
 if TYPE_CHECKING:
     from magail_trainer.play.load_runs import TrainedRuns
@@ -49,7 +49,7 @@ class TrainedJointPolicy:
             raise InputError(f"{str(path)!r} has runs 0 to {len(trained.runs) - 1}, and no run {run}.")
         self._codes, self._policies, self._greedy = trained.codes, trained.alone(run), greedy
         self.parameters: dict[str, Any] = {
-            "env": {"id": entry.id, "kwargs": plain_json(entry.kwargs)},
+            "env": entry.description,
             "run": run,
             "seed": int(trained.runs.seed[run]),
             "beta": float(trained.runs.beta[run]),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -206,9 +207,9 @@ def test_processes_change_nothing_but_who_steps(
 ) -> None:
     made_with = []
 
-    def spread(make: Callable, num_envs: int, processes: int) -> ProcessVectorEnv:
+    def spread(make: Callable, num_envs: int, processes: int, **how: Any) -> ProcessVectorEnv:
         made_with.append(processes)
-        return ProcessVectorEnv(make, num_envs, processes)
+        return ProcessVectorEnv(make, num_envs, processes, **how)
 
     monkeypatch.setattr("magail_trainer.envs.registry.ProcessVectorEnv", spread)
     for processes in (1, 2):

@@ -108,6 +108,33 @@ class Deadly(RandomLengthEnv):
         os._exit(7)
 
 
+class Killed(RandomLengthEnv):
+    def step(self, actions: dict[str, Any]) -> Any:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Hangs(RandomLengthEnv):
+    """Stops in its constructor, at its reset or at its second step."""
+
+    def __init__(self, *, where: str = "step") -> None:
+        super().__init__()
+        self._where, self._count = where, 0
+        if where == "constructor":
+            time.sleep(1000)
+
+    def reset(self, seed: int | None = None, options: dict | None = None) -> Any:
+        if self._where == "reset":
+            time.sleep(1000)
+        return super().reset(seed, options)
+
+    def step(self, actions: dict[str, Any]) -> Any:
+        self._count += 1
+        if self._count == 2:
+            time.sleep(1000)
+        self._length = 5
+        return super().step(actions)
+
+
 @pytest.fixture
 def opened() -> Iterator[list[ProcessVectorEnv]]:
     envs: list[ProcessVectorEnv] = []
@@ -124,7 +151,16 @@ def test_what_is_wrong_in_a_worker_is_said_here(opened: list[ProcessVectorEnv]) 
     cases: list[tuple[type[ParallelEnv], type[Exception], str]] = [
         (StillListedEnv, InputError, r"^The env leaves \['left', 'right'\] in its agents at the end"),
         (Breaking, RuntimeError, "KeyError: 'something is amiss'"),
-        (Deadly, RuntimeError, "Worker process 0 ended by itself, with exit code 7"),
+        (
+            Deadly,
+            InputError,
+            "^The worker process of copy [01] of the env ended, with exit status 7, at step 1 after",
+        ),
+        (
+            Killed,
+            InputError,
+            r"copy [01] of the env ended, killed by signal 11 \(Segmentation fault\), at step 1 after",
+        ),
     ]
     for make_env, kind, reason in cases:
         env = spread(make_env, 2, 2)
@@ -139,6 +175,46 @@ def test_what_is_wrong_in_a_worker_is_said_here(opened: list[ProcessVectorEnv]) 
             play()
     # The pipes stay in step: after an error in all workers comes an answer to what is asked next.
     assert opened[1].reset(seed=5)[0]["left"].shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("where", "doing"),
+    [("constructor", "making its copies"), ("reset", "at a reset"), ("step", "at step 2 after a reset")],
+)
+def test_a_worker_that_hangs_is_named_and_all_are_ended(where: str, doing: str, opened: list[ProcessVectorEnv]) -> None:
+    def play() -> None:
+        env = ProcessVectorEnv(
+            partial(ParallelEnvCopies, partial(Hangs, where=where)), 3, 2, name="my:Env", timeout=0.5
+        )
+        opened.append(env)
+        env.reset(seed=0)
+        env.step(actions(3))
+        env.step(actions(3))
+
+    with pytest.raises(InputError) as refusal:
+        play()
+    expected = f"The worker process of copies 0 to 1 of my:Env did not answer within 0.5 seconds, {doing}."
+    assert str(refusal.value) == expected
+    assert all(is_gone(process.pid) for env in opened for process in env._processes)
+
+
+def test_without_a_timeout_a_long_silence_is_mentioned(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Dozes(RandomLengthEnv):
+        def step(self, actions: dict[str, Any]) -> Any:
+            time.sleep(0.5)
+            return super().step(actions)
+
+    env = spread(Dozes, 1, 1)
+    try:
+        env.reset(seed=0)
+        monkeypatch.setattr("magail_trainer.envs.processes._LONG", 0.2)
+        env.step(actions(1))
+    finally:
+        env.close()
+    said = "The worker process of copy 0 of the env has not answered for 0 seconds, at step 1 after a reset; --timeout"
+    assert said in capsys.readouterr().err
 
 
 def refuse() -> ParallelEnv:
@@ -171,10 +247,10 @@ import numpy as np
 from functools import partial
 from magail_trainer.envs.processes import ProcessVectorEnv
 from magail_trainer.envs.vector_env import ParallelEnvCopies
-from tests.magail_trainer.toy_envs import RandomLengthEnv
+from tests.magail_trainer.envs.test_processes import Hangs, RandomLengthEnv
 
 if __name__ == "__main__":
-    env = ProcessVectorEnv(partial(ParallelEnvCopies, RandomLengthEnv), 2, 2)
+    env = ProcessVectorEnv(partial(ParallelEnvCopies, Hangs if sys.argv[1:] == ["hangs"] else RandomLengthEnv), 2, 2)
     env.reset(seed=0)
     try:
         print(*[process.pid for process in env._processes], flush=True)
@@ -187,12 +263,16 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_workers_die_with_their_parent_and_in_silence(sent: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "env"),
+    [(signal.SIGKILL, "steps"), (signal.SIGKILL, "hangs"), (signal.SIGINT, "steps")],
+    ids=["killed", "killed in a step that does not end", "interrupted"],
+)
+def test_workers_die_with_their_parent_and_in_silence(sent: signal.Signals, env: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     root = Path(__file__).parents[3]
     parent = subprocess.Popen(
-        [sys.executable, tmp_path / "script.py"],
+        [sys.executable, tmp_path / "script.py", env],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(root)},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests started with & have it ignored
@@ -200,6 +280,8 @@ def test_workers_die_with_their_parent_and_in_silence(sent: signal.Signals, tmp_
     assert parent.stdout is not None
     pids = [int(pid) for pid in parent.stdout.readline().split()]
     assert len(pids) == 2
+    if env == "hangs":
+        time.sleep(0.2)  # until the workers are in the step
     if sent == signal.SIGINT:
         os.killpg(parent.pid, sent)  # as Ctrl-C does: the workers get it too
     else:
