@@ -13,6 +13,8 @@ from magail_trainer.errors import InputError
 PROJECT = ("coordination_env", "magail_trainer", "experiments")
 KNOWN = (*PROJECT, "pettingzoo", "mpe2", "vmas")
 """The packages that a folder may name, whoever made it."""
+_NOT_KNOWN = ("pettingzoo.atari",)
+"""Parts of them that it may not name: these run a ROM file that the env's arguments name."""
 
 _HOME = Path(__file__).resolve().parents[1]
 """Where the packages of this project lie."""
@@ -87,7 +89,8 @@ def import_known(module_name: str) -> ModuleType:
         NotKnown: it is of another package, or its package is not installed. Then nothing of it was imported.
     """
     root, *inner = module_name.split(".")
-    if root not in KNOWN or not all(part.isidentifier() and not part.startswith("__") for part in inner):
+    is_plain = all(part.isidentifier() and not part.startswith("__") for part in inner)  # a __main__ would run
+    if root not in KNOWN or not is_plain or f"{module_name}.".startswith(tuple(f"{part}." for part in _NOT_KNOWN)):
         raise NotKnown(module_name)
     with installed_only(*([str(_HOME)] if root in PROJECT else [])):
         try:

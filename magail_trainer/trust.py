@@ -25,6 +25,9 @@ from magail_trainer.errors import InputError, with_arguments
 _MAX_NOTES = 1_000_000
 """Bytes of notes before the file is put aside; then the last one that was is forgotten."""
 
+_MAX_CALL = 500
+"""Characters of a call that are shown."""
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -50,9 +53,11 @@ class Recorded:
             return
         module, colon, attribute = name.rpartition(":")
         module, attribute = (module, attribute) if colon else (attribute, "parallel_env")
-        call = ascii(f"{module}:{attribute}")[1:-1] + ascii(with_arguments(arguments or {}))[1:-1]
-        wish = f"{str(self.folder)!r} was not made by you, and would import and call {call}"
-        if not _agreed(f"{wish}.\nDo you trust that code? [y/N] "):
+        call = repr(f"{module}:{attribute}")[1:-1] + with_arguments(arguments or {})
+        call = call.encode("ascii", "backslashreplace").decode()  # letters that look like others are seen
+        shown = call if len(call) <= _MAX_CALL else f"{call[:_MAX_CALL]}…"
+        wish = f"{str(self.folder)!r} was not made by you, and would import and call {shown}"
+        if shown != call or not _agreed(f"{wish}.\nDo you trust that code? [y/N] "):
             raise InputError(f"{wish}; add --trust (in Python trust=True) if you trust that code.")
 
 

@@ -1,9 +1,6 @@
 """From the env that a folder names to the env: of a known package without a question, of any other only by leave."""
 
-from functools import partial
 from typing import Any
-
-from pettingzoo import AECEnv, ParallelEnv
 
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
@@ -37,15 +34,16 @@ def resolve_recorded(recorded: Recorded) -> EnvEntry:
 def _resolve_known(env_id: str, kwargs: dict[str, Any]) -> EnvEntry | None:
     """The env if it is one of a known package.
 
-    The arguments are a stranger's. So what is called with them must be what makes an env, not just any function.
+    The arguments are a stranger's. So what is called with them must be a scenario, or the `parallel_env` or `env` of a
+    module, and not just any function or class.
     """
     try:
         with installed_only():
             entry = resolve(env_id, kwargs, import_module=import_known)
     except NotKnown:
         return None
-    make = entry.make_parallel.func if isinstance(entry.make_parallel, partial) else entry.make_parallel
-    offered = [getattr(entry.module, name, None) for name in ("parallel_env", "env")]
-    is_class = isinstance(make, type) and issubclass(make, AECEnv | ParallelEnv)
-    is_theirs = str(getattr(make, "__module__", "")).partition(".")[0] in KNOWN
-    return entry if is_theirs and (is_class or make in offered) else None
+    if entry.module is None:  # VMAS has been asked for the scenario
+        return entry
+    make = entry.make_parallel
+    is_maker = any(make is getattr(entry.module, name, None) for name in ("parallel_env", "env"))
+    return entry if is_maker and str(make.__module__).partition(".")[0] in KNOWN else None

@@ -1,9 +1,10 @@
 """What a folder may have imported: nothing that its reader did not choose."""
 
+import io
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 import magail_trainer as mt
+from magail_trainer import trust
 from magail_trainer.data.run_folder import read_config, write_config
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.errors import InputError
@@ -147,3 +149,84 @@ def test_a_known_package_is_not_taken_from_the_working_directory(
     with pytest.raises(InputError):
         mt.load_runs(strange_run(made, here / "run", env={"id": f"{name}:parallel_env", "kwargs": {}}))
     assert not (here / "imported").exists()
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        "coordination_env.experts:bimodal",  # of the project, but no env
+        "pettingzoo.utils.wrappers:RecordVideoParallel",  # a class that is an env
+        "pettingzoo.utils.env_logger:logging",
+        "mpe2.simple_spread_v3:os",
+        "pettingzoo.atari.pong_v3",
+        "magail_trainer.cli.__main__",
+        "experiments.__main__:main",
+        "magail_trainer.envs.registry:resolve",
+        "vmas:../../evil",
+        "vmas:evil.py",
+        "mpe2..evil",
+        ".evil:parallel_env",
+        "mpe2.simple_spread_v3.evil:parallel_env",
+        "mpe2\u200b:parallel_env",
+        "mpe2:evil:parallel_env",
+        "",
+        ":",
+    ],
+)
+def test_of_a_known_package_a_folder_gets_envs_alone(made: Path, here: Path, capsys: Capture, env: str) -> None:
+    run = strange_run(made, here / "run", env={"id": env, "kwargs": {"name": "evil:parallel_env", "env_id": "evil"}})
+    refused(capsys, "evaluate", run)
+    assert {path.name for path in here.iterdir()} == {"evil.py", "run"}
+
+
+def test_the_arguments_that_are_too_many_to_show_are_not_agreed_to(
+    made: Path, here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "_agreed", lambda _: True)
+    run = strange_run(made, here / "run", dataset={}, env={"id": "evil", "kwargs": {"a": 1}})
+    assert magail("evaluate", run, "--episodes", 2) == 0
+    run = strange_run(made, here / "other", env={"id": "evil", "kwargs": {"a": "x" * 10_000}})
+    assert len(refused(capsys, "evaluate", run)) < 1000
+
+
+@pytest.mark.parametrize("answer", ["y", "Yes", "", "no"])
+def test_at_a_terminal_the_user_is_asked(answer: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = trust.Recorded("run", {"env": answer})
+    terminal = io.StringIO(f"{answer}\n" * 2)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    with pytest.raises(InputError):
+        stranger.ask("evil")  # no terminal, no question
+    for stream in (terminal, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    trust._agreed.cache_clear()
+    with nullcontext() if answer in ("y", "Yes") else pytest.raises(InputError):
+        stranger.ask("evil\x1b[2K:f", {"a": "\u202eä"})
+    trust._agreed.cache_clear()
+    err = capsys.readouterr().err
+    assert "evil\\x1b[2K:f with {'a': '\\u202e\\xe4'}" in err
+    assert err.endswith("[y/N] ")
+
+
+def test_notes_are_few_bytes_private_and_of_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(trust, "_MAX_NOTES", 65 * 3)
+    for number in range(10):
+        for _ in range(2):
+            trust.note({"number": number})
+    notes = tmp_path / "magail"
+    assert [trust.is_noted({"number": number}) for number in range(10)] == [False] * 4 + [True] * 6
+    assert {file.name for file in notes.iterdir()} == {"made", "made.old"}
+    assert all(file.stat().st_size <= 65 * 4 for file in notes.iterdir())
+    assert (notes.stat().st_mode & 0o777, (notes / "made").stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+@pytest.mark.parametrize("state", ["relative", "/dev/null/state"])
+def test_without_a_place_for_notes_nothing_is_noted_and_nothing_fails(
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", state)
+    monkeypatch.setenv("HOME", "/dev/null")
+    trust.note({"number": 1})
+    assert not trust.is_noted({"number": 1})
+    assert not list(tmp_path.iterdir())  # a stranger's working directory says nothing about what is one's own
