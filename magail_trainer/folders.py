@@ -80,7 +80,10 @@ def new_folder(
 
 def recover(target: Path) -> None:
     """Give a folder its name back, if the process that was about to replace it was killed between two renames."""
-    target = target.resolve()
+    try:
+        target = target.resolve()
+    except (OSError, RuntimeError):  # a link that leads nowhere, or round in a circle
+        return
     old = _hidden(target, "old")
     if old.is_dir() and not target.exists() and not _is_being_written(target):
         with suppress(OSError):  # another reader was quicker, or nobody may write here

@@ -15,8 +15,9 @@ import numpy as np
 from experiments.matching.metrics import MATCH
 from experiments.matching.results import Columns
 from experiments.studies.criteria import Criterion, all_hold
+from experiments.studies.jobs import open_cell
 from experiments.studies.statistics import share_interval
-from magail_trainer.data.run_folder import read_config, read_table
+from magail_trainer.data.run_folder import open_run, read_table
 from magail_trainer.errors import InputError
 from magail_trainer.play.statistics import Interval
 from magail_trainer.text import counted
@@ -90,7 +91,7 @@ class Claim:
 
 def read_runs(part: Path) -> Columns:
     """The table of runs of a part that holds a run folder."""
-    return read_table(part / RUN / "runs.csv")
+    return read_table(open_run(part / RUN) / "runs.csv")
 
 
 def part_runs(folder: Path, pattern: str) -> list[Columns]:
@@ -99,15 +100,15 @@ def part_runs(folder: Path, pattern: str) -> list[Columns]:
     Raises:
         InputError: there is none below the report's folder.
     """
-    files = sorted(folder.glob(f"{pattern}/runs.csv"))
-    if not files:
+    parts = [part for part in sorted(folder.glob(pattern)) if part.is_dir()]
+    if not parts:
         raise InputError(f"There is no finished part {pattern!r} in {str(folder)!r}.")
-    return [read_table(file) for file in files]
+    return [read_table(open_cell(part) / "runs.csv") for part in parts]
 
 
 def expert_joint(part: Path) -> np.ndarray:
     """The joint distribution of the expert that a part imitates, as it was recorded, `[A_1..A_N]`."""
-    return np.asarray(read_config(part / RUN)["dataset"]["joint"])
+    return np.asarray(open_run(part / RUN).content["dataset"]["joint"])
 
 
 def chosen(table: Columns, **values: object) -> Columns:

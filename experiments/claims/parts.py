@@ -159,7 +159,7 @@ def check_parts(parts: Iterable[Part], output: Path) -> None:
             name = f"{place}/{folder.name}"
             if name not in known:
                 raise InputError(f"There is a part {name!r}, which is not this report's; choose another --output.")
-            check_folder(folder, known[name])
+            check_folder(folder, lambda _, job=known[name]: job)
 
 
 def draw_studies(output: Path, *, quick: bool) -> None:

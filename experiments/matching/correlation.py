@@ -24,10 +24,10 @@ from experiments.matching.metrics import MATCH
 from experiments.matching.settings import CoordinationConfig, CorrelationConfig
 from experiments.studies.commands import command_of, settings_of
 from experiments.studies.criteria import interval_text
-from experiments.studies.jobs import check_finished, finished, read_settings, replaced_together, run_jobs
+from experiments.studies.jobs import check_finished, finished, open_cell, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures, wrote
 from experiments.studies.statistics import mean_interval, share_interval
-from magail_trainer.data.run_folder import read_config, read_table, write_table
+from magail_trainer.data.run_folder import open_run, read_table, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import PolicyStyle
 from magail_trainer.text import counted
@@ -146,9 +146,10 @@ def read_cells(cells: Path) -> tuple[Table, dict[str, np.ndarray]]:
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     experts: dict[str, np.ndarray] = {}
     for folder in finished(cells):
-        settings, runs = read_settings(folder), read_table(folder / "run" / "runs.csv")
+        cell = open_cell(folder)
+        settings, runs = cell.content, read_table(cell / "run/runs.csv")
         labels = {"expert": settings["expert_type"], **{key: settings[key] for key in ("policy", "discriminator")}}
-        experts[settings["expert_type"]] = np.asarray(read_config(folder / "run")["dataset"]["joint"])
+        experts[settings["expert_type"]] = np.asarray(open_run(folder / "run").content["dataset"]["joint"])
         for name in COLUMNS:
             columns[name] += [labels[name]] * len(runs["seed"]) if name in labels else runs[name].tolist()
     return {name: np.asarray(values) for name, values in columns.items()}, experts
@@ -207,7 +208,7 @@ def write_report(output: Path) -> list[str]:
 
 def _game_of(cells: Path) -> str:
     """The game of all cells, and their number of epochs, for the title."""
-    settings = read_settings(finished(cells)[0])
+    settings = open_cell(finished(cells)[0]).content
     game = make_game(settings["game"], num_agents=settings["num_agents"])
     return f"{title(game)}, {counted(settings['epochs'], 'epoch')}"
 

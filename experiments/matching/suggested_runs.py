@@ -32,7 +32,7 @@ from experiments.studies.criteria import (
 from experiments.studies.plotting import report_missing
 from experiments.studies.statistics import fair_coin_p_value, mean_interval, share_interval
 from magail_trainer.cli.command_line import this_command
-from magail_trainer.data.run_folder import read_config, read_table
+from magail_trainer.data.run_folder import open_run, read_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_arrays
 from magail_trainer.folders import new_folder
@@ -179,7 +179,8 @@ def criteria_of(name: Name, folder: Path) -> list[Criterion]:
     Raises:
         InputError: `folder` does not hold a finished run.
     """
-    config, runs, history = read_config(folder), read_table(folder / "runs.csv"), read_arrays(folder / "history.npz")
+    run = open_run(folder)
+    config, runs, history = run.content, read_table(run / "runs.csv"), read_arrays(run / "history.npz")
     criteria = expected_criteria(name, runs, np.asarray(config["dataset"]["joint"]))
     return criteria + is_sound(runs, history, eval_episodes=config["experiment"]["eval_episodes"])
 

@@ -85,7 +85,7 @@ def main(config: MpeConfig) -> int:
     config = config.settle()
     jobs, cells, shared = jobs_of(config), config.output / "cells", config.shared
     check_finished(cells, lambda settings: job_of(settings, shared), read=settings_now)
-    run_jobs(jobs, cells, processes=config.jobs)
+    run_jobs(jobs, cells, processes=config.jobs, read=settings_now)
     lines, figures = write_results(config.output)
     print("\n".join(["", *lines, ""]))
     print(f"Wrote {display_path(config.output)}, with table.csv, floors.csv, curves.npz and table.md.")

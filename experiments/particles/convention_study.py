@@ -48,7 +48,7 @@ from experiments.particles.settings import ConventionsConfig
 from experiments.particles.tables import COLUMNS, floor_table, score_table
 from experiments.particles.tasks import TASKS
 from experiments.studies.criteria import interval_text
-from experiments.studies.jobs import Job, check_finished, replaced_together, run_jobs
+from experiments.studies.jobs import Job, check_finished, open_cell, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures
 from experiments.studies.statistics import mean_interval
 from magail_trainer.data.recording import record
@@ -134,12 +134,12 @@ def read_conventions(cells: Path) -> tuple[dict[str, list[Any]], dict[str, list[
     scores = score_table(cells, floor_table(cells))
     table: dict[str, list[Any]] = {name: scores[name] for name in COLUMNS[2:]}
     for method, number, seed in zip(scores["method"], scores["demonstrations"], scores["seed"], strict=True):
-        measured = read_table(cells / f"{TASK}-{method}-{number}" / MEASURES)
+        measured = read_table(open_cell(cells / f"{TASK}-{method}-{number}") / MEASURES)
         row = measured["seed"].tolist().index(seed)
         for name, values in measured.items():
             if name != "seed":
                 table.setdefault(name, []).append(values[row].item())
-    expert = read_table(cells / f"{TASK}-references" / MEASURES)
+    expert = read_table(open_cell(cells / f"{TASK}-references") / MEASURES)
     return table, {name: values.tolist() for name, values in expert.items()}
 
 
@@ -204,7 +204,7 @@ def main(config: ConventionsConfig) -> int:
     config = config.settle()
     jobs, cells, shared = jobs_of(config), config.output / "cells", config.shared
     check_finished(cells, lambda settings: measured_job(settings, shared), read=settings_now)
-    run_jobs(jobs, cells, processes=config.jobs)
+    run_jobs(jobs, cells, processes=config.jobs, read=settings_now)
     lines, figures = write_results(config.output)
     print("\n".join(["", *lines, ""]))
     print(f"Wrote {display_path(config.output)}, with conventions.csv and expert.csv.")

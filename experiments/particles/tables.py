@@ -15,12 +15,13 @@ from experiments.particles.cells import RETURNS
 from experiments.particles.methods import METHODS
 from experiments.particles.tasks import TASKS
 from experiments.studies.criteria import interval_text
-from experiments.studies.jobs import finished, read_settings
+from experiments.studies.jobs import finished, open_cell
 from experiments.studies.statistics import mean_interval
 from magail_trainer.data.run_folder import read_table
 from magail_trainer.files import read_arrays
 from magail_trainer.play.scores import Reference
 from magail_trainer.play.statistics import Interval
+from magail_trainer.sealed import Sealed
 
 COLUMNS = (
     *("env", "expert", "demonstrations", "method", "seed", "env_steps", "cpu_seconds"),
@@ -51,8 +52,8 @@ def floor_table(root: Path) -> Table:
         InputError: a folder below `root` is not as it was written.
     """
     table: Table = {name: [] for name in FLOOR_COLUMNS}
-    for folder, _ in _folders(root, "references"):
-        played = {name: values.tolist() for name, values in read_table(folder / RETURNS).items()}
+    for cell in _cells(root, "references"):
+        played = {name: values.tolist() for name, values in read_table(cell / RETURNS).items()}
         for row, env in enumerate(played["env"]):
             earned = {
                 played["policy"][other]: float(played["return"][other])
@@ -86,8 +87,9 @@ def score_table(root: Path, floors: Table) -> Table:
     """
     table: Table = {name: [] for name in COLUMNS}
     of = scales(floors)
-    for folder, settings in _folders(root, "cell"):
-        played, expert = read_table(folder / RETURNS), TASKS[settings["task"]].expert
+    for cell in _cells(root, "cell"):
+        settings, played = cell.content, read_table(cell / RETURNS)
+        expert = TASKS[settings["task"]].expert
         for row, env in enumerate(played["env"].tolist()):
             if (env, expert) not in of:
                 continue
@@ -133,8 +135,9 @@ def read_curves(root: Path, floors: Table) -> list[Curve]:
         InputError: a folder below `root` is not as it was written.
     """
     curves, of = [], scales(floors)
-    for folder, settings in _folders(root, "cell"):
-        history, task = read_arrays(folder / "history.npz"), TASKS[settings["task"]]
+    for cell in _cells(root, "cell"):
+        settings, history = cell.content, read_arrays(cell / "history.npz")
+        task = TASKS[settings["task"]]
         returns = {
             name.removeprefix("return/"): values for name, values in history.items() if name.startswith("return/")
         }
@@ -225,14 +228,15 @@ def markdown(summaries: Sequence[Summary]) -> list[str]:
     ]
 
 
-def _folders(root: Path, kind: str) -> list[tuple[Path, dict[str, Any]]]:
-    """The finished folders of a kind and their settings, in the order of the tables."""
-    found = [(folder, read_settings(folder)) for folder in finished(root)]
+def _cells(root: Path, kind: str) -> list[Sealed]:
+    """The finished folders of a kind, in the order of the tables."""
     tasks = list(TASKS)
-    return sorted(
-        [(folder, settings) for folder, settings in found if settings.get("kind") == kind],
-        key=lambda item: (tasks.index(item[1]["task"]), item[1].get("demonstrations", 0), item[1].get("method", "")),
-    )
+
+    def place(cell: Sealed) -> tuple[int, int, str]:
+        made = cell.content
+        return tasks.index(made["task"]), made.get("demonstrations", 0), made.get("method", "")
+
+    return sorted((cell for cell in map(open_cell, finished(root)) if cell.content.get("kind") == kind), key=place)
 
 
 def _order(env: str, expert: str) -> int:

@@ -22,12 +22,12 @@ from tqdm import tqdm
 from magail_trainer.cli.command_line import exit_by_signal
 from magail_trainer.envs.processes import no_interrupts
 from magail_trainer.errors import InputError
-from magail_trainer.files import read_json, write_json
 from magail_trainer.folders import new_folder, no_empty_folders
+from magail_trainer.sealed import Sealed, open_sealed, seal
 from magail_trainer.text import counted
 
 SETTINGS = "settings.json"
-FORMAT, VERSION = "magail-benchmark-cell", 1
+FORMAT, VERSION = "magail-benchmark-cell", 2  # 1 had no hashes
 
 
 class Job(Protocol):
@@ -55,18 +55,27 @@ def run_job(job: Job, root: Path) -> str:
     """
     with new_folder(root / job.name, marker=SETTINGS) as folder:
         said = job.fill(folder)
-        write_json(folder / SETTINGS, {"format": FORMAT, "version": VERSION, **job.settings()})
+        seal(folder / SETTINGS, {"format": FORMAT, "version": VERSION, **job.settings()})
     return said
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """The settings that made a folder, as they were written.
+def open_cell(folder: Path) -> Sealed:
+    """The folder of a job, to be read: `read_table(open_cell(folder) / "returns.csv")`, and so on.
 
     Raises:
-        InputError: it is no folder of a job.
+        InputError: it is no folder of a job, or its settings were altered.
     """
-    settings = read_json(folder / SETTINGS, what="cell of a benchmark", kind=FORMAT, version=VERSION)
-    return {name: value for name, value in settings.items() if name not in ("format", "version")}
+    return open_sealed(folder / SETTINGS, what="cell of a benchmark", kind=FORMAT, version=VERSION, unsealed=1)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings that made a folder, as they were written; see `open_cell`."""
+    around = ("format", "version", "files", "sha256")
+    return {name: value for name, value in open_cell(folder).content.items() if name not in around}
+
+
+Read = Callable[[Path], dict[str, Any]]
+"""The settings that made a folder, in the words of this version."""
 
 
 def finished(root: Path) -> list[Path]:
@@ -76,35 +85,38 @@ def finished(root: Path) -> list[Path]:
     return sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
 
 
-def check_finished(
-    root: Path, job_of: Callable[[dict[str, Any]], Job], *, read: Callable[[Path], dict[str, Any]] = read_settings
-) -> None:
-    """Refuse folders that were made with other settings than would be used now: no table should mix them.
+def check_finished(root: Path, job_of: Callable[[dict[str, Any]], Job], *, read: Read = read_settings) -> None:
+    """Refuse folders that were altered, or made with other settings than would be used now: no table should mix them.
 
     Args:
         root: holds the folders.
         job_of: from the settings of a folder to the job that would make it now.
-        read: the settings that made a folder, in the words of this version.
+        read: how its settings are read.
 
     Raises:
-        InputError: there is one; the message names the first setting that differs.
+        InputError: there is one; see `check_folder`.
     """
     for folder in finished(root):
-        settings = read(folder)
-        _check_settings(folder, settings, job_of(settings))
+        check_folder(folder, job_of, read=read)
 
 
-def check_folder(folder: Path, job: Job) -> None:
-    """Refuse a finished folder that was made with other settings than those of its job now.
+def check_folder(folder: Path, job_of: Callable[[dict[str, Any]], Job], *, read: Read = read_settings) -> None:
+    """Refuse a finished folder that was altered, or made with other settings than those of its job now.
+
+    Args:
+        folder: of a job.
+        job_of: from its settings to the job.
+        read: how its settings are read.
 
     Raises:
-        InputError: one differs; the message names the first that does.
+        InputError: it is not as it was written, or a setting differs; the message names the first that does.
     """
-    _check_settings(folder, read_settings(folder), job)
-
-
-def _check_settings(folder: Path, made: Mapping[str, Any], job: Job) -> None:
-    difference = _difference(made, job.settings())
+    try:
+        open_cell(folder).verify()
+        made = read(folder)
+    except InputError as error:
+        raise InputError(f"{str(error).rstrip('.')}; delete {str(folder)!r} to have it made anew.") from error
+    difference = _difference(made, job_of(made).settings())
     if difference:
         raise InputError(f"{str(folder)!r} was made with {difference}; choose another --output or delete the old.")
 
@@ -118,7 +130,9 @@ def replaced_together(folder: Path) -> Iterator[Path]:
             file.replace(folder / file.name)
 
 
-def run_jobs(jobs: Sequence[Job], root: Path, *, processes: int, unit: str = "cell") -> None:
+def run_jobs(
+    jobs: Sequence[Job], root: Path, *, processes: int, unit: str = "cell", read: Read = read_settings
+) -> None:
     """Do what is not done yet, behind a progress bar, with a line for each folder that is finished.
 
     Args:
@@ -126,16 +140,20 @@ def run_jobs(jobs: Sequence[Job], root: Path, *, processes: int, unit: str = "ce
         root: holds the folders.
         processes: how many jobs are done at the same time, each in a process of its own; with 1, in this process.
         unit: what a message calls a job.
+        read: how the settings of a folder are read.
 
     Raises:
-        InputError: `processes` is below 1, or a job cannot be done. No other job is begun then, and a `root` that
-            would be empty is not left behind.
+        InputError: `processes` is below 1, or a folder that is there is not what its job would make, or a job cannot be
+            done. No other job is begun then, and a `root` that would be empty is not left behind.
     """
     if processes < 1:
         raise InputError(f"--jobs must be at least 1, not {processes}.")
     with no_empty_folders(root):
         _check_writable(root)
-        missing = [job for job in jobs if not (root / job.name).is_dir()]
+        missing = [job for job in jobs if not os.path.lexists(root / job.name)]
+        for job in jobs:
+            if job not in missing:
+                check_folder(root / job.name, lambda _, job=job: job, read=read)
         if len(missing) < len(jobs):
             done = len(jobs) - len(missing)
             were = "was" if done == 1 else "were"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.studies.criteria import HEADER, Criterion, all_hold, interval_text, markdown_table, verdict_rows
+from experiments.studies.jobs import open_cell
 from experiments.theory.frozen_discriminator import (
     BOUNDED,
     BRANCH,
@@ -102,9 +103,9 @@ def frozen_criteria(parts: Path) -> list[Criterion]:
             continue  # the quick look has one reward
         theory = frozen_critical_beta(reward)
         name = f"{reward}, D frozen at the mixed point: critical β {theory:.4f}"
-        low, high = sweep_bracket(read_table(parts / f"frozen-{reward}-exact" / RUNS))
+        low, high = sweep_bracket(read_table(open_cell(parts / f"frozen-{reward}-exact") / RUNS))
         criteria.append(Criterion(f"{name}, without noise", f"between {low:g} and {high:g}", low <= theory <= high))
-        of = branch_interval(read_table(parts / f"frozen-{reward}-sampled" / RUNS))
+        of = branch_interval(read_table(open_cell(parts / f"frozen-{reward}-sampled") / RUNS))
         observed = interval_text(of, ".4f")
         criteria.append(Criterion(f"{name}, sampled", observed, of.low <= theory <= of.high))
     return criteria

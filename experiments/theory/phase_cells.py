@@ -22,7 +22,7 @@ from experiments.matching.coordination import ENV_ID
 from experiments.matching.exact_play import exact_joint
 from experiments.matching.games import ExpertType
 from experiments.matching.results import Columns, exact_columns, joint_frequencies
-from experiments.studies.jobs import finished, read_settings
+from experiments.studies.jobs import finished, open_cell
 from experiments.studies.statistics import mean_interval
 from experiments.theory.settings import Start
 from magail_trainer.data.recording import record
@@ -155,9 +155,9 @@ def read_cells(root: Path, kind: str) -> dict[str, list[Any]]:
     """
     rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for folder in finished(root):
-        settings = read_settings(folder)
-        if settings.get("kind") == kind:
-            for row in cell_rows(settings["reward"], read_table(folder / RUNS)):
+        cell = open_cell(folder)
+        if cell.content.get("kind") == kind:
+            for row in cell_rows(cell.content["reward"], read_table(cell / RUNS)):
                 rows[row[:4]] = row  # a cell of two parts has the same runs in both
     return {name: [rows[key][column] for key in sorted(rows)] for column, name in enumerate(COLUMNS)}
 

@@ -31,8 +31,8 @@ from experiments.theory.settings import Kind, PhasePortraitConfig
 from magail_trainer.cli.command_line import this_command
 from magail_trainer.data.run_folder import CONFIG, write_table
 from magail_trainer.errors import InputError
-from magail_trainer.files import write_json
 from magail_trainer.folders import new_folder
+from magail_trainer.sealed import seal
 from magail_trainer.text import counted
 
 _SPEED = {"frozen": 0.1, "optimal": 10.0}  # of the discriminator in the runs, in learning rates of the policies
@@ -70,8 +70,8 @@ def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Pa
             rows.append(Row(_label(config, kind, expert_joint), panels))
         write_table(folder / "fixed_points.csv", table.columns)
         settings = settings_of(config)
-        about = {"format": "phase-portrait", "version": 1, "command": command}
-        write_json(folder / CONFIG, {**about, "settings": settings, "expert_joint": expert_joint.tolist()})
+        about = {"format": "phase-portrait", "version": 2, "command": command}
+        seal(folder / CONFIG, {**about, "settings": settings, "expert_joint": expert_joint.tolist()})
     about = {"title": _title(config), "note": _note(expert_joint)}
     save_figures(target, {FIGURE: lambda: phase_portrait_figure(rows, **about)})
     return target

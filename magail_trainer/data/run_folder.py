@@ -1,14 +1,15 @@
 """Run folders: `config.json`, `runs.csv`, `history.npz`, `checkpoint/`. Reading them needs no torch.
 
-config.json    every setting, and the command that repeats the run
+config.json    every setting, the command that repeats the run, and the hashes of the other files
 runs.csv       one row per run: beta, seed, and its final measurements
 history.npz    `epoch [K]`, and `[K, R]` for every metric; in cloning, an epoch is one update
 checkpoint/    the parameters: one npz file per module, `[R, ...]` for every parameter
 """
 
 import csv
+import io
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,17 +17,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from magail_trainer.errors import InputError
-from magail_trainer.files import read_arrays, read_json, write_arrays, write_json
+from magail_trainer.files import SealedFile, read_arrays, read_bytes, write_arrays
+from magail_trainer.sealed import Sealed, open_sealed, seal
 from magail_trainer.trust import note
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FORMAT = "magail-run"
-VERSION = 1
+VERSION = 2
+"""1 had no hashes."""
 CONFIG = "config.json"
 BESIDE_CONFIG = ("runs.csv", "history.npz", "checkpoint", "dataset", "figure.png")
 """What else a run folder may hold."""
+_MOST_TABLE = 2**25
+"""Bytes of a table."""
 
 
 @dataclass
@@ -56,27 +61,30 @@ def write_run(
     history: Mapping[str, np.ndarray],
     modules: Mapping[str, "nn.Module"],
 ) -> None:
-    """Write a run into the existing `folder`."""
-    write_config(folder, config)
+    """Write a run into the existing `folder`, and seal it with what else is in it."""
     write_table(folder / "runs.csv", table)
     write_arrays(folder / "history.npz", history)
     write_checkpoint(folder, modules)
+    write_config(folder, config)
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write `config.json`, and note that the folder is this user's."""
-    content = {"format": FORMAT, "version": VERSION, **config}
-    write_json(folder / CONFIG, content)
-    note(content)
+    """Write `config.json`, the last file, with the hashes of all others, and note that the folder is this user's."""
+    note(seal(folder / CONFIG, {"format": FORMAT, "version": VERSION, **config}))
+
+
+def open_run(path: str | Path) -> Sealed:
+    """A run folder, to be read: `read_table(open_run(path) / "runs.csv")`, and so on.
+
+    Raises:
+        InputError: the folder is not one, or its `config.json` was altered.
+    """
+    return open_sealed(Path(path) / CONFIG, what="run folder", kind=FORMAT, version=VERSION, unsealed=1)
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """Read the `config.json` of a run folder.
-
-    Raises:
-        InputError: the folder is not one.
-    """
-    return read_json(Path(path) / CONFIG, what="run folder", kind=FORMAT, version=VERSION)
+    """The `config.json` of a run folder; see `open_run`."""
+    return open_run(path).content
 
 
 def final_metrics(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -98,7 +106,7 @@ def write_table(file: Path, columns: Mapping[str, Iterable[Any]]) -> None:
 class _Columns(dict[str, np.ndarray]):
     """The columns of a table; to ask for one that it lacks is the table's mistake."""
 
-    def __init__(self, columns: Mapping[str, np.ndarray], file: Path) -> None:
+    def __init__(self, columns: Mapping[str, np.ndarray], file: Path | SealedFile) -> None:
         super().__init__(columns)
         self._file = file
 
@@ -106,20 +114,25 @@ class _Columns(dict[str, np.ndarray]):
         raise InputError(f"{str(self._file)!r} is not the table that it should be (it has no column {name!r}).")
 
 
-def read_table(file: Path) -> dict[str, np.ndarray]:
+def read_table(file: Path | SealedFile) -> dict[str, np.ndarray]:
     """Read a CSV table as columns: integers, floats, or texts.
 
     Raises:
-        InputError: there is no such table; and later, when a column is asked for that it has not.
+        InputError: there is no such table, or it is not as it was sealed; and later, when a column is asked for that
+            it has not.
     """
+    data = read_bytes(file, most=_MOST_TABLE)
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            header, *rows = csv.reader(stream)
-        columns = list(zip(*rows, strict=True)) or [()] * len(header)
+        reader = csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True)
+        header = next(reader, [])
+        if not header or len(set(header)) < len(header):
+            raise ValueError("its first line does not name each column once")
+        columns: list[list[str]] = [[] for _ in header]
+        for row in reader:
+            for column, text in zip(columns, row, strict=True):
+                column.append(text)
         return _Columns({name: _typed(column) for name, column in zip(header, columns, strict=True)}, file)
-    except OSError as error:
-        raise InputError(f"{str(file)!r} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise InputError(f"{str(file)!r} is not the table that it should be ({error}).") from error
 
 
@@ -131,15 +144,15 @@ def write_checkpoint(folder: Path, modules: Mapping[str, "nn.Module"]) -> None:
         write_arrays(folder / "checkpoint" / f"{name}.npz", arrays)
 
 
-def read_checkpoint(path: str | Path, name: str, module: "nn.Module") -> None:
+def read_checkpoint(run: Sealed, name: str, module: "nn.Module") -> None:
     """Load the parameters of a module made with the same settings.
 
     Raises:
-        InputError: they are missing or have other shapes.
+        InputError: they are missing or altered, or have other shapes.
     """
     import torch
 
-    file = Path(path) / "checkpoint" / f"{name}.npz"
+    file = run / f"checkpoint/{name}.npz"
     arrays = {key: torch.from_numpy(array) for key, array in read_arrays(file).items()}
     try:
         module.load_state_dict(arrays)
@@ -148,10 +161,17 @@ def read_checkpoint(path: str | Path, name: str, module: "nn.Module") -> None:
         raise InputError(f"{str(file)!r} does not fit the env and runs of its folder: {reason}") from error
 
 
-def _typed(column: tuple[str, ...]) -> np.ndarray:
-    for convert in (int, float):
-        try:
-            return np.asarray([convert(text) for text in column])
-        except ValueError:
-            continue
-    return np.asarray(column)
+def _typed(column: Sequence[str]) -> np.ndarray:
+    try:
+        return np.asarray([int(text) for text in column], dtype=np.int64)
+    except OverflowError as error:
+        raise ValueError("an integer has more than 64 bits") from error
+    except ValueError:
+        pass
+    try:
+        numbers = np.asarray([float(text) for text in column])
+    except ValueError:
+        return np.asarray(column)
+    if any(text.strip("+-")[:1].isdigit() for text in np.asarray(column)[np.isinf(numbers)].tolist()):
+        raise ValueError("a number is out of range")
+    return numbers

@@ -15,8 +15,6 @@ end of the episode. The observation after that step is its last; later observati
 which `active` marks.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -27,8 +25,9 @@ import numpy as np
 
 from magail_trainer.data.provenance import Origin, joint_origin
 from magail_trainer.errors import InputError
-from magail_trainer.files import read_arrays, read_bytes, read_json, write_arrays, write_json
+from magail_trainer.files import read_arrays, sha256_of, write_arrays, write_json
 from magail_trainer.folders import new_folder
+from magail_trainer.sealed import Sealed, open_sealed, with_hash
 from magail_trainer.trust import is_noted, note
 
 FORMAT = "magail-trajectories"
@@ -198,7 +197,7 @@ class Trajectories:
             name = f"shard-{number:05d}.npz"
             flat = {f"{key}/{agent}": array for key in FIELDS for agent, array in getattr(part, key).items()}
             write_arrays(folder / name, {"episode_starts": part.episode_starts, **flat})
-            shards.append({"file": name, "episodes": len(part), "sha256": _sha256((folder / name).read_bytes())})
+            shards.append({"file": name, "episodes": len(part), "sha256": sha256_of((folder / name).read_bytes())})
         content = {
             "format": FORMAT,
             "version": VERSION,
@@ -213,7 +212,7 @@ class Trajectories:
             "transitions": self.num_transitions,
             "shards": shards,
         }
-        content["sha256"] = _sha256(_canonical(content))
+        content = with_hash(content)
         write_json(folder / MANIFEST, content)
         if self.origin.own:
             note(content)
@@ -226,7 +225,8 @@ class Trajectories:
             InputError: there is none, it is of another format, or it is not as it was written.
         """
         path = Path(path)
-        manifest = read_manifest(path)
+        dataset = open_dataset(path)
+        manifest = dataset.content
         origin = Origin(
             env_id=manifest["env"]["id"],
             env_kwargs=manifest["env"]["kwargs"],
@@ -240,7 +240,7 @@ class Trajectories:
         )
         parts = []
         for shard in manifest["shards"]:
-            arrays = _read_shard(path, shard)
+            arrays = read_arrays(dataset / shard["file"])
             try:
                 parts.append(cls(origin, **_nested(arrays, manifest["agents"])))
             except InputError as error:
@@ -270,26 +270,26 @@ def _active(
     return active
 
 
-def read_manifest(path: str | Path) -> dict[str, Any]:
-    """Read and check a dataset's manifest, not its shards.
+def open_dataset(path: str | Path) -> Sealed:
+    """The dataset's manifest, checked; its shards are to be read through it.
 
     Raises:
         InputError: there is none, it is of another format or version, or it was altered.
     """
-    file = Path(path) / MANIFEST
-    manifest = read_json(file, what="dataset", kind=FORMAT, version=VERSION)
-    content = {key: value for key, value in manifest.items() if key != "sha256"}
-    if manifest.get("sha256") != _sha256(_canonical(content)):
-        raise InputError(f"{str(file)!r} was altered: its SHA-256 is not the one that was recorded.")
-    return manifest
+    return open_sealed(Path(path) / MANIFEST, what="dataset", kind=FORMAT, version=VERSION, files=_shards)
 
 
-def _read_shard(path: Path, shard: dict[str, Any]) -> dict[str, np.ndarray]:
-    file = path / shard["file"]
-    data = read_bytes(file)
-    if _sha256(data) != shard["sha256"]:
-        raise InputError(f"{str(file)!r} was altered or cut short: its SHA-256 is not the one that was recorded.")
-    return read_arrays(file, data)
+def read_manifest(path: str | Path) -> dict[str, Any]:
+    """The manifest of a dataset; see `open_dataset`."""
+    return open_dataset(path).content
+
+
+def _shards(manifest: dict[str, Any]) -> dict[str, Any] | None:
+    """The hashes of the shards by name, or nothing if that is not what the manifest lists."""
+    try:
+        return {shard["file"]: shard["sha256"] for shard in manifest["shards"]}
+    except (KeyError, TypeError):
+        return None
 
 
 def _nested(shard: dict[str, np.ndarray], agents: Sequence[str]) -> dict[str, Any]:
@@ -298,11 +298,3 @@ def _nested(shard: dict[str, np.ndarray], agents: Sequence[str]) -> dict[str, An
         return {**nested, "episode_starts": shard["episode_starts"]}
     except KeyError as error:
         raise InputError(f"It lacks the array {error}.") from error
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _canonical(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from magail_trainer.data.run_folder import read_checkpoint, read_config, read_table
+from magail_trainer.data.run_folder import open_run, read_checkpoint, read_table
 from magail_trainer.envs.recorded import resolve_recorded
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
@@ -70,7 +70,8 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
         InputError: there is no such folder, it is not as it was written, it does not fit its env, or it names code that
             nobody trusts.
     """
-    config, table = read_config(path), read_table(Path(path) / "runs.csv")
+    run = open_run(path)
+    config, table = run.content, read_table(run / "runs.csv")
     recorded = Recorded(path, config, trust)
     try:
         training, limit = recorded_settings(recorded), config["env"].get("max_episode_steps")
@@ -92,5 +93,5 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
         )
     codes = Codes.of(entry, network=training.family)
     policies = make_policies(codes, runs, training)
-    read_checkpoint(path, "policies", policies)
+    read_checkpoint(run, "policies", policies)
     return TrainedRuns(Path(path), entry, runs, codes, policies, training, config)

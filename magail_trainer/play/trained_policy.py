@@ -1,14 +1,14 @@
 """Trained policies as a joint policy: to be recorded, or to play against others. Torch is imported when one is made."""
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from magail_trainer.data.run_folder import open_run
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
-from magail_trainer.files import read_bytes
+from magail_trainer.files import read_bytes, sha256_of
 
 if TYPE_CHECKING:
     from magail_trainer.play.load_runs import TrainedRuns
@@ -54,7 +54,7 @@ class TrainedJointPolicy:
             "seed": int(trained.runs.seed[run]),
             "beta": float(trained.runs.beta[run]),
             "greedy": greedy,
-            "checkpoint_sha256": hashlib.sha256(read_bytes(Path(path) / "checkpoint" / "policies.npz")).hexdigest(),
+            "checkpoint_sha256": sha256_of(read_bytes(open_run(path) / "checkpoint/policies.npz")),
         }
 
     def begin(self, num_episodes: int, rng: np.random.Generator) -> None:

@@ -20,9 +20,9 @@ def saved(folder: Path, entry: EnvEntry, config: MagailConfig, change: Callable[
     trainer = Trainer(entry, None, runs, config)
     if change is not None:
         change(trainer)
-    write_config(folder, trainer.describe())
     write_table(folder / "runs.csv", {"beta": runs.beta, "seed": runs.seed})
     write_checkpoint(folder, {"policies": trainer.policies})
+    write_config(folder, trainer.describe())
     return folder
 
 

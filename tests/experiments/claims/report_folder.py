@@ -11,7 +11,9 @@ from experiments.matching.metrics import product_joint
 from experiments.matching.results import exact_columns
 from experiments.studies.jobs import FORMAT, VERSION
 from magail_trainer.data.run_folder import read_table, write_config, write_table
-from magail_trainer.files import write_arrays, write_json
+from magail_trainer.files import write_arrays
+from magail_trainer.sealed import seal
+from tests.damage import seal_anew
 
 BIMODAL, UNIFORM = np.array([[0.5, 0.0], [0.0, 0.5]]), np.full((2, 2), 0.25)
 AA, BB, HALF = 0.995, 0.005, 0.5
@@ -40,10 +42,15 @@ def write_cell(report: Path, kind: str, reward: str, speed: tuple[float, float],
     """A part of the phase diagram with one cell: every run has the same coordination."""
     folder = report / "phase_diagram" / "parts" / f"{kind}-{reward}-{speed[0]:g}_{speed[1]:g}-{beta:g}"
     folder.mkdir(parents=True)
-    write_json(folder / "settings.json", {"format": FORMAT, "version": VERSION, "kind": kind, "reward": reward})
     columns = {"lr_policy": speed[0], "lr_disc": speed[1], "beta": beta, "coordination_rate": rate, "js_distance": 0.56}
     runs: dict[str, Any] = {name: np.full(2, value) for name, value in columns.items()}
     write_table(folder / "runs.csv", {**runs, "seed": np.arange(2), "convention": ["AA", "AA"]})
+    write_settings(folder, {"kind": kind, "reward": reward})
+
+
+def write_settings(part: Path, settings: Mapping[str, Any]) -> None:
+    """Seal a part, as the last step."""
+    seal(part / "settings.json", {"format": FORMAT, "version": VERSION, **settings})
 
 
 def write_map(report: Path, *cells: tuple[str, float, float, float]) -> None:
@@ -64,8 +71,8 @@ def write_frozen(report: Path, critical: float) -> None:
     }
     for kind, runs in tables.items():
         (parts / f"frozen-gail-{kind}").mkdir(parents=True)
-        write_json(parts / f"frozen-gail-{kind}" / "settings.json", {"format": FORMAT, "version": VERSION})
         write_table(parts / f"frozen-gail-{kind}" / "runs.csv", {**runs, "seed": np.arange(2)})
+        write_settings(parts / f"frozen-gail-{kind}", {})
 
 
 def write_correlation(report: Path, distance: Mapping[tuple[str, str], Sequence[float]]) -> None:
@@ -77,7 +84,7 @@ def write_correlation(report: Path, distance: Mapping[tuple[str, str], Sequence[
         runs |= {"coordination_rate": np.full(len(values), 0.5), "js_distance": values, "seed": range(len(values))}
         write_part(part, runs)
         settings = {"expert_type": "bimodal", "policy": policy, "discriminator": discriminator}
-        write_json(part / "settings.json", {"format": FORMAT, "version": VERSION, **settings})
+        write_settings(part, settings)
 
 
 def edit(part: Path, column: str, rows: Sequence[int], value: object) -> None:
@@ -87,3 +94,6 @@ def edit(part: Path, column: str, rows: Sequence[int], value: object) -> None:
     for row in rows:
         table[column][row] = value
     write_table(file, table)
+    for marker in (part / "run" / "config.json", part / "settings.json"):
+        if marker.exists():
+            seal_anew(marker)

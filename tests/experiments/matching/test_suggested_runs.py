@@ -27,6 +27,8 @@ from experiments.matching.suggested_runs import (
 from experiments.studies.criteria import Criterion, all_hold
 from magail_trainer.cli.command_line import run_command
 from magail_trainer.data.run_folder import read_table
+from magail_trainer.errors import InputError
+from tests.damage import seal_anew
 
 torch.set_num_threads(1)
 
@@ -226,6 +228,9 @@ def test_the_verdict_is_that_of_the_saved_runs(tmp_path: Path) -> None:
     assert criteria == criteria_of("B", tmp_path / "B")
     table = (tmp_path / "B" / "runs.csv").read_text()
     (tmp_path / "B" / "runs.csv").write_text(table.replace(str(runs["entropy_agent_0"][3]), "0.1"))
+    with pytest.raises(InputError, match="was altered"):
+        criteria_of("B", tmp_path / "B")
+    seal_anew(tmp_path / "B" / "config.json")
     changed = [new for old, new in zip(criteria, criteria_of("B", tmp_path / "B"), strict=True) if new != old]
     assert [(item.observed, item.holds) for item in changed] == [("least 0.1000", False)]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from magail_trainer.data.trajectories import Trajectories
+from tests.damage import seal_anew
 from tests.magail_trainer.commands import MATCHING, contents, refused
 
 TOY = "tests.magail_trainer.toy_envs"
@@ -163,7 +164,11 @@ def test_evaluate_refuses_a_damaged_run(damage: str, made: Path, tmp_path: Path,
             (run / name).parent.mkdir(parents=True, exist_ok=True)
             (run / name).write_bytes(data)
     harm(run)
-    assert reason in refused(capsys, "evaluate", run, "--episodes", 5)
+    missing = damage.startswith("no ") or damage == "foreign config"
+    assert (reason if missing else "was altered") in refused(capsys, "evaluate", run, "--episodes", 5)
+    if not missing:
+        seal_anew(run / "config.json")
+        assert reason in refused(capsys, "evaluate", run, "--episodes", 5)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from torch import nn
 from magail_trainer.data.run_folder import (
     History,
     final_metrics,
+    open_run,
     read_checkpoint,
     read_config,
     read_table,
@@ -48,9 +49,11 @@ def test_the_config_comes_back(tmp_path: Path) -> None:
         (None, "is no run folder"),
         (b"", "not the JSON"),
         (b"\xff\xfe", "not the JSON"),
-        (b"[]", "does not say 'magail-run' 1"),
-        (b'{"format": "magail-trajectories", "version": 1}', "does not say 'magail-run' 1"),
-        (b'{"format": "magail-run", "version": 2}', "does not say 'magail-run' 1"),
+        (b"[]", "does not say 'magail-run' 2"),
+        (b'{"format": "magail-trajectories", "version": 1}', "does not say 'magail-run' 2"),
+        (b'{"format": "magail-run", "version": true}', "does not say 'magail-run' 2"),
+        (b'{"format": "magail-run", "version": 3}', "of version 3; this program reads them up to version 2"),
+        (b'{"format": "magail-run", "version": 2}', "was altered"),
     ],
 )
 def test_a_config_of_something_else_is_refused(tmp_path: Path, content: bytes | None, reason: str) -> None:
@@ -101,18 +104,20 @@ def test_columns_of_unequal_length_are_no_table(tmp_path: Path) -> None:
 def test_a_checkpoint_restores_the_parameters(tmp_path: Path) -> None:
     trained, fresh = nn.Linear(3, 2), nn.Linear(3, 2)
     write_checkpoint(tmp_path, {"net": trained})
-    read_checkpoint(tmp_path, "net", fresh)
+    write_config(tmp_path, {})
+    read_checkpoint(open_run(tmp_path), "net", fresh)
     assert torch.equal(fresh.weight, trained.weight)
     assert torch.equal(fresh.bias, trained.bias)
 
 
 def test_a_checkpoint_of_another_shape_or_none_is_refused_in_one_sentence(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, {"net": nn.Linear(3, 2)})
+    write_config(tmp_path, {})
     with pytest.raises(InputError, match="does not fit") as error:
-        read_checkpoint(tmp_path, "net", nn.Linear(2, 2))
+        read_checkpoint(open_run(tmp_path), "net", nn.Linear(2, 2))
     assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="cannot be read"):
-        read_checkpoint(tmp_path, "other", nn.Linear(3, 2))
+    with pytest.raises(InputError, match="does not list 'checkpoint/other"):
+        read_checkpoint(open_run(tmp_path), "other", nn.Linear(3, 2))
 
 
 def test_arrays_cut_short_anywhere_are_refused_and_the_file_is_closed(tmp_path: Path) -> None:

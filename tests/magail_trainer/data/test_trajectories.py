@@ -261,7 +261,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no text": (lambda f: (f / "manifest.json").write_bytes(b"\xff\xfe\x00"), "not the JSON"),
     "a list": (lambda f: (f / "manifest.json").write_text("[1]"), "no dataset of this version"),
     "foreign JSON": (lambda f: (f / "manifest.json").write_text('{"format": "d4rl"}'), "no dataset of this version"),
-    "other version": (lambda f: edit_manifest(f, sign=True, version=2), "does not say"),
+    "other version": (lambda f: edit_manifest(f, sign=True, version=2), "reads them up to version 1"),
     "altered manifest": (lambda f: edit_manifest(f, sign=False, seed=8), "altered"),
     "manifest without hash": (lambda f: edit_manifest(f, sign=False, sha256=None), "altered"),
     "no shard": (lambda f: (f / "shard-00000.npz").unlink(), "cannot be read"),

@@ -90,9 +90,9 @@ def test_a_run_folder_plays_the_same_joint_distribution(tmp_path: Path, policies
     config = SIGNAL if shared else MagailConfig(network="tabular", policy="autoregressive")
     trainer = Trainer(MATCHING, None, Runs.grid(betas=(0.0,), seeds=(0,)), config)
     trainer.policies.load_state_dict(policies.state_dict())
-    write_config(tmp_path, trainer.describe())
     write_table(tmp_path / "runs.csv", {"beta": np.zeros(1), "seed": np.zeros(1, dtype=np.int64)})
     write_checkpoint(tmp_path, {"policies": trainer.policies})
+    write_config(tmp_path, trainer.describe())
     played = record(MATCHING, TrainedJointPolicy(MATCHING, tmp_path), episodes=20_000, seed=1).actions
     frequencies = np.bincount(2 * played["agent_0"] + played["agent_1"], minlength=4) / 20_000
     assert (np.abs(frequencies - joint) < 4 * np.sqrt(np.array(joint) * (1 - np.array(joint)) / 20_000)).all()

@@ -19,6 +19,7 @@ from magail_trainer.learn.trainer import Trainer
 from magail_trainer.play.evaluation import evaluate, evaluation_rollouts, joint_action_counts
 from magail_trainer.play.load_runs import load_runs
 from magail_trainer.play.players import make_joint_policy
+from tests.damage import seal_anew
 
 torch.set_num_threads(1)
 
@@ -40,9 +41,9 @@ def make_trainer(**kwargs: Any) -> Trainer:
 
 def save(trainer: Trainer, folder: Path) -> Path:
     """A run folder as `magail train` leaves it."""
-    write_config(folder, trainer.describe())
     write_table(folder / "runs.csv", {"beta": trainer.runs.beta, "seed": trainer.runs.seed})
     write_checkpoint(folder, {"policies": trainer.policies})
+    write_config(folder, trainer.describe())
     return folder
 
 
@@ -149,5 +150,8 @@ def test_refuses_a_folder_without_a_run_or_with_a_checkpoint_of_another_env(tmp_
     config = json.loads((folder / "config.json").read_text())
     config["env"]["kwargs"] = {"num_actions": 3}
     (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="was altered"):
+        table_of(folder, episodes=1, seed=0)
+    seal_anew(folder / "config.json")
     with pytest.raises(InputError, match="does not fit the env and runs of its folder"):
         table_of(folder, episodes=1, seed=0)

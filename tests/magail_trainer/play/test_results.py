@@ -8,7 +8,7 @@ import torch
 
 from magail_trainer.data.joint_policies import RandomJointPolicy
 from magail_trainer.data.recording import record
-from magail_trainer.data.run_folder import read_table
+from magail_trainer.data.run_folder import read_table, write_config
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.runs import Runs
@@ -63,6 +63,7 @@ def test_an_agent_called_learner_is_not_taken_for_the_learner(tmp_path: Path) ->
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     (folder / "policies.npz").write_bytes(b"")  # its hash is in the parameters of the players
+    write_config(tmp_path, {})
     trained = TrainedRuns(tmp_path, trained.entry, trained.runs, trained.codes, trained.policies, trained.training, {})
     opponents = RandomJointPolicy(trained.entry.make())
     played = cross_play(trained, opponents, sides=[("z",)], episodes=2, seed=0)

@@ -31,9 +31,9 @@ TINY = MagailConfig(network="mlp", hidden=(8,), epochs=1, rollout_episodes=4, ba
 def test_runs_that_differ_in_a_learning_rate_are_read_back(tmp_path: Path) -> None:
     runs = Runs(seed=np.array([3, 3]), beta=np.zeros(2), lr_policy=np.array([0.1, 0.01]))
     trainer = Trainer(MATCHING, None, runs, MagailConfig(network="tabular"))
-    write_config(tmp_path, trainer.describe())
     write_table(tmp_path / "runs.csv", runs.columns)
     write_checkpoint(tmp_path, {"policies": trainer.policies})
+    write_config(tmp_path, trainer.describe())
     read = load_runs(tmp_path)
     assert {name: column.tolist() for name, column in read.runs.columns.items()} == {
         "beta": [0.0, 0.0],
