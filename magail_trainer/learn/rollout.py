@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -96,15 +97,7 @@ class SampledRollouts:
         left = {agent: np.zeros(self._env.num_envs, dtype=bool) for agent in policies.agents}
         playing, steps, final = np.ones(self._env.num_envs, dtype=bool), [], {}
         signal = policies.draw_signal(self._signal_noise, self._episodes)
-
-        def act(observations: dict[str, Any], masks: dict[str, np.ndarray], _: np.ndarray) -> dict[str, Any]:
-            uniform = self._uniform(policies, step=len(steps))
-            step = {"observations": self._encode(observations), "masks": self._masks(masks)}
-            step["actions"] = policies.act(step["observations"], step["masks"], signal=signal, uniform=uniform)
-            steps.append(step)
-            return self._decode(step["actions"])
-
-        for played in play_steps(self._env, act, seed=seed):
+        for played in play_steps(self._env, partial(self._act, policies, signal, steps), seed=seed):
             rewards = {agent: self._for_runs(paid) for agent, paid in played.rewards.items()}
             steps[-1] |= {"left": left, "rewards": rewards, "playing": playing}
             ended = {agent: played.terminations[agent] | played.truncations[agent] for agent in policies.agents}
@@ -117,6 +110,22 @@ class SampledRollouts:
             if not playing.any():
                 break
         return self._assemble(steps, final, signal)
+
+    def _act(
+        self,
+        policies: Policies,
+        signal: Int[Tensor, "R E"] | None,
+        steps: list[dict[str, Any]],
+        observations: dict[str, Any],
+        masks: dict[str, np.ndarray],
+        _: np.ndarray,
+    ) -> dict[str, Any]:
+        """The actions of all copies; the step joins `steps`."""
+        uniform = self._uniform(policies, step=len(steps))
+        step: dict[str, Any] = {"observations": self._encode(observations), "masks": self._masks(masks)}
+        step["actions"] = policies.act(step["observations"], step["masks"], signal=signal, uniform=uniform)
+        steps.append(step)
+        return self._decode(step["actions"])
 
     def _encode(self, observations: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         codes = self._codes.observations.items()
