@@ -40,7 +40,7 @@ from magail_trainer.folders import new_folder
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
-from magail_trainer.learn.training import diverged, train_with_history
+from magail_trainer.learn.training import train_with_history
 from magail_trainer.play.evaluation import evaluation_rollouts, joint_action_counts
 from magail_trainer.play.players import make_joint_policy
 from magail_trainer.text import counted
@@ -106,6 +106,7 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         training_cpu_seconds = time.process_time() - started
         table = {"beta": runs.beta, "seed": runs.seed, **exact_columns(exact_joint(trainer), expert_joint, game)}
         table |= sampled_columns(_play(trainer, game, config.eval_episodes), expert_joint, game)
+        table = trainer.divergence.mark(table)
 
         manifest = read_manifest(config.dataset or folder / "dataset")
         dataset = {"path": str(config.dataset or "dataset"), "sha256": manifest["sha256"]}
@@ -121,7 +122,7 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         )
         measured = (table, history, expert_joint, config.eval_episodes, training_cpu_seconds)
         results = Results(Path(target), *measured, game, config.policy)
-    finite = ~diverged(history)
+    finite = ~results.diverged
     if finite.any() and not config.no_plots:
         save_figures(results.folder, {FIGURE: lambda: _figure(results.select(finite), config)})
     return results
@@ -211,7 +212,7 @@ def _figure(results: Results, config: CoordinationConfig) -> Figure:
 def main(config: CoordinationConfig) -> int:
     """Run the experiment and print its summary; the exit status."""
     results = run_experiment(config, command=this_command("python -m experiments.coordination"))
-    lost = diverged(results.history)
+    lost = results.diverged
     if not lost.all():
         print("\n".join(summary(results.select(~lost))))
     status = wrote(results.folder, ["runs.csv"] if config.no_plots or lost.all() else ["runs.csv", FIGURE])

@@ -25,6 +25,7 @@ from experiments.matching.metrics import (
 )
 from experiments.studies.criteria import interval_text
 from experiments.studies.statistics import variance_interval
+from magail_trainer.data.run_folder import healthy
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.learn.config import PolicyStyle
 from magail_trainer.text import counted
@@ -51,6 +52,11 @@ class Results:
     training_cpu_seconds: float
     game: MatrixGame = field(default_factory=matching)
     policy: PolicyStyle = "independent"
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Which runs diverged, `[R]` bool."""
+        return ~healthy(self.runs)
 
     def select(self, rows: np.ndarray) -> "Results":
         """Some of the runs, `[R]` bool."""

@@ -129,7 +129,7 @@ def _train(
 ) -> int:
     import torch
 
-    from magail_trainer.learn.training import diverged, train
+    from magail_trainer.learn.training import train
 
     torch.set_num_threads(1)  # the fastest for small tensors
     trained = train(
@@ -151,11 +151,12 @@ def _train(
     did, unit = ("Cloned", "update") if algorithm == "cloning" else ("Trained", "epoch")
     runs, records = counted(len(trainer.runs), "run"), counted(trainer.num_records, unit)
     print(f"{did} {runs} ({trainer.config.network}) for {records} in {display_path(command.output)}.")
+    lost = trained.diverged > 0
     for name, values in final_metrics(trained.history).items():
-        for beta in dict.fromkeys(trainer.runs.beta.tolist()):
-            of_beta = values[trainer.runs.beta == beta]
+        for beta in dict.fromkeys(trainer.runs.beta[~lost].tolist()):
+            of_beta = values[(trainer.runs.beta == beta) & ~lost]
             print(f"β={beta:<6g} {name:24} mean {of_beta.mean():9.4f}   std {of_beta.std():.4f}")
-    if count := int(diverged(trained.history).sum()):
-        print(f"{count} of {runs} diverged; their losses or returns are not finite.", file=sys.stderr)
-        return 3
-    return 0
+    if not lost.any():
+        return 0
+    print(f"{lost.sum()} of {runs} diverged and are left out.", file=sys.stderr)
+    return 3

@@ -1,7 +1,7 @@
 """Run folders: `config.json`, `runs.csv`, `history.npz`, `checkpoint/`. Reading them needs no torch.
 
 config.json    every setting, the command that repeats the run, and the hashes of the other files
-runs.csv       one row per run: beta, seed, and its final measurements
+runs.csv       one row per run: beta, seed, its final measurements, and the epoch in which it diverged if any run did
 history.npz    `epoch [K]`, and `[K, R]` for every metric; in cloning, an epoch is one update
 checkpoint/    the parameters: one npz file per module, `[R, ...]` for every parameter
 """
@@ -101,6 +101,12 @@ def write_table(file: Path, columns: Mapping[str, Iterable[Any]]) -> None:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*plain, strict=True))
+
+
+def healthy(table: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which runs of a table did not diverge, `[R]` bool; see `learn.divergence`."""
+    epochs = table["diverged"] if "diverged" in table else np.zeros(len(table["seed"]), dtype=np.int64)
+    return epochs == 0
 
 
 class _Columns(dict[str, np.ndarray]):

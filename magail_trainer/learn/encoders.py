@@ -155,7 +155,7 @@ class ContinuousSpace:
 
     def decode(self, scaled: Float[np.ndarray, "*batch size"]) -> np.ndarray:
         """The actions `[*batch, *space.shape]`; the inverse of `encode` within the bounds."""
-        share = (np.clip(scaled, -1, 1) + 1) / 2
+        share = (np.clip(np.nan_to_num(scaled, nan=0.0), -1, 1) + 1) / 2  # no NaN of a run that diverges enters an env
         values = self._low + share.reshape(*scaled.shape[:-1], *self._low.shape) * (self._high - self._low)
         if np.issubdtype(self._dtype, np.integer):
             values = np.rint(values)

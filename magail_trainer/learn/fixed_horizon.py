@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 from torch import Tensor
 
 from magail_trainer.data.trajectories import Trajectories
@@ -42,8 +43,8 @@ class FixedHorizon:
                 raise _refusal(part, f"from {steps.min()} to {steps.max()} steps for the expert")
         return cls({part: int(steps[0]) for part, steps in lives.items()})
 
-    def check(self, played: Batch) -> None:
-        """Refuse learner episodes of another length.
+    def check(self, played: Batch, *, but: Bool[Tensor, " R"] | None = None) -> None:
+        """Refuse learner episodes of another length, but not of the runs `but`.
 
         Raises:
             InputError: a length differs from the expert's.
@@ -53,9 +54,12 @@ class FixedHorizon:
         present = played.weight > 0
         for part in dict.fromkeys([EPISODES, *self.steps, *played.active]):
             there = present & played.active[part] if part in played.active else present
-            self._compare(part, there.unflatten(1, (-1, played.num_steps)).sum(-1))
+            lives = there.unflatten(1, (-1, played.num_steps)).sum(-1)
+            self._compare(part, lives if but is None else lives[~but])
 
     def _compare(self, part: str, lives: Tensor) -> None:
+        if not len(lives):  # all runs are excepted
+            return
         expected = self.steps.get(part, self.steps[EPISODES])
         shortest, longest = int(lives.min()), int(lives.max())
         if not shortest == expected == longest:

@@ -109,7 +109,11 @@ class Policies(nn.Module):
         actions: dict[str, Tensor] = {}
         for index, agent in enumerate(self.agents):
             distribution = self._distribution(agent, observations, masks, self.given(agent, signal, actions))
-            actions[agent] = distribution.mode() if uniform is None else distribution.sample(uniform[index])
+            drawn = distribution.mode() if uniform is None else distribution.sample(uniform[index])
+            if agent in masks:  # policies of a run that diverges draw action 0, be it allowed or not
+                allowed = masks[agent].gather(-1, drawn.unsqueeze(-1)).squeeze(-1)
+                drawn = torch.where(allowed, drawn, masks[agent].int().argmax(-1))
+            actions[agent] = drawn
         return actions
 
     def _distribution(

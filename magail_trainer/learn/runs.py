@@ -50,6 +50,11 @@ class Runs:
         given = {name: column for name, column in optional.items() if column is not None}
         return {"beta": self.beta, "seed": self.seed, **given}
 
+    def label(self, run: int) -> str:
+        """A run in words, such as "β=0.1, seed 3"."""
+        others = [f"{name} {column[run]:g}" for name, column in self.columns.items() if name not in ("beta", "seed")]
+        return ", ".join([f"β={self.beta[run]:g}", f"seed {self.seed[run]}", *others])
+
     def streams(self, *purpose: str) -> list[np.random.Generator]:
         """Each run's own random stream for `purpose`."""
         return [stream(seed, *purpose) for seed in self.seed.tolist()]

@@ -18,7 +18,7 @@ from magail_trainer.envs.registry import EnvEntry, make_env
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
 from magail_trainer.learn.batch import Batch
-from magail_trainer.learn.behavioural_cloning import behavioural_cloning
+from magail_trainer.learn.behavioural_cloning import behavioural_cloning, cloning_loss
 from magail_trainer.learn.config import Algorithm, MagailConfig, as_run, checked_algorithm, cloning_updates, heeded
 from magail_trainer.learn.critics import make_critic
 from magail_trainer.learn.demonstrations import Demonstrations, ExactDemonstrations
@@ -28,6 +28,7 @@ from magail_trainer.learn.discriminators import (
     make_discriminator,
     own_discriminator,
 )
+from magail_trainer.learn.divergence import Divergence
 from magail_trainer.learn.encoders import Codes, suits_tables
 from magail_trainer.learn.fixed_horizon import FixedHorizon
 from magail_trainer.learn.losses import Reward, checked_reward, reward_function
@@ -120,6 +121,9 @@ class Trainer:
         self._discriminator = None if self.algorithm != "magail" else self._make_discriminator(discriminator)
         if isinstance(self._discriminator, nn.Module):
             self._discriminator.to(self.device)
+        parts = {"policies": self.policies, "critic": self.critic, "discriminator": self._discriminator}
+        trained = {name: part.parameters() for name, part in parts.items() if part is not None}
+        self.divergence = Divergence(runs, trained, device=self.device)
 
     def _make_discriminator(self, own: Discriminator | None) -> Discriminator:
         if own is not None:
@@ -154,25 +158,47 @@ class Trainer:
             if self.algorithm == "rl":
                 if config.family == "mlp":
                     self._fit_normalizers(rollouts.collect(self.policies).batch)
+                self.divergence.begin()
                 parts = (self.policies, self.critic, rollouts, beta, config)
-                yield from reinforcement_learning(*parts, lr_policy=lr_policy)
+                yield from self._watched(reinforcement_learning(*parts, lr_policy=lr_policy))
                 return
             demonstrations = self._prepare_demonstrations()
-            warm_start = self._cloning(demonstrations, config.warm_start)
-            for _ in tqdm(warm_start, total=config.warm_start, desc="cloning", delay=1, disable=None, leave=False):
-                pass
+            self.divergence.begin()
+            warm_start = enumerate(self._cloning(demonstrations, config.warm_start), start=1)
+            with tqdm(warm_start, total=config.warm_start, desc="cloning", delay=1, disable=None, leave=False) as bar:
+                for update, loss in bar:
+                    self.divergence.check(1, {"cloning_loss": loss}, when=f"update {update} of the warm start")
             parts = (self.policies, self.discriminator, self.critic, rollouts, demonstrations, beta, config)
             extras = {"reward": self.reward, "contrast": self._contrast(), "lr_policy": lr_policy, "lr_disc": lr_disc}
-            for record in magail(*parts, **extras):
+            for record in self._watched(magail(*parts, **extras)):
                 if self._horizon is not None:
-                    self._horizon.check(record.rollout.batch)
+                    self._horizon.check(record.rollout.batch, but=self.divergence.frozen)
                 yield record
 
     def clone(self) -> Iterator[CloningRecord]:
         """Behavioural cloning alone, one update per item."""
-        losses = self._cloning(self._prepare_demonstrations(), self.updates)
-        for update, loss in enumerate(losses, start=1):
+        demonstrations = self._prepare_demonstrations()
+        self.divergence.begin()
+        for update, loss in enumerate(self._cloning(demonstrations, self.updates), start=1):
+            measured = {"cloning_loss": loss}
+            if update == self.updates:
+                few = demonstrations.all.part(slice(0, self.config.batch_size))
+                with torch.no_grad():
+                    measured["cloning_loss after the last update"] = cloning_loss(self.policies, few)
+            self.divergence.check(update, measured, when=f"epoch {update}")
             yield CloningRecord(update, loss)
+
+    def _watched(self, records: Iterator[EpochRecord]) -> Iterator[EpochRecord]:
+        """The same records, after runs that diverged in their epoch were frozen."""
+        for record in records:
+            measured = {**record.losses}
+            if record.epoch == self.config.epochs:  # no later loss will tell of the last update
+                few = record.rollout.batch.part(slice(0, self.config.batch_size))
+                with torch.no_grad():
+                    of_agents = self.policies.in_batch(few).items()
+                    measured |= {f"log π of {agent}": one.log_prob(few.actions[agent]) for agent, one in of_agents}
+            self.divergence.check(record.epoch, measured, when=f"epoch {record.epoch}")
+            yield record
 
     def demonstrations(self) -> Demonstrations | ExactDemonstrations:
         """The trajectories as a source of expert batches."""

@@ -1,12 +1,12 @@
 """Train and write a run folder: `magail train` and `magail clone` as functions."""
 
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 from torch import Tensor
 from tqdm import tqdm
 
@@ -24,17 +24,18 @@ Measure = Callable[[EpochRecord | CloningRecord], Mapping[str, Tensor]]
 """Computes more metrics `[R]` to log for an epoch, by name."""
 
 
-_FINITE = ("policy_loss", "discriminator_loss", "cloning_loss", "entropy", "return")
-"""Metrics, up to a slash, that are numbers unless a run diverged."""
-
-
 @dataclass(frozen=True)
 class Trained:
     """A trainer with trained policies, and its history."""
 
     trainer: Trainer
     history: Mapping[str, np.ndarray]
-    """`epoch [K]`, and `[K, R]` under the name of each metric."""
+    """`epoch [K]`, and `[K, R]` under the name of each metric; NaN for a run from the epoch on in which it diverged."""
+
+    @property
+    def diverged(self) -> Int[np.ndarray, " R"]:
+        """The epoch in which each run diverged; 0 for none. See `Divergence`."""
+        return self.trainer.divergence.epochs
 
 
 def train(
@@ -135,40 +136,21 @@ def train_with_history(trainer: Trainer, *, log_every: int, measure: Measure | N
         measure: computes more metrics from the record of each logged epoch.
 
     Returns:
-        `epoch [K]`, and `[K, R]` under the name of each metric.
+        `epoch [K]`, and `[K, R]` under the name of each metric; see `Trained.history`.
 
     Raises:
         InputError: `log_every` is below one.
     """
     if log_every < 1:
         raise InputError(f"--log_every must be at least 1, not {log_every}.")
-    history, last, reported = History(), trainer.num_records, set[int]()
+    history, last = History(), trainer.num_records
     doing, unit = ("cloning", "update") if trainer.algorithm == "cloning" else ("training", "epoch")
     with tqdm(trainer.records(), total=last, desc=doing, unit=unit, delay=1, disable=None, leave=None) as records:
         for record in records:
             if record.epoch % log_every == 0 or record.epoch in (1, last):
-                history.append(record.epoch, {**record.metrics, **(measure(record) if measure else {})})
-                _report_divergence(trainer, history, reported)
+                metrics = {**record.metrics, **(measure(record) if measure else {})}
+                history.append(record.epoch, trainer.divergence.hide(metrics))
     return history.stack()
-
-
-def diverged(history: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Whether each run had a loss, entropy or return that was not finite, `[R]`."""
-    values = [values for name, values in history.items() if name.partition("/")[0] in _FINITE]
-    return np.asarray(~np.isfinite(values).all(axis=(0, 1)))
-
-
-def _report_divergence(trainer: Trainer, history: History, reported: set[int]) -> None:
-    """Print a sentence for each run whose last row is the first that is not finite."""
-    for name, values in history.rows[-1].items():
-        if name.partition("/")[0] not in _FINITE:
-            continue
-        for run in (~values.isfinite()).nonzero().flatten().tolist():
-            if run not in reported:
-                reported.add(run)
-                who = f"β={trainer.runs.beta[run]:g}, seed {trainer.runs.seed[run]}"
-                where = f"{float(values[run])} at epoch {history.epochs[-1]}"
-                tqdm.write(f"{who}: {name} is {where}.", file=sys.stderr)
 
 
 def save_run(
@@ -191,7 +173,9 @@ def save_run(
     write_run(
         folder,
         config=first | trainer.describe() | first,
-        table={**trainer.runs.columns, **(final_metrics(history) if columns is None else columns)},
+        table=trainer.divergence.mark(
+            {**trainer.runs.columns, **(final_metrics(history) if columns is None else columns)}
+        ),
         history=history,
         modules=trainer.modules,
     )

@@ -22,7 +22,7 @@ from magail_trainer.learn.distributions import Categorical
 from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.policies import IndependentPolicies
 from magail_trainer.learn.trainer import Trainer
-from magail_trainer.learn.training import clone, diverged, train, train_with_history
+from magail_trainer.learn.training import clone, train
 from magail_trainer.play.load_runs import load_runs
 from magail_trainer.play.players import make_joint_policy
 from tests.magail_trainer.clock_env import SMALL, clock, clock_dataset, seeded, tabular
@@ -182,15 +182,6 @@ def test_own_policies_that_do_not_fit_are_refused(
 def test_a_part_that_the_algorithm_does_not_use_is_refused() -> None:
     with pytest.raises(InputError, match=r"^The reward .* is not used by --algorithm cloning"):
         Trainer(clock(), clock_dataset(clock()), seeded(0), SMALL, algorithm="cloning", reward=torch.tanh)
-
-
-def test_runs_that_diverge_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    trainer = Trainer(clock(), clock_dataset(clock()), seeded(0, 1), SMALL, algorithm="cloning", updates=3)
-    with torch.no_grad():
-        next(trainer.policies.parameters())[1] = torch.nan
-    history = train_with_history(trainer, log_every=1)
-    assert diverged(history).tolist() == [False, True]
-    assert capsys.readouterr().err.count("β=0.01, seed 1: cloning_loss is nan at epoch 1.") == 1
 
 
 def test_functions_train_as_the_commands_do(tmp_path: Path) -> None:
