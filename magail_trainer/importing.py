@@ -1,5 +1,6 @@
 """`module:callable`: how a command line names code of the user's own, and how a folder names a known package's."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ _NOT_KNOWN = ("pettingzoo.atari",)
 
 _HOME = Path(__file__).resolve().parents[1]
 """Where the packages of this project lie."""
+
+SAFE_PATH = "PYTHONSAFEPATH"
 
 _in_a_command = False
 
@@ -115,6 +118,19 @@ def installed_only(*first: str) -> Iterator[None]:
         yield
     finally:
         sys.path[:] = before
+
+
+@contextmanager
+def without_working_directory() -> Iterator[None]:
+    """Keep a Python that is started within from its habit of looking in the working directory for its own modules."""
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(SAFE_PATH)
+        if before is not None:
+            os.environ[SAFE_PATH] = before
 
 
 def _working_directory() -> Path | None:

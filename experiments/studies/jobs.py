@@ -23,6 +23,7 @@ from magail_trainer.cli.command_line import exit_by_signal
 from magail_trainer.envs.processes import no_interrupts
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder, no_empty_folders
+from magail_trainer.importing import without_working_directory
 from magail_trainer.sealed import Sealed, open_sealed, seal
 from magail_trainer.text import counted
 
@@ -195,7 +196,7 @@ def _side_by_side(jobs: Sequence[Job], root: Path, bar: tqdm, processes: int) ->
             while waiting or futures:
                 while waiting and len(futures) < processes:
                     running.append(waiting[0].name)
-                    with no_interrupts():
+                    with without_working_directory(), no_interrupts():
                         futures.add(pool.submit(_quiet, waiting.pop(0), root))
                 bar.set_postfix_str(", ".join(running))
                 future = next(as_completed(futures))

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from magail_trainer.envs.vector_env import Seeds, StepResult, VectorEnv, seeds_of
 from magail_trainer.errors import InputError
+from magail_trainer.importing import SAFE_PATH, without_working_directory
 
 _PATIENCE = 5.0
 """Seconds that the workers have to end by themselves."""
@@ -69,7 +70,7 @@ class ProcessVectorEnv:
         self._processes: list[Any] = []
         context = multiprocessing.get_context("spawn")
         factory = cloudpickle.dumps(make_vector)
-        with no_interrupts():
+        with without_working_directory(), no_interrupts():
             for size in self._sizes:
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_work, args=(theirs, factory, size), daemon=True)
@@ -236,6 +237,7 @@ def no_interrupts() -> Iterator[None]:
 def _work(pipe: Connection, factory: bytes, size: int) -> None:
     """What a worker does: answer calls until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.pop(SAFE_PATH, None)  # what the env starts is its own affair
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, OSError):  # the parent closed the pipe, or is gone
         try:

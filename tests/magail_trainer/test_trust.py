@@ -1,11 +1,14 @@
 """What a folder may have imported: nothing that its reader did not choose."""
 
 import io
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,9 @@ import magail_trainer as mt
 from magail_trainer import trust
 from magail_trainer.data.run_folder import read_config, write_config
 from magail_trainer.data.trajectories import Trajectories
+from magail_trainer.envs.processes import ProcessVectorEnv
+from magail_trainer.envs.registry import resolve
+from magail_trainer.envs.vector_env import ParallelEnvCopies
 from magail_trainer.errors import InputError
 from tests.magail_trainer.commands import MATCHING, magail, refused
 
@@ -230,3 +236,24 @@ def test_without_a_place_for_notes_nothing_is_noted_and_nothing_fails(
     trust.note({"number": 1})
     assert not trust.is_noted({"number": 1})
     assert not list(tmp_path.iterdir())  # a stranger's working directory says nothing about what is one's own
+
+
+def test_files_that_lie_about_are_not_imported_in_place_of_what_is_installed(made: Path, here: Path) -> None:
+    installed = ("torch", "scipy", "opt_einsum", "pygame", "mpe2", "vmas", "coordination_env", "json", "pickle")
+    for name in installed:
+        (here / f"{name}.py").write_text(f"open('imported', 'w'); raise SystemExit('{name}')")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "magail_trainer.cli", "evaluate", made / "run", "--episodes", "2"],
+        env={**os.environ, "PYTHONPATH": str(Path(mt.__file__).parents[1])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not (here / "imported").exists()
+
+
+def test_workers_look_for_nothing_of_their_own_in_the_working_directory(here: Path) -> None:
+    for name in ("pickle", "signal"):  # of the worker, and of the resource tracker
+        (here / f"{name}.py").write_text("open('imported', 'w')")
+    with closing(ProcessVectorEnv(partial(ParallelEnvCopies, resolve(MATCHING).make), 1, 1)) as copies:
+        copies.reset()
+    assert not (here / "imported").exists()
