@@ -114,7 +114,8 @@ def final_landmarks(trained: TrainedRuns, *, episodes: int, seed: int) -> tuple[
         for_critic=True,
         purpose="conventions",
     ):
-        final, batch = rollout.final_observations, rollout.batch
+        (final,) = rollout.final_observations.values()  # the agents leave together
+        batch = rollout.batch
         landmarks.append(nearest_landmarks({agent: seen.cpu().numpy() for agent, seen in final.items()}))
         if batch.signal is not None:
             signals.append(batch.of_episode(batch.signal).cpu().numpy())

@@ -178,13 +178,18 @@ def policy_targets(
 def values_of(critic: nn.Module | None, rollout: Rollout) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """V(s_t) and V(s_{t+1}), `[R, B]` by agent; all 0 without a critic.
 
-    The next value is 0 where an episode terminated, and its final observation's value where it was truncated.
+    The next value is 0 where an episode terminated. Where an agent was truncated, it is its value of what all agents
+    observed then, though others may have played on.
     """
     batch = rollout.batch
     if critic is None:
         zero = torch.zeros_like(batch.weight)
         return dict.fromkeys(batch.actions, zero), dict.fromkeys(batch.actions, zero)
-    values, final_values, following = critic(batch.observations), critic(rollout.final_observations), {}
+    values, following = critic(batch.observations), {}
+    final_values = {}
+    for leaving, observations in rollout.final_observations.items():
+        at_end = critic(observations)
+        final_values |= {agent: at_end[agent] for agent in leaving}
     for agent, value in values.items():
         steps = _by_episode(value, batch)
         following_step = torch.cat([steps[..., 1:], torch.zeros_like(steps[..., :1])], dim=-1)

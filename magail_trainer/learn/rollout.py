@@ -18,6 +18,9 @@ from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.policies import Policies
 from magail_trainer.seeding import RunNoise, StepNoise
 
+Finals = Mapping[tuple[str, ...], Mapping[str, np.ndarray]]
+"""As `Rollout.final_observations`, `[copies, ...]`."""
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -30,8 +33,9 @@ class Rollout:
     """Whether an agent's episode ended at the step. This and the next two are for a critic, and empty without one."""
     terminated: Mapping[str, Bool[Tensor, "R B"]] = field(default_factory=dict)
     """Whether it ended by termination, not truncation."""
-    final_observations: Mapping[str, Shaped[Tensor, "R E ..."]] = field(default_factory=dict)
-    """Each agent's observation after its last action."""
+    final_observations: Mapping[tuple[str, ...], Mapping[str, Shaped[Tensor, "R E ..."]]] = field(default_factory=dict)
+    """What all agents observed after the last action of some: by the agents that left together in every episode, then
+    by agent. Whoever had left before observes what the env shows for the absent."""
 
     @property
     def mean_return(self) -> dict[str, Float[Tensor, " R"]]:
@@ -49,7 +53,10 @@ class Rollout:
             {agent: values[:, steps] for agent, values in columns.items()}
             for columns in (self.env_rewards, self.ends, self.terminated)
         )
-        final = {agent: values[:, first:last] for agent, values in self.final_observations.items()}
+        final = {
+            leaving: {agent: values[:, first:last] for agent, values in seen.items()}
+            for leaving, seen in self.final_observations.items()
+        }
         return Rollout(self.batch.part(episodes), env_rewards, ends, terminated, final)
 
 
@@ -95,7 +102,8 @@ class SampledRollouts:
         block = (self._env_noise.uniform(1) * (2**31 // self._episodes)).astype(np.int64)
         seed = (block * self._episodes + np.arange(self._episodes)).ravel()
         left = {agent: np.zeros(self._env.num_envs, dtype=bool) for agent in policies.agents}
-        playing, steps, final = np.ones(self._env.num_envs, dtype=bool), [], {}
+        playing, steps = np.ones(self._env.num_envs, dtype=bool), []
+        final: Finals = {tuple(policies.agents): {}}
         signal = policies.draw_signal(self._signal_noise, self._episodes)
         for played in play_steps(self._env, partial(self._act, policies, signal, steps), seed=seed):
             rewards = {agent: self._for_runs(paid) for agent, paid in played.rewards.items()}
@@ -105,7 +113,7 @@ class SampledRollouts:
             left = {agent: left[agent] | ended[agent] for agent in policies.agents}
             if self._for_critic:
                 steps[-1] |= {"ends": leaving, "terminated": played.terminations}
-                self._keep_final(final, played.final_observations, leaving)
+                final = self._with_final(final, played.final_observations, leaving)
             playing = playing & ~np.logical_and.reduce(list(left.values()))
             if not playing.any():
                 break
@@ -145,20 +153,24 @@ class SampledRollouts:
         flat = {agent: values.flatten(0, 1).cpu().numpy() for agent, values in actions.items()}
         return {agent: self._codes.actions[agent].decode(values) for agent, values in flat.items()}
 
-    def _keep_final(
-        self, final: dict[str, np.ndarray], observations: Mapping[str, Any], leaving: Mapping[str, np.ndarray]
-    ) -> None:
-        """Store the final observations of the agents that are leaving."""
-        for agent, gone in leaving.items():
-            if gone.any():
-                encoded = self._codes.observations[agent].encode(observations[agent])
-                shape = gone.shape + (1,) * (encoded.ndim - 1)
-                final[agent] = np.where(gone.reshape(shape), encoded, final.get(agent, np.zeros_like(encoded)))
+    def _with_final(self, final: Finals, observations: Mapping[str, Any], leaving: Mapping[str, np.ndarray]) -> Finals:
+        """The final observations with those of a step, in the copies where somebody is leaving."""
+        if not any(gone.any() for gone in leaving.values()):
+            return final
+        codes = self._codes.observations.items()
+        encoded = {agent: code.encode(observations[agent]) for agent, code in codes}
+        following: Finals = {}
+        for agents, seen in final.items():
+            for together in _in_step(agents, leaving):
+                following[together] = {
+                    agent: _put(values, leaving[together[0]], seen.get(agent)) for agent, values in encoded.items()
+                }
+        return following
 
     def _assemble(
         self,
         steps: Sequence[Mapping[str, Any]],
-        final: Mapping[str, np.ndarray],
+        final: Finals,
         signal: Int[Tensor, "R E"] | None,
     ) -> Rollout:
         """Make the steps of each episode contiguous."""
@@ -179,9 +191,11 @@ class SampledRollouts:
             {agent: _by_step([self._for_runs(step[name][agent]) for step in steps]) for agent in actions}
             for name in ("ends", "terminated")
         )
-        return Rollout(
-            batch, rewards, ends, terminated, {agent: self._for_runs(values) for agent, values in final.items()}
-        )
+        final_observations = {
+            leaving: {agent: self._for_runs(values) for agent, values in seen.items()}
+            for leaving, seen in final.items()
+        }
+        return Rollout(batch, rewards, ends, terminated, final_observations)
 
     def _active(self, steps: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Whether an agent is still in the episode, by agent; empty if none leaves before the others."""
@@ -194,6 +208,24 @@ class SampledRollouts:
 
     def _for_runs(self, values: Shaped[np.ndarray, "copies *rest"]) -> Shaped[Tensor, "R E *rest"]:
         return torch.from_numpy(values.reshape(-1, self._episodes, *values.shape[1:])).to(self._device)
+
+
+def _in_step(agents: Sequence[str], leaving: Mapping[str, np.ndarray]) -> list[tuple[str, ...]]:
+    """The agents in groups of those that are leaving in the same copies."""
+    groups: dict[bytes, list[str]] = {}
+    for agent in agents:
+        groups.setdefault(leaving[agent].tobytes(), []).append(agent)
+    return [tuple(group) for group in groups.values()]
+
+
+def _put(
+    values: Shaped[np.ndarray, "copies *rest"],
+    chosen: Bool[np.ndarray, " copies"],
+    before: Shaped[np.ndarray, "copies *rest"] | None,
+) -> Shaped[np.ndarray, "copies *rest"]:
+    """The values of the chosen copies among those from before, which are zeros at first."""
+    chosen = chosen.reshape(-1, *[1] * (values.ndim - 1))
+    return np.where(chosen, values, np.zeros_like(values) if before is None else before)
 
 
 def _by_step(steps: Sequence[Shaped[Tensor, "R E *rest"]]) -> Shaped[Tensor, "R B *rest"]:
@@ -258,7 +290,7 @@ class EnumeratedRollouts:
         if weights is not None and signal is not None:
             log_probs.append(weights.log_prob(signal))
         batch = Batch(observations, actions, torch.stack(log_probs).sum(0).exp(), signal=signal)
-        return Rollout(batch, rewards, ends, terminated, final)
+        return Rollout(batch, rewards, ends, terminated, {tuple(policies.agents): final})
 
     def joint(self, policies: Policies) -> Float[Tensor, "R J"]:
         """The probability of every joint action, in row-major order of the agents' actions."""

@@ -14,6 +14,7 @@ from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.demonstrations import Demonstrations
 from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.policies import make_policies
+from magail_trainer.learn.ppo import values_of
 from magail_trainer.learn.rollout import EnumeratedRollouts, Rollout, SampledRollouts
 from magail_trainer.play.players import make_joint_policy
 from magail_trainer.seeding import stream
@@ -81,8 +82,10 @@ def test_ends_terminations_and_final_observations_are_those_of_single_envs(entry
                         assert rollout.terminated[agent][run, place] == terminated[agent]
                         kinds.add(terminated[agent])
                         if agent in following:
-                            final = rollout.final_observations[agent][run, episode].numpy()
-                            np.testing.assert_allclose(final, following[agent], rtol=1e-6)
+                            (final,) = [seen for who, seen in rollout.final_observations.items() if agent in who]
+                            for other, seen in final.items():
+                                absent = np.zeros_like(following[agent])
+                                np.testing.assert_allclose(seen[run, episode], following.get(other, absent), rtol=1e-6)
     for agent, ends in expected_ends.items():
         assert torch.equal(rollout.ends[agent], ends)
     assert kinds == {True, False}
@@ -102,8 +105,34 @@ def test_who_has_left_is_not_active_earns_nothing_and_has_no_weight() -> None:
         assert torch.equal(rollout.terminated[agent] & rollout.ends[agent], rollout.ends[agent] & (agent == "agent_0"))
     part = rollout.part(slice(1, 3))
     assert torch.equal(part.batch.active["agent_0"], batch.active["agent_0"][:, 4:])
-    assert torch.equal(part.final_observations["agent_1"], rollout.final_observations["agent_1"][:, 1:])
+    assert list(rollout.final_observations) == [("agent_0",), ("agent_1",), ("agent_2",)]
+    final, of_part = (one.final_observations["agent_2",]["agent_1"] for one in (rollout, part))
+    assert torch.equal(of_part, final[:, 1:])
+    assert (final[..., 1] == 3).all()  # agent_1 plays on when agent_2 leaves at step 3
     assert torch.equal(part.ends["agent_1"], rollout.ends["agent_1"][:, 4:])
+
+
+class Digits(torch.nn.Module):
+    """A centralised critic that reads every agent's clock: 1 for a step of agent_0, 10 for one of agent_1, …"""
+
+    def forward(self, observations: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        value = sum(10**place * seen[..., 1] for place, seen in enumerate(observations.values()))
+        return dict.fromkeys(observations, value)  # type: ignore[arg-type]
+
+
+def test_who_is_cut_off_early_bootstraps_from_what_all_observe_then() -> None:
+    """agent_1 is cut off at step 2 and agent_2 at step 3, when agent_1 is absent; agent_0 terminates at step 4."""
+    rollout = play(EnvEntry("dying", DyingEnv, {"lengths": (4, 2, 3)}), [0, 1], 2)
+    values, following = values_of(Digits(), rollout)
+    assert values["agent_0"][0, :4].tolist() == [0, 111, 222, 303]
+    assert following["agent_0"][0, :4].tolist() == [111, 222, 303, 0]
+    assert following["agent_1"][0, :2].tolist() == [111, 222]
+    assert following["agent_2"][1, 4:7].tolist() == [111, 222, 303]
+
+
+def test_agents_that_leave_together_share_their_last_observations() -> None:
+    rollout = play(clock(spread=3), [0, 1], 4)
+    assert list(rollout.final_observations) == [tuple(AGENTS)]
 
 
 def test_demonstrations_know_who_has_left_and_show_what_a_rollout_shows() -> None:
@@ -210,7 +239,8 @@ def test_the_enumerated_rollout_observes_what_the_env_shows() -> None:
     rollouts = EnumeratedRollouts(entry.make_vector(4), codes, num_runs=2, device=CPU)
     rollout = rollouts.collect(make_policies(codes, seeded(0, 1), SMALL))
     batch = rollout.batch
-    assert rollout.final_observations["agent_1"].shape == batch.observations["agent_0"].shape == (2, 4, 1)
+    (final,) = rollout.final_observations.values()
+    assert final["agent_1"].shape == batch.observations["agent_0"].shape == (2, 4, 1)
     assert rollout.ends["agent_0"].all()
     assert rollout.terminated["agent_1"].all()
     assert (batch.observations["agent_0"] == 1).all()  # a Discrete(1), one-hot

@@ -80,7 +80,9 @@ def some_rollout(*, leaving: bool = False) -> Rollout:
     active = {"a": there, "b": present} if leaving else {}
     batch = Batch(observations, actions, equal_weights(present), 3, active)
     rewards = dict.fromkeys("ab", torch.ones(1, 9))
-    return Rollout(batch, rewards, {"a": of_a, "b": ends}, dict.fromkeys("ab", terminated), dict.fromkeys("ab", final))
+    seen = {"a": final, "b": final}
+    finals = {("a",): seen, ("b",): seen} if leaving else {("a", "b"): seen}
+    return Rollout(batch, rewards, {"a": of_a, "b": ends}, dict.fromkeys("ab", terminated), finals)
 
 
 def tables(runs: int = 1) -> IndependentPolicies:
