@@ -17,7 +17,7 @@ import pytest
 import magail_trainer as mt
 from magail_trainer import trust
 from magail_trainer.data.run_folder import read_config, write_config
-from magail_trainer.data.trajectories import Trajectories
+from magail_trainer.data.trajectories import Trajectories, read_manifest
 from magail_trainer.envs.processes import ProcessVectorEnv
 from magail_trainer.envs.registry import resolve
 from magail_trainer.envs.vector_env import ParallelEnvCopies
@@ -256,4 +256,24 @@ def test_workers_look_for_nothing_of_their_own_in_the_working_directory(here: Pa
         (here / f"{name}.py").write_text("open('imported', 'w')")
     with closing(ProcessVectorEnv(partial(ParallelEnvCopies, resolve(MATCHING).make), 1, 1)) as copies:
         copies.reset()
+    assert not (here / "imported").exists()
+
+
+def test_who_played_a_strangers_dataset_is_not_asked_to_play_again(made: Path, here: Path) -> None:
+    policy = {"name": "evil:parallel_env", "parameters": {}}
+    recorded = Trajectories.load(made / "data")
+    with as_a_stranger(here / "state"):
+        replace(recorded, origin=replace(recorded.origin, policy=policy)).save(here / "data")
+    described = {"path": str(here / "data"), "policy": policy, "sha256": read_manifest(here / "data")["sha256"]}
+    run = strange_run(made, here / "run", dataset=described)
+    assert magail("evaluate", run, "--episodes", 2) == 0
+    assert magail("evaluate", made / "run", "--dataset", here / "data", "--episodes", 2) == 0
+    assert magail("train", "--env", MATCHING, "--dataset", "data", "--epochs", 1, "--output", "mine") == 0
+    assert magail("evaluate", "mine", "--episodes", 2) == 0
+    assert not (here / "imported").exists()
+
+
+def test_training_imports_nothing_that_a_dataset_names(made: Path, here: Path, capsys: Capture) -> None:
+    data = strange_dataset(made, here / "data", "evil")
+    assert "was recorded in evil" in refused(capsys, "train", "--env", MATCHING, "--dataset", data, "--output", "run")
     assert not (here / "imported").exists()
