@@ -1,4 +1,4 @@
-"""The one exception that stands for a mistake in what the user gave, and a part of its sentences."""
+"""The exceptions that stand for a mistake in what the user gave, and parts of their sentences."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,28 @@ class InputError(ValueError):
     The message is one sentence that names the value and says what was expected. The command line prints it and exits
     with status 2; library code lets it pass.
     """
+
+
+class EnvError(InputError):
+    """An env raises an error, or does not keep to PettingZoo's parallel API."""
+
+
+class Stopped(SystemExit):
+    """A signal ends the program: no exception of an env's own."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error says, without line breaks and control characters, with a full stop; empty if it says nothing."""
+    try:
+        said = str(error)
+    except Exception:  # its class is at fault too
+        return ""
+    words = " ".join("".join(letter if letter.isprintable() else " " for letter in said).split())
+    words = words if len(words) <= _LONG else f"{words[:_LONG]} …"
+    return words if not words or words[-1] in ".!?" else f"{words}."
+
+
+_LONG = 500
 
 
 def with_arguments(arguments: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn, Union
 
 import tyro
 
-from magail_trainer.errors import InputError
+from magail_trainer.errors import InputError, Stopped
 from magail_trainer.importing import imports_of_a_command
 
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
@@ -84,7 +84,7 @@ def _reconfigure(stream: io.TextIOWrapper, *, errors: str | None) -> None:
 
 def exit_by_signal(number: int, _: object) -> NoReturn:
     """A signal handler that exits with the shell's status for the signal, after cleaning up."""
-    raise SystemExit(128 + number)
+    raise Stopped(128 + number)
 
 
 def parse(
@@ -142,21 +142,6 @@ def key_values(pairs: Sequence[str], *, flag: str) -> dict[str, Any]:
         except json.JSONDecodeError:
             values[key] = text
     return values
-
-
-@contextlib.contextmanager
-def suspected(pairs: Sequence[str], *, flag: str) -> Iterator[None]:
-    """Report what an env raises as a fault of its NAME=VALUE pairs, if any: many envs do not check their arguments.
-
-    Raises:
-        InputError: the env raised an error, and there are pairs.
-    """
-    try:
-        yield
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-        if not pairs:
-            raise
-        raise InputError(f"With {flag} {' '.join(pairs)} the env raised {type(error).__name__}: {error}.") from error
 
 
 def this_command(prog: str, args: Sequence[str] | None = None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from magail_trainer.cli.command_line import key_values, run_command, suspected
+from magail_trainer.cli.command_line import key_values, run_command
 from magail_trainer.cli.evaluate import Evaluate
 from magail_trainer.cli.train import Clone, Switch, Train
 from magail_trainer.data.augmentation import augment, find_symmetries
@@ -19,7 +19,7 @@ from magail_trainer.data.trajectories import MANIFEST, SHARDS, Trajectories, rea
 from magail_trainer.envs.description import name_env
 from magail_trainer.envs.recorded import resolve_recorded
 from magail_trainer.envs.registry import resolve
-from magail_trainer.errors import InputError
+from magail_trainer.errors import EnvError
 from magail_trainer.folders import new_folder
 from magail_trainer.play.players import make_joint_policy
 from magail_trainer.text import counted, display_path
@@ -69,8 +69,7 @@ class Record:
             self.expert, entry, key_values(self.expert_args, flag="--expert-args"), trust=self.trust
         )
         with new_folder(self.output, marker=MANIFEST, others=SHARDS, overwrite=self.overwrite) as folder:
-            with suspected(self.env_args, flag="--env-args"):
-                trajectories = record(entry, policy, episodes=self.episodes, seed=self.seed, processes=self.processes)
+            trajectories = record(entry, policy, episodes=self.episodes, seed=self.seed, processes=self.processes)
             trajectories.write(folder)
         returns = ", ".join(f"{agent} {values.mean():.3f}" for agent, values in trajectories.returns.items())
         print(f"Recorded {counted(len(trajectories), 'episode')} of {entry.id} in {display_path(self.output)}.")
@@ -154,14 +153,13 @@ class CheckEnv:
         )
         try:
             report = check_env(entry)
-        except InputError as error:
-            if error.__cause__ is not None:  # its arguments are at fault, not the env
-                raise
+        except EnvError as error:
             return _verdict(str(error))
-        except Exception as error:  # env code may raise anything
-            return _verdict(f"playing it raised {type(error).__name__}: {error}")
-        print(report)
-        return _verdict("see above" if report.refusals else "")
+        if len(report.refusals) > 1:
+            print(report)
+            return _verdict("see above")
+        print("\n".join(report.facts))
+        return _verdict("".join(report.refusals))
 
 
 def _verdict(reason: str) -> int:

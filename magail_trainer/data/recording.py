@@ -9,6 +9,7 @@ from tqdm import tqdm
 from magail_trainer.data.joint_policies import JointPolicy, ask
 from magail_trainer.data.provenance import Origin
 from magail_trainer.data.trajectories import FIELDS, Trajectories
+from magail_trainer.envs.env_calls import closed_after
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.envs.spaces import check_values
 from magail_trainer.envs.steps import play_steps
@@ -44,7 +45,8 @@ def record(
     Agents that leave before the others stay in the arrays; see `Trajectories.active`.
 
     Raises:
-        InputError: a number out of range, a space that cannot be recorded, an agent that joins late.
+        InputError: a number out of range, or a space that cannot be recorded.
+        EnvError: the env raises an error, or does not keep to PettingZoo's API.
     """
     entry = resolve(env) if isinstance(env, str) else env
     if not isinstance(episodes, int | np.integer):
@@ -63,12 +65,9 @@ def record(
         versions={package: version(package) for package in _PACKAGES},
     )
     default_copies = _NATIVE_COPIES if entry.has_native_vector_env else 1
-    vector_env = entry.make_vector(min(episodes, num_envs or default_copies), processes=processes)
-    try:
+    with closed_after(entry.make_vector(min(episodes, num_envs or default_copies), processes=processes)) as vector_env:
         joint_policy.begin(episodes, stream(seed, "joint policy"))
         return _assemble(origin, *_play(vector_env, joint_policy, episodes, seed))
-    finally:
-        vector_env.close()
 
 
 def _play(vector_env: VectorEnv, policy: JointPolicy, episodes: int, seed: int) -> tuple[list, list]:

@@ -1,18 +1,19 @@
 """Flatten Dict and Tuple observations to plain arrays, and move action masks to the infos."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
+from gymnasium.spaces import Dict, Discrete, Space, Tuple
 from gymnasium.spaces.utils import flatten, flatten_space
 from pettingzoo import ParallelEnv
 from pettingzoo.utils import BaseParallelWrapper
 
+from magail_trainer.envs.observations import PLAIN, Unfit, fitted
 from magail_trainer.envs.spaces import find_image
-from magail_trainer.errors import InputError
+from magail_trainer.errors import EnvError
 
 MASK = "action_mask"
-_PARTS = (Box, Discrete, MultiDiscrete, MultiBinary)
 
 
 class PlainEnv(BaseParallelWrapper):
@@ -43,31 +44,34 @@ class PlainEnv(BaseParallelWrapper):
 
     def reset(self, seed: int | None = None, options: dict | None = None) -> tuple[dict[str, Any], dict[str, dict]]:
         """Start an episode: plain observations and infos, by agent."""
-        return self._convert(*self.env.reset(seed=seed, options=options))
+        options_given = {} if options is None else {"options": options}  # many envs take none
+        return self._convert(self.env.reset(seed=seed, **options_given))
 
     def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], dict, dict, dict, dict[str, dict]]:
         """Step the env: plain observations, rewards, terminations, truncations and infos, by agent."""
-        observations, rewards, terminations, truncations, infos = self.env.step(actions)
-        observations, infos = self._convert(observations, infos)
-        return observations, rewards, terminations, truncations, infos
+        return self._convert(self.env.step(actions))
 
-    def _convert(
-        self, observations: dict[str, Any], infos: dict[str, dict]
-    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        plain, more = dict(observations), dict(infos)
+    def _convert(self, returned: Any) -> Any:
+        """What a call returned, with its first and last part made plain. Whatever is not as it should be, is left."""
+        if not isinstance(returned, tuple) or len(returned) < 2:
+            return returned
+        observations, *rest, infos = returned
+        if not isinstance(observations, Mapping) or not isinstance(infos, Mapping | None):
+            return returned
+        plain, more = dict(observations), dict(infos or {})
         for agent, observation in observations.items():
             if agent in self._plain:
                 plain[agent], mask = self._plain[agent].convert(observation)
-                if mask is not None:
-                    more[agent] = {**more.get(agent, {}), MASK: mask}
-        return plain, more
+                if mask is not None and isinstance(info := more.get(agent, {}), Mapping | None):
+                    more[agent] = {**(info or {}), MASK: mask}
+        return plain, *rest, more
 
 
 def plain(env: ParallelEnv) -> ParallelEnv:
     """The env itself if its observations are plain, else a `PlainEnv` around it.
 
     Raises:
-        InputError: an agent observes a mask of actions that are not Discrete.
+        EnvError: an agent observes a mask of actions that are not Discrete.
     """
     for agent in env.possible_agents:
         space, actions = env.observation_space(agent), env.action_space(agent)
@@ -83,6 +87,7 @@ class _PlainSpace:
     """The conversion of one agent's observations."""
 
     def __init__(self, space: Space, action_space: Space) -> None:
+        self._whole = space
         self._masked = _is_masked(space, action_space)
         self._seen: Space = space
         self._alone = False
@@ -96,18 +101,22 @@ class _PlainSpace:
         self.changes = self._masked or self._flattened
 
     def convert(self, observation: Any) -> tuple[Any, np.ndarray | None]:
-        """The plain observation and the mask, if there is one."""
+        """The plain observation, or an `Unfit`, and the mask, if there is one."""
         mask = None
+        if self.changes:
+            observation = fitted(observation, self._whole)
+            if isinstance(observation, Unfit):
+                return observation, None
         if self._masked:
-            mask = np.asarray(observation[MASK]).astype(np.int8)
+            mask = observation[MASK].astype(np.int8)
             rest = {key: part for key, part in observation.items() if key != MASK}
             observation = rest["observation"] if self._alone else rest
         return flatten(self._seen, observation) if self._flattened else observation, mask
 
 
-def refused_mask(agent: str, actions: Space) -> InputError:
+def refused_mask(agent: str, actions: Space) -> EnvError:
     """The error for a mask of actions that are not Discrete."""
-    return InputError(f"{agent} has an action mask for {actions}; masks are supported for Discrete actions alone.")
+    return EnvError(f"{agent} has an action mask for {actions}; masks are supported for Discrete actions alone.")
 
 
 def _is_masked(space: Space, action_space: Space) -> bool:
@@ -121,4 +130,4 @@ def _is_flat_able(space: Space) -> bool:
         return all(_is_flat_able(part) for part in space.spaces.values())
     if isinstance(space, Tuple):
         return all(_is_flat_able(part) for part in space.spaces)
-    return isinstance(space, _PARTS) and find_image(space) is None  # images are refused wherever they are
+    return isinstance(space, PLAIN) and find_image(space) is None  # images are refused wherever they are

@@ -24,7 +24,7 @@ from gymnasium.spaces import Discrete, Space
 from tqdm import tqdm
 
 from magail_trainer.envs.vector_env import Seeds, StepResult, VectorEnv, seeds_of
-from magail_trainer.errors import InputError
+from magail_trainer.errors import EnvError, InputError
 from magail_trainer.importing import SAFE_PATH, without_working_directory
 
 _PATIENCE = 5.0
@@ -156,10 +156,10 @@ class ProcessVectorEnv:
                 try:
                     answers[pipe] = pipe.recv()  # type: ignore[union-attr]  # only pipes are waited for
                 except (EOFError, OSError):
-                    raise InputError(self._death(self._pipes.index(pipe), doing)) from None  # type: ignore[arg-type]
+                    raise EnvError(self._death(self._pipes.index(pipe), doing)) from None  # type: ignore[arg-type]
         for kind, content in (answers[pipe] for pipe in self._pipes):
             if kind != "result":
-                raise InputError(content) if kind == "input error" else RuntimeError(content)
+                raise content if kind == "input error" else RuntimeError(content)
         return [answers[pipe][1] for pipe in self._pipes]
 
     def _report_silence(self, workers: Sequence[int], doing: str, timeout: float | None, waited: float) -> None:
@@ -167,7 +167,7 @@ class ProcessVectorEnv:
         who = self._who(workers[0])
         if timeout is not None:
             self._kill(workers)
-            raise InputError(f"{who} did not answer within {timeout:g} seconds, {doing}.")
+            raise EnvError(f"{who} did not answer within {timeout:g} seconds, {doing}.")
         text = f"{who} has not answered for {waited:.0f} seconds, {doing}; --timeout SECONDS ends it."
         tqdm.write(text, file=sys.stderr)
 
@@ -271,7 +271,7 @@ def _answer(method: Callable[[Any], Any], argument: Any) -> tuple[str, Any]:
         return _as_message(error)
 
 
-def _as_message(error: Exception) -> tuple[str, str]:
+def _as_message(error: Exception) -> tuple[str, Any]:
     if isinstance(error, InputError):
-        return "input error", str(error)
+        return "input error", type(error)(str(error))  # without its cause, which may not be pickled
     return "error", "".join(traceback.format_exception(error))

@@ -6,7 +6,7 @@
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import ModuleType
@@ -18,13 +18,16 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.env_registry.exceptions import PettingZooRegistryError
 from pettingzoo.utils import aec_to_parallel
 
+from magail_trainer.envs.checked_vector_env import CheckedVectorEnv
 from magail_trainer.envs.description import describe_env, name_env
+from magail_trainer.envs.env_calls import EnvCall, close_env
+from magail_trainer.envs.env_copy import Spaces, ask_spaces
 from magail_trainer.envs.flatten_observations import plain
 from magail_trainer.envs.processes import ProcessVectorEnv
 from magail_trainer.envs.spaces import describe_space
 from magail_trainer.envs.time_limit import TimeLimit
-from magail_trainer.envs.vector_env import ParallelEnvCopies, VectorEnv
-from magail_trainer.errors import InputError, with_arguments
+from magail_trainer.envs.vector_env import ParallelEnvCopies, VectorEnv, check_same_spaces
+from magail_trainer.errors import EnvError, InputError, in_one_line, with_arguments
 from magail_trainer.importing import import_named
 
 EXPECTED = (
@@ -57,6 +60,8 @@ class EnvEntry:
     is then not used."""
     timeout: float | None = None
     """Seconds that a worker process has for a reset or a step; see `ProcessVectorEnv`."""
+    _said: set[str] = field(default_factory=set, repr=False, compare=False)
+    """The agents whose observations were said to leave their space."""
 
     def limited(self, *, max_episode_steps: Any = None, timeout: float | None = None) -> "EnvEntry":
         """This env with limits of time; None leaves a limit as it is.
@@ -85,6 +90,11 @@ class EnvEntry:
         return describe_env(self.id, self.kwargs, self.max_episode_steps)
 
     @property
+    def name(self) -> str:
+        """The env in error messages: its id and arguments."""
+        return f"{self.id}{with_arguments(self.kwargs)}"
+
+    @property
     def possible_agents(self) -> list[str]:
         """The agents, in the env's order."""
         return list(self._spaces)
@@ -109,9 +119,9 @@ class EnvEntry:
         }
 
     @cached_property
-    def _spaces(self) -> dict[str, tuple[Space, Space]]:
-        with closing(self.make()) as env:
-            return _spaces_of(env)
+    def _spaces(self) -> Spaces:
+        with self._one_copy() as env:
+            return ask_spaces(env, self.name)
 
     @contextmanager
     def opened(self) -> Iterator[ParallelEnv]:
@@ -120,9 +130,24 @@ class EnvEntry:
         Raises:
             InputError: see `make`.
         """
-        with closing(self.make()) as env:
-            self.__dict__.setdefault("_spaces", _spaces_of(env))
+        with self._one_copy() as env:
+            self.__dict__.setdefault("_spaces", ask_spaces(env, self.name))
             yield env
+
+    @contextmanager
+    def _one_copy(self) -> Iterator[ParallelEnv]:
+        env = self.make()
+        try:
+            yield env
+        except BaseException:
+            self._close_refused(env)
+            raise
+        close_env(env, self.name, begun=False)
+
+    def _close_refused(self, env: Any) -> None:
+        """Close an env that is not used; what was wrong before is what is said."""
+        with suppress(EnvError):
+            close_env(env, self.name, begun=False)
 
     def make(self) -> ParallelEnv:
         """One copy, with plain observations (`flatten_observations`); to be closed by the caller.
@@ -130,29 +155,30 @@ class EnvEntry:
         An AEC env whose agents act at the same time is made parallel.
 
         Raises:
-            InputError: the environment refuses the arguments, is turn-based, or is no PettingZoo env.
+            InputError: the environment refuses the arguments.
+            EnvError: it raises an error, is turn-based, or is no PettingZoo env.
         """
         env = self._call(self.make_parallel)
         try:
-            made = plain(self._as_parallel(env))
-            return made if self.max_episode_steps is None else TimeLimit(made, self.max_episode_steps)
+            with EnvCall(self.name, "when it was made"):
+                env = self._as_parallel(env)
+                ask_spaces(env, self.name)  # some envs know them only once they have been reset
+                made = plain(env)
+                return made if self.max_episode_steps is None else TimeLimit(made, self.max_episode_steps)
         except BaseException:
-            getattr(env, "close", lambda: None)()
+            self._close_refused(env)
             raise
 
     def _as_parallel(self, env: Any) -> ParallelEnv:
         if isinstance(env, AECEnv):
             if not env.metadata.get("is_parallelizable"):
-                raise InputError(
+                raise EnvError(
                     f"{self.id} is turn-based (its metadata does not say is_parallelizable); "
                     "expected an env whose agents act at the same time."
                 )
             env = aec_to_parallel(env)
         if not isinstance(env, ParallelEnv):
-            raise InputError(f"{self.id} makes a {type(env).__name__}; expected a PettingZoo ParallelEnv.")
-        for agent in env.possible_agents:
-            if not isinstance(agent, str):
-                raise InputError(f"{self.id} calls an agent {agent!r}; expected text for a name.")
+            raise EnvError(f"{self.id} makes a {type(env).__name__}; expected a PettingZoo ParallelEnv.")
         return env
 
     @property
@@ -170,7 +196,7 @@ class EnvEntry:
         beside = self.module is not None and self.make_parallel is getattr(self.module, "parallel_env", None)
         return self.make_native or (getattr(self.module, "vector_env", None) if beside else None)
 
-    def make_vector(self, num_envs: int, *, processes: int = 1) -> VectorEnv:
+    def make_vector(self, num_envs: int, *, processes: int = 1) -> CheckedVectorEnv:
         """Many copies at once: the module's own vector env where it has one, else copies stepped one by one.
 
         Args:
@@ -179,47 +205,62 @@ class EnvEntry:
                 played does not depend on it.
 
         Raises:
-            InputError: the environment refuses the arguments, `processes` is below 1, or the native vector env has
-                other agents or spaces than a single copy.
+            InputError: the environment refuses the arguments, or `processes` is below 1.
+            EnvError: it raises an error, or the copies have other agents or spaces than a single one.
         """
         if processes < 1:
             raise InputError(f"The number of processes must be at least 1, not {processes}.")
-        if self._native is not None:
-            vector_env = self._call(self._native, num_envs)
-            try:
-                self._check_native(vector_env)
-            except BaseException:
-                vector_env.close()
-                raise
-            return vector_env
-        return self.make_copies(num_envs, processes=processes)
+        if self._native is None:
+            return self.make_copies(num_envs, processes=processes)
+        return self._checked(self._call(self._native, num_envs), f"The vector_env of {self.id}", "its parallel_env")
 
-    def make_copies(self, num_envs: int, *, processes: int = 1) -> VectorEnv:
-        """Copies of the single env, whether or not there is a native vector env; see `make_vector`."""
-        if processes > 1 or self.timeout is not None:
-            copies = partial(ParallelEnvCopies, self.make)
-            return ProcessVectorEnv(copies, num_envs, processes, name=self.id, timeout=self.timeout)
-        return ParallelEnvCopies(self.make, num_envs)
+    def make_copies(
+        self, num_envs: int, *, processes: int = 1, say: Callable[[str], None] | None = None
+    ) -> CheckedVectorEnv:
+        """Copies of the single env, whether or not there is a native vector env; see `make_vector`.
 
-    def _check_native(self, vector_env: VectorEnv) -> None:
-        """Refuse a native vector env that is not of this env: what is learnt in the one is played in the other."""
-        agents, of_vector = self.possible_agents, list(vector_env.possible_agents)
-        if of_vector != agents:
-            raise InputError(f"The vector_env of {self.id} has the agents {of_vector}, its parallel_env {agents}.")
-        for agent in agents:
-            for what in ("observation_space", "action_space"):
-                ours, theirs = getattr(self, what)(agent), getattr(vector_env, what)(agent)
-                if ours != theirs:
-                    name = what.replace("_", " ")
-                    raise InputError(
-                        f"The vector_env of {self.id} has the {name} {theirs} for {agent}, its parallel_env {ours}."
-                    )
+        Args:
+            num_envs: how many copies.
+            processes: over how many worker processes to spread them.
+            say: takes what is said of their observations, in place of stderr; see `CheckedVectorEnv`.
+        """
+        make_copies = partial(ParallelEnvCopies, self.make, name=self.name)
+        if processes == 1 and self.timeout is None:
+            copies = make_copies(num_envs)
+        else:
+            copies = ProcessVectorEnv(make_copies, num_envs, processes, name=self.name, timeout=self.timeout)
+        return self._checked(copies, f"A copy of {self.id}", "another copy", say=say)
+
+    def _checked(
+        self, vector_env: VectorEnv, who: str, than: str, *, say: Callable[[str], None] | None = None
+    ) -> CheckedVectorEnv:
+        """A vector env that is of this env: what is learnt in the one is played in the other."""
+        try:
+            check_same_spaces(spaces_of(vector_env), self._spaces, who, than)
+            if say is not None:
+                return CheckedVectorEnv(vector_env, self.name, say=say)
+            return CheckedVectorEnv(vector_env, self.name, said=self._said)
+        except BaseException:
+            with suppress(EnvError):
+                close_env(vector_env, self.name)
+            raise
 
     def _call(self, factory: Callable[..., Any], *args: Any) -> Any:
-        try:
-            return factory(*args, **self.kwargs)
-        except (TypeError, ValueError, AssertionError) as error:
-            raise InputError(f"{self.id} cannot be made{with_arguments(self.kwargs)}: {error}") from error
+        """Call what makes the env. Arguments that it refuses are the user's mistake; all else is the env's.
+
+        Raises:
+            InputError: the former.
+            EnvError: the latter.
+        """
+        with EnvCall(self.name, "when it was made"):
+            try:
+                return factory(*args, **self.kwargs)
+            except (TypeError, ValueError, AssertionError) as error:
+                if not self.kwargs or isinstance(error, InputError):
+                    raise
+                raise InputError(
+                    f"{self.id} cannot be made{with_arguments(self.kwargs)}: {in_one_line(error)}"
+                ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Worker processes are sent how to make the env, not the spaces."""
@@ -241,7 +282,8 @@ class EnvEntry:
         return dict(getattr(self.module, "EXPERTS", {}))
 
 
-def _spaces_of(env: ParallelEnv) -> dict[str, tuple[Space, Space]]:
+def spaces_of(env: VectorEnv) -> Spaces:
+    """The observation space and the action space of each agent, in the env's order."""
     return {agent: (env.observation_space(agent), env.action_space(agent)) for agent in env.possible_agents}
 
 

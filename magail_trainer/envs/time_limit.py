@@ -1,9 +1,13 @@
 """Episodes cut off after a number of steps, for envs that do not end by themselves."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pettingzoo import ParallelEnv
 from pettingzoo.utils import BaseParallelWrapper
+
+_VALUES = 5
+"""That a step returns."""
 
 
 class TimeLimit(BaseParallelWrapper):
@@ -26,13 +30,16 @@ class TimeLimit(BaseParallelWrapper):
     def reset(self, seed: int | None = None, options: dict | None = None) -> tuple[dict[str, Any], dict[str, dict]]:
         """Start an episode."""
         self._steps, self._cut = 0, frozenset()
-        return self.env.reset(seed=seed, options=options)
+        return self.env.reset(seed=seed, **({} if options is None else {"options": options}))  # many envs take none
 
     def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], dict, dict, dict, dict[str, dict]]:
         """Step the env; the last step of the limit truncates whoever plays on."""
-        observations, rewards, terminations, truncations, infos = self.env.step(actions)
+        returned = self.env.step(actions)
         self._steps += 1
-        if self._steps >= self._limit:
+        if self._steps < self._limit or len(returned) != _VALUES:
+            return returned  # whatever it is; see `EnvCopy`
+        observations, rewards, terminations, truncations, infos = returned
+        if isinstance(terminations, Mapping) and isinstance(truncations, Mapping):
             self._cut = frozenset(
                 agent for agent in self.env.agents if not (terminations.get(agent) or truncations.get(agent))
             )

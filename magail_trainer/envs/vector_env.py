@@ -7,24 +7,26 @@ step led to.
 
 Agents may leave before the others. The step at which one leaves still returns its last observation, in
 `infos[agent]["final_obs"]` as well. From then on, to the end of the episode, its termination or truncation stays True,
-its rewards are zeros, its observations too (or the space's lowest value, where that has no zero), and the actions
-passed for it are ignored.
+its rewards are zeros, its observations too (or the value of its space that is closest to zero), and the actions passed
+for it are ignored.
 
 An env that allows some actions only says so in `infos[agent]["action_mask"]`, int8 `[E, n]`: 1 where the action is
 allowed in the observation returned. It is there from the first mask on; rows without a mask are all ones.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from gymnasium.spaces import Discrete, MultiDiscrete, Space
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 from pettingzoo import ParallelEnv
 
-from magail_trainer.envs.flatten_observations import refused_mask
-from magail_trainer.errors import InputError
+from magail_trainer.envs.env_calls import close_env
+from magail_trainer.envs.env_copy import EnvCopy, Spaces, same_space
+from magail_trainer.errors import EnvError
 
 Seeds = int | Sequence[int] | np.ndarray | None
 StepResult = tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]]
@@ -75,24 +77,39 @@ class VectorEnv(Protocol):
 class ParallelEnvCopies:
     """A `VectorEnv` made of copies of any PettingZoo `ParallelEnv`, stepped one after another.
 
+    Args:
+        make_env: makes one copy.
+        num_envs: how many, E.
+        name: of the env, for error messages.
+
     Raises:
-        InputError: an agent joins late, or the env's `agents` are not those that are neither terminated nor truncated.
+        EnvError: here and in all methods: an env raises an error, or does not keep to PettingZoo's parallel API.
     """
 
-    def __init__(self, make_env: Callable[[], ParallelEnv], num_envs: int) -> None:
-        self._envs: list[ParallelEnv] = []
-        self.num_envs = num_envs
+    def __init__(self, make_env: Callable[[], ParallelEnv], num_envs: int, *, name: str = "The env") -> None:
+        self.num_envs, self._name = num_envs, name
+        self._copies: list[EnvCopy] = []
         try:
             for _ in range(num_envs):
-                self._envs.append(make_env())
+                self._add(make_env())
             self._prepare()
         except BaseException:
-            self.close()
+            with suppress(EnvError):
+                self.close()
             raise
 
+    def _add(self, env: ParallelEnv) -> None:
+        try:
+            copy = EnvCopy(env, self._name)
+        except BaseException:
+            with suppress(EnvError):
+                close_env(env, self._name, begun=False)
+            raise
+        self._copies.append(copy)
+        check_same_spaces(copy.spaces, self._copies[0].spaces, f"A copy of {self._name}", "another copy")
+
     def _prepare(self) -> None:
-        self.possible_agents: list[str] = list(self._envs[0].possible_agents)
-        self._spaces = {agent: self._envs[0].observation_space(agent) for agent in self.possible_agents}
+        self.possible_agents: list[str] = list(self._copies[0].spaces)
         self._batched_action_space = {
             agent: batch_space(self.action_space(agent), self.num_envs) for agent in self.possible_agents
         }
@@ -104,15 +121,15 @@ class ParallelEnvCopies:
 
     def observation_space(self, agent: str) -> Space:
         """The space of one copy."""
-        return self._spaces[agent]
+        return self._copies[0].spaces[agent][0]
 
     def action_space(self, agent: str) -> Space:
         """The space of one copy."""
-        return self._envs[0].action_space(agent)
+        return self._copies[0].spaces[agent][1]
 
     def reset(self, seed: Seeds = None) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Start a new episode in every copy; see `VectorEnv.reset`."""
-        observations = [self._reset_copy(copy, number) for copy, number in enumerate(seeds_of(seed, self.num_envs))]
+        observations = [self._reset_copy(index, number) for index, number in enumerate(seeds_of(seed, self.num_envs))]
         for flags in self._ended.values():
             for flag in flags:
                 flag[:] = False
@@ -126,19 +143,20 @@ class ParallelEnvCopies:
         }
         rewards = {agent: np.zeros(self.num_envs) for agent in self.possible_agents}
         following, final, over = [], [], []
-        for copy, env in enumerate(self._envs):
-            acting = [agent for agent in self.possible_agents if not self._has_left(agent, copy)]
-            step = env.step({agent: per_agent[agent][copy] for agent in acting})
-            self._take_in(copy, acting, step, rewards)
-            seen = {agent: step[0][agent] for agent in acting if agent in step[0]}
-            if self._goes_on(copy):
-                final.append(seen)
-                following.append(seen)
-                self._keep_masks(copy, {agent: step[4].get(agent, {}) for agent in env.agents})
+        for index, copy in enumerate(self._copies):
+            returned = copy.step({agent: per_agent[agent][index] for agent in copy.staying})
+            for agent, reward in returned.rewards.items():
+                rewards[agent][index] = reward
+                terminated, truncated = self._ended[agent]
+                terminated[index], truncated[index] = returned.terminations[agent], returned.truncations[agent]
+            if copy.staying:
+                final.append(returned.observations)
+                following.append(returned.observations)
+                self._keep_masks(index, returned.masks)
             else:
-                final.append(deepcopy(seen))  # some envs reset their observations in place
-                following.append(self._reset_copy(copy, None))
-                over.append(copy)
+                final.append(deepcopy(returned.observations))  # some envs reset their observations in place
+                following.append(self._reset_copy(index, None))
+                over.append(index)
         terminations, truncations = (
             {agent: flags[index].copy() for agent, flags in self._ended.items()} for index in range(2)
         )
@@ -150,81 +168,28 @@ class ParallelEnvCopies:
         return self._batch(following), rewards, terminations, truncations, self._with_masks(infos)
 
     def close(self) -> None:
-        """Close every copy."""
-        for env in self._envs:
-            env.close()
-
-    def _has_left(self, agent: str, copy: int) -> bool:
-        terminated, truncated = self._ended[agent]
-        return bool(terminated[copy] or truncated[copy])
-
-    def _take_in(self, copy: int, acting: list[str], step: tuple, rewards: dict[str, np.ndarray]) -> None:
-        """Keep the rewards and flags of the agents that acted."""
-        _, paid, terminated, truncated, _ = step
-        for agent in acting:
-            flags = self._ended[agent]
+        """Close every copy, also if one raises an error."""
+        errors = []
+        for copy in self._copies:
             try:
-                rewards[agent][copy] = paid[agent]
-                flags[0][copy], flags[1][copy] = terminated[agent], truncated[agent]
-            except KeyError:
-                raise InputError(
-                    f"The env gives {agent} no reward, termination or truncation at a step that it acts in; "
-                    "expected all three."
-                ) from None
-            if agent not in step[0] and not self._has_left(agent, copy):
-                raise InputError(f"The env gives {agent} no observation while it plays on; expected one.")
+                copy.close()
+            except EnvError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
-    def _goes_on(self, copy: int) -> bool:
-        """Whether the copy's episode goes on. Its `agents` must be the ones that have not left."""
-        listed = self._envs[copy].agents
-        staying = [agent for agent in self.possible_agents if not self._has_left(agent, copy)]
-        if set(listed) == set(staying):
-            return bool(staying)
-        if not staying:
-            raise InputError(
-                f"The env leaves {listed} in its agents at the end of an episode; expected none once every agent is "
-                "terminated or truncated."
-            )
-        if not listed:
-            raise InputError(
-                f"The env ends an episode without a termination or truncation of {staying[0]}; "
-                "expected one for every agent."
-            )
-        for agent in staying:
-            if agent not in listed:
-                raise InputError(
-                    f"{agent} is absent while {listed[0]} plays on, and was neither terminated nor truncated; "
-                    "expected agents that leave to be."
-                )
-        late = next(agent for agent in listed if agent not in staying)
-        raise InputError(f"{late} is among the env's agents after it has left; expected agents not to come back.")
-
-    def _reset_copy(self, copy: int, seed: int | None) -> dict[str, Any]:
-        env = self._envs[copy]
-        observations, infos = env.reset(seed=seed)
-        absent = [agent for agent in self.possible_agents if agent not in env.agents]
-        if absent:
-            raise InputError(
-                f"{absent[0]} is absent when an episode starts; expected agents that are there from the start."
-            )
-        self._keep_masks(copy, infos)
+    def _reset_copy(self, index: int, seed: int | None) -> dict[str, Any]:
+        observations, masks = self._copies[index].reset(seed)
+        self._keep_masks(index, masks)
         return observations
 
-    def _keep_masks(self, copy: int, infos: dict[str, Any]) -> None:
+    def _keep_masks(self, index: int, masks: dict[str, np.ndarray]) -> None:
         for mask in self._masks.values():
-            mask[copy] = 1
-        for agent, info in infos.items():
-            given = info.get("action_mask") if agent in self._spaces else None
-            if given is None:
-                continue
-            if not isinstance(space := self.action_space(agent), Discrete):
-                raise refused_mask(agent, space)
-            shape = (int(space.n),)
-            if np.shape(given) != shape:
-                raise InputError(f"The action mask of {agent} has shape {np.shape(given)}; expected {shape}.")
+            mask[index] = 1
+        for agent, given in masks.items():
             if agent not in self._masks:
-                self._masks[agent] = np.ones((self.num_envs, *shape), dtype=np.int8)
-            self._masks[agent][copy] = np.asarray(given) != 0
+                self._masks[agent] = np.ones((self.num_envs, *given.shape), dtype=np.int8)
+            self._masks[agent][index] = given
 
     def _with_masks(self, infos: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for agent, mask in self._masks.items():
@@ -232,20 +197,48 @@ class ParallelEnvCopies:
         return infos
 
     def _batch(self, observations: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """`[E, ...]` by agent; for agents that were given none zeros, or the space's lowest value if it has no 0."""
+        """`[E, ...]` by agent; for agents that were given none zeros, or the value of the space that is closest."""
         batch = {}
-        for agent, space in self._spaces.items():
+        for agent in self.possible_agents:
+            space = self.observation_space(agent)
             items = [observation.get(agent, _ABSENT) for observation in observations]
             if any(item is _ABSENT for item in items):
-                filler = next(iter(iterate(batch_space(space, 1), create_empty_array(space, 1, fn=np.zeros))))
-                if not space.contains(filler) and isinstance(space, Discrete | MultiDiscrete):
-                    filler = filler + space.start
-                items = [filler if item is _ABSENT else item for item in items]
+                items = [_filler(space) if item is _ABSENT else item for item in items]
             batch[agent] = concatenate(space, items, create_empty_array(space, self.num_envs))
         return batch
 
 
 _ABSENT = object()
+
+
+def _filler(space: Space) -> Any:
+    """Zeros, or the value closest to them in a space that has none."""
+    zeros = next(iter(iterate(batch_space(space, 1), create_empty_array(space, 1, fn=np.zeros))))
+    if isinstance(space, Box):
+        return np.clip(zeros, space.low, space.high)
+    if not space.contains(zeros) and isinstance(space, Discrete | MultiDiscrete):
+        return zeros + space.start
+    return zeros
+
+
+def check_same_spaces(ours: Spaces, theirs: Spaces, who: str, than: str) -> None:
+    """Refuse agents or spaces that differ: what is learnt in one env is played in another.
+
+    Args:
+        ours: what each agent observes and plays.
+        theirs: what they should be.
+        who: has `ours`, at the beginning of the error message.
+        than: who has `theirs`.
+
+    Raises:
+        EnvError: naming the difference.
+    """
+    if list(ours) != list(theirs):
+        raise EnvError(f"{who} has the agents {list(ours)}, {than} {list(theirs)}.")
+    for agent, spaces in ours.items():
+        for what, mine, other in zip(("observation space", "action space"), spaces, theirs[agent], strict=True):
+            if not same_space(mine, other):
+                raise EnvError(f"{who} has the {what} {mine} for {agent}, {than} {other}.")
 
 
 def episode_over(terminations: dict[str, np.ndarray], truncations: dict[str, np.ndarray]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from magail_trainer.data.trajectories import Trajectories
-from magail_trainer.envs.finite_env import FiniteVectorEnv
+from magail_trainer.envs.env_calls import closed_after
 from magail_trainer.envs.registry import EnvEntry, make_env
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
@@ -235,8 +235,7 @@ class Trainer:
         copies = num_runs * config.rollout_episodes
         if config.exact:
             copies = math.prod(code.size for code in self.codes.finite_actions.values())
-        with closing(self.entry.make_vector(copies, processes=self._processes)) as copies_of_env:
-            vector_env = FiniteVectorEnv(copies_of_env)
+        with closed_after(self.entry.make_vector(copies, processes=self._processes)) as vector_env:
             if config.exact:
                 yield EnumeratedRollouts(vector_env, self.codes, num_runs=num_runs, device=self.device)
             else:

@@ -9,9 +9,10 @@ import numpy as np
 from gymnasium.spaces import Space
 
 from magail_trainer.data.joint_policies import RandomJointPolicy
+from magail_trainer.envs.env_calls import closed_after
 from magail_trainer.envs.registry import EnvEntry, make_env
 from magail_trainer.envs.steps import Step, play_steps
-from magail_trainer.errors import InputError
+from magail_trainer.errors import EnvError, InputError
 from magail_trainer.learn.encoders import Codes, FeatureSpace, FiniteSpace, action_code, check_name
 from magail_trainer.learn.trainer import choose_network
 from magail_trainer.text import counted
@@ -47,7 +48,8 @@ def check_env(env: EnvEntry | str, *, steps: int = 200, max_episode_steps: int |
         max_episode_steps: cut episodes off after so many steps.
 
     Raises:
-        InputError: the env cannot be made, or does not keep to PettingZoo's rules; or `steps` is below 1.
+        EnvError: the env cannot be made, or closed, or its spaces are not known.
+        InputError: it refuses its arguments, or `steps` is below 1.
     """
     if steps < 1:
         raise InputError(f"The number of steps must be at least 1, not {steps}.")
@@ -65,38 +67,35 @@ def check_env(env: EnvEntry | str, *, steps: int = 200, max_episode_steps: int |
         refusals += refused
     native = "the env's own" if entry.has_native_vector_env else "copies stepped one by one"
     facts.append(f"vector env: {native}")
+    remarks: list[str] = []
     try:
-        played = _play(entry, steps)
+        played = _play(entry, steps, say=remarks.append)
     except NotImplementedError as error:  # a space that Gymnasium cannot put many values of in one array
         return EnvReport([*facts, f"not played: {error or 'its values cannot be put in arrays'}"], refusals)
+    except EnvError as error:
+        return EnvReport(facts + remarks, [*refusals, str(error)])
     if not any(step.over[0] for step in played):
         refusals.append(f"No episode ended within {len(played):,} steps; --max_episode_steps N cuts episodes off.")
-    infinite = _not_finite(agents, played)
     facts += [*_episodes(agents, played), f"agents that leave early: {_leavers(agents, played)}"]
     facts.append(f"action masks: {', '.join(played[-1].masks) or 'none'}")
-    for what, whom in infinite.items():
-        facts.append(f"{what}s: not finite for {', '.join(whom)}" if whom else f"{what}s: finite")
-        refusals += [f"{agent} is given {what}s that are not finite; expected numbers." for agent in whom]
-    return EnvReport(facts, refusals or _together(entry))
+    return EnvReport(facts + remarks, refusals or _together(entry))
 
 
-def _play(entry: EnvEntry, steps: int) -> list[Step]:
+def _play(entry: EnvEntry, steps: int, *, say: Callable[[str], None]) -> list[Step]:
     """Steps of one copy, to the end of the twentieth episode or of `steps`, and in any case of an episode."""
     policy, played, episodes = RandomJointPolicy(entry), [], 0
     policy.begin(1, np.random.default_rng(0))
-    copy = entry.make_copies(1)
+    copy = entry.make_copies(1, say=say)
 
     def act(observations: dict[str, Any], masks: dict[str, np.ndarray], step: np.ndarray) -> dict[str, Any]:
         return policy.act(observations, episode=np.zeros(1, dtype=np.int64), step=step, action_masks=masks)
 
-    try:
+    with closed_after(copy):
         for step in islice(play_steps(copy, act, seed=0), _TO_THE_FIRST_END * steps):
             played.append(step)
             episodes += bool(step.over[0])
             if episodes == _ENOUGH_EPISODES or (episodes and len(played) >= steps):
                 break
-    finally:
-        copy.close()
     return played
 
 
@@ -132,22 +131,6 @@ def _leavers(agents: Sequence[str], played: Sequence[Step]) -> str:
         agent for agent in agents if any(step.terminations[agent][0] | step.truncations[agent][0] for step in going_on)
     ]
     return ", ".join(leavers) + _LEAVERS if leavers else "none"
-
-
-def _not_finite(agents: Sequence[str], played: Sequence[Step]) -> dict[str, list[str]]:
-    """Who is given observations, and who rewards, that are not finite."""
-
-    def finite(array: Any) -> bool:
-        return not isinstance(array, np.ndarray) or array.dtype.kind != "f" or bool(np.isfinite(array).all())
-
-    seen: dict[str, Callable[[Step, str], bool]] = {
-        "observation": lambda step, agent: finite(step.observations[agent]) and finite(step.final_observations[agent]),
-        "reward": lambda step, agent: finite(step.rewards[agent]),
-    }
-    return {
-        what: [agent for agent in agents if not all(is_finite(step, agent) for step in played)]
-        for what, is_finite in seen.items()
-    }
 
 
 def _refusals(agent: str, observation: Space, action: Space) -> list[str]:

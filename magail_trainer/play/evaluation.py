@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
+from magail_trainer.envs.env_calls import closed_after
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.learn.encoders import Codes, joint_row
@@ -60,8 +61,7 @@ def evaluation_rollouts(
     device = next(policies.parameters()).device
     at_once = min(episodes, _AT_ONCE if entry.has_native_vector_env else _AT_ONCE_ONE_BY_ONE)
     for size, chunks in _chunks(episodes, at_once):
-        vector_env = entry.make_vector(len(runs) * size, processes=processes)
-        try:
+        with closed_after(entry.make_vector(len(runs) * size, processes=processes)) as vector_env:
             for first in chunks:
                 rollouts = SampledRollouts(
                     vector_env,
@@ -74,8 +74,6 @@ def evaluation_rollouts(
                     greedy=greedy,
                 )
                 yield rollouts.collect(policies)
-        finally:
-            vector_env.close()
 
 
 def _chunks(episodes: int, at_once: int) -> list[tuple[int, range]]:

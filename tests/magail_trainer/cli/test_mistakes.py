@@ -20,9 +20,9 @@ RECORD_MISTAKES: list[tuple[list[object], str]] = [
     (["--env", "json"], "has no parallel_env"),
     (
         ["--env", f"{TOY}:SenselessEnv", "--env-args", "number=many"],
-        "With --env-args number=many the env raised TypeError: '>' not supported between",
+        "SenselessEnv with {'number': 'many'} raised TypeError in step 1: '>' not supported between",
     ),
-    (["--env", f"{TOY}:EarlyExitEnv"], "The env leaves ['left'] in its agents"),
+    (["--env", f"{TOY}:EarlyExitEnv"], "EarlyExitEnv leaves ['left'] in its agents"),
     (["--env-args", "players=3"], "cannot be made with {'players': 3}"),
     (["--env-args", "render_mode=ansi"], "cannot be made with {'render_mode': 'ansi'}"),
     (["--env-args", "horizon"], "--env-args takes NAME=VALUE pairs, not 'horizon'"),

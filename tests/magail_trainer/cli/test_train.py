@@ -302,7 +302,7 @@ def test_check_env_says_what_an_env_is_like_and_exits_with_the_verdict(made: Pat
         ("tests.magail_trainer.unfit_envs:images", "can be trained: no (see above)"),
         ("tests.magail_trainer.unfit_envs:many_actions", "can be trained: no (see above)"),
         ("tests.magail_trainer.unfit_envs:turn_based", "is turn-based"),
-        ("tests.magail_trainer.toy_envs:StillListedEnv", "can be trained: no (The env leaves"),
+        ("tests.magail_trainer.toy_envs:StillListedEnv", "StillListedEnv leaves"),
     ],
 )
 def test_check_env_exits_with_1_where_an_env_cannot_be_trained(env: str, reason: str, capsys: Capture) -> None:

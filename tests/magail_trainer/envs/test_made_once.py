@@ -11,7 +11,7 @@ from gymnasium.spaces import Discrete, MultiDiscrete
 from magail_trainer.data.joint_policies import RandomJointPolicy
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.envs.vector_env import ParallelEnvCopies
-from magail_trainer.errors import InputError
+from magail_trainer.errors import EnvError, InputError
 from magail_trainer.learn.encoders import suits_tables
 from tests.magail_trainer.clock_env import ClockEnv
 from tests.magail_trainer.commands import magail
@@ -129,7 +129,7 @@ def _of_masked_numbers() -> Counted:
 
 def test_copies_are_closed_if_one_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Counted, "limit", 3)
-    with pytest.raises(RuntimeError, match="no licence is left"):
+    with pytest.raises(EnvError, match=r"^counted raised RuntimeError when it was made: no licence is left\.$"):
         EnvEntry("counted", Counted).make_vector(5)
     assert Counted.made == 3
 

@@ -20,7 +20,7 @@ from magail_trainer.envs.processes import ProcessVectorEnv
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.envs.testing import check_vector_env
 from magail_trainer.envs.vector_env import ParallelEnvCopies
-from magail_trainer.errors import InputError
+from magail_trainer.errors import EnvError, InputError
 from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv, RandomLengthEnv, StillListedEnv
 
 
@@ -150,15 +150,15 @@ def actions(num_envs: int) -> dict[str, Any]:
 def test_what_is_wrong_in_a_worker_is_said_here(opened: list[ProcessVectorEnv]) -> None:
     cases: list[tuple[type[ParallelEnv], type[Exception], str]] = [
         (StillListedEnv, InputError, r"^The env leaves \['left', 'right'\] in its agents at the end"),
-        (Breaking, RuntimeError, "KeyError: 'something is amiss'"),
+        (Breaking, EnvError, "^The env raised KeyError in step 1: 'something is amiss'"),
         (
             Deadly,
-            InputError,
+            EnvError,
             "^The worker process of copy [01] of the env ended, with exit status 7, at step 1 after",
         ),
         (
             Killed,
-            InputError,
+            EnvError,
             r"copy [01] of the env ended, killed by signal 11 \(Segmentation fault\), at step 1 after",
         ),
     ]
@@ -230,7 +230,7 @@ def test_an_env_that_cannot_be_made_leaves_no_workers() -> None:
 
 
 def test_close_ends_the_workers() -> None:
-    env = EnvEntry("toy", RandomLengthEnv).make_vector(2, processes=5)
+    env = EnvEntry("toy", RandomLengthEnv).make_vector(2, processes=5).vector_env
     assert isinstance(env, ProcessVectorEnv)
     pids = [process.pid for process in env._processes]
     assert len(pids) == 2

@@ -14,6 +14,7 @@ from pettingzoo.utils import AgentSelector
 from coordination_env import matching_v0
 from coordination_env.matrix_game import MatrixGameEnv
 from coordination_env.vector_env import MatrixGameVectorEnv
+from magail_trainer.envs.checked_vector_env import CheckedVectorEnv
 from magail_trainer.envs.flatten_observations import PlainEnv
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.envs.vector_env import ParallelEnvCopies
@@ -81,13 +82,15 @@ def test_arguments_reach_the_env_in_every_form() -> None:
 
 def test_a_native_vector_env_is_used_for_its_own_parallel_env_only() -> None:
     native = resolve(MATCHING, {"horizon": 2, "num_actions": 3}).make_vector(4)
-    assert isinstance(native, MatrixGameVectorEnv)
+    assert isinstance(native, CheckedVectorEnv)
+    assert isinstance(native.vector_env, MatrixGameVectorEnv)
     assert native.num_envs == 4
     assert native.action_space("agent_0") == Discrete(3)
     assert native.observation_space("agent_0") == Discrete(1 + 3 * 3)
     assert not resolve("coordination_env.matching_v0:MatrixGameEnv").has_native_vector_env
     copies = resolve(TOY).make_vector(4)
-    assert isinstance(copies, ParallelEnvCopies)
+    assert isinstance(copies, CheckedVectorEnv)
+    assert isinstance(copies.vector_env, ParallelEnvCopies)
     assert copies.num_envs == 4
 
 
@@ -221,7 +224,7 @@ def test_copies_need_a_process(processes: int) -> None:
 
 
 def test_a_native_vector_env_needs_no_processes() -> None:
-    assert isinstance(resolve(MATCHING).make_vector(4, processes=2), MatrixGameVectorEnv)
+    assert isinstance(resolve(MATCHING).make_vector(4, processes=2).vector_env, MatrixGameVectorEnv)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Space
 
 from magail_trainer.data.joint_policies import RandomJointPolicy
 from magail_trainer.data.recording import record
@@ -27,6 +28,9 @@ class Endless(ReachEnv):
 
     def __init__(self) -> None:
         super().__init__(steps=-1)
+
+    def observation_space(self, agent: str) -> Space:
+        return Box(-np.inf, np.inf, (2,), np.float32)
 
 
 def test_a_limit_truncates_whoever_is_still_there() -> None:

@@ -183,12 +183,15 @@ NONE, BOTH = {"agent_0": False, "agent_1": False}, {"agent_0": True, "agent_1": 
     ("make_env", "reason"),
     [
         (StillListedEnv, r"leaves \['left', 'right'\] in its agents at the end"),
-        (lying(listed=[], flags=NONE), "ends an episode without a termination or truncation of agent_0; expected one"),
-        (lying(listed=["agent_1"], flags=NONE), "agent_0 is absent while agent_1 plays on, and was neither"),
-        (lying(listed=["agent_0", "agent_1"]), "agent_0 is among the env's agents after it has left"),
+        (
+            lying(listed=[], flags=NONE),
+            "ends an episode in step 1 without a termination or truncation of agent_0",
+        ),
+        (lying(listed=["agent_1"], flags=NONE), "does not list agent_0 among its agents in step 1, which was neither"),
+        (lying(listed=["agent_0", "agent_1"]), "lists agent_0 among its agents in step 1, after it has left"),
         (lying(listed=["agent_1"], flags=BOTH), r"leaves \['agent_1'\] in its agents at the end"),
-        (lying(flags={"agent_0": True}), "gives agent_1 no reward, termination or truncation at a step"),
-        (Late, "agent_1 is absent when an episode starts"),
+        (lying(flags={"agent_0": True}), "gives agent_1 no reward, termination or truncation in step 1"),
+        (Late, "does not list agent_1 among its agents when an episode starts"),
     ],
 )
 def test_an_env_that_contradicts_itself_is_refused(make_env: Callable[[], ParallelEnv], reason: str) -> None:
@@ -246,7 +249,7 @@ def test_rows_without_a_mask_are_ones() -> None:
 def test_a_mask_of_another_size_is_refused() -> None:
     copies = ParallelEnvCopies(type("WrongSize", (SometimesMasked,), {"size": 3}), 1)
     copies.reset(seed=0)
-    with pytest.raises(InputError, match=r"action mask of agent_0 has shape \(3,\); expected \(2,\)"):
+    with pytest.raises(InputError, match=r"gives agent_0 an action mask of shape \(3,\) in step 1; expected \(2,\)"):
         copies.step({agent: np.array([0]) for agent in copies.possible_agents})
 
 

@@ -161,7 +161,7 @@ def test_a_scenario_by_name() -> None:
     assert entry.has_native_vector_env
     assert entry.experts == {}
     env = entry.make_vector(5, processes=3)
-    assert isinstance(env, VmasVectorEnv)
+    assert isinstance(env.vector_env, VmasVectorEnv)
     assert (env.num_envs, env.possible_agents) == (5, ["agent_0", "agent_1"])
     assert isinstance(entry.make(), VmasParallelEnv)
     assert resolve("vmas:simple_spread", {"max_steps": 3}).kwargs["max_steps"] == 3

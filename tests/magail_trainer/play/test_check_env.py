@@ -8,7 +8,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sp
 from pettingzoo import ParallelEnv
 
 from magail_trainer.envs.registry import EnvEntry, resolve
-from magail_trainer.errors import InputError
+from magail_trainer.errors import EnvError, InputError
 from magail_trainer.play.check_env import check_env
 from tests.magail_trainer.toy_envs import DyingEnv, MaskedEnv, RandomLengthEnv, StillListedEnv
 
@@ -45,6 +45,10 @@ def entry_of(observation: Space, action: Space, reward: float = 0.0) -> EnvEntry
 BOX = Box(-1, 1, (2,), np.float32)
 
 
+def out_of_ports() -> ParallelEnv:
+    raise OSError("no port is free")
+
+
 def test_all_that_is_to_be_said_of_an_env_that_agents_leave() -> None:
     assert check_env(EnvEntry("toy:dying", DyingEnv, {"lengths": (2, 3)}), steps=30).facts == [
         "toy:dying: 2 agents, agent_0, agent_1",
@@ -61,8 +65,6 @@ def test_all_that_is_to_be_said_of_an_env_that_agents_leave() -> None:
         "agents that leave early: agent_0 (training takes that without --allow_variable_horizon only if it is always "
         "at the same step)",
         "action masks: none",
-        "observations: finite",
-        "rewards: finite",
     ]
 
 
@@ -91,7 +93,8 @@ def test_of_episodes_of_any_length_or_without_an_end() -> None:
 
 @pytest.mark.parametrize("reward", [float("nan"), float("inf")])
 def test_of_rewards_that_are_no_numbers(reward: float) -> None:
-    assert "rewards: not finite for agent_0" in check_env(entry_of(BOX, Discrete(2), reward)).facts
+    (refusal,) = check_env(entry_of(BOX, Discrete(2), reward)).refusals
+    assert refusal.endswith(f"gives agent_0 the reward {reward} in step 1; expected a finite number.")
 
 
 @pytest.mark.parametrize(
@@ -153,5 +156,12 @@ def test_spaces_that_cannot(observation: Space, action: Space, sentences: list[s
 def test_what_cannot_be_described_is_refused() -> None:
     with pytest.raises(InputError, match="number of steps must be at least 1, not 0"):
         check_env(EnvEntry("toy", DyingEnv), steps=0)
-    with pytest.raises(InputError, match="in its agents at the end"):
-        check_env(EnvEntry("toy", StillListedEnv))
+    with pytest.raises(EnvError, match=r"^toy raised OSError when it was made: no port is free\.$"):
+        check_env(EnvEntry("toy", out_of_ports))
+
+
+def test_what_an_env_does_wrong_is_a_refusal_beside_the_facts() -> None:
+    report = check_env(EnvEntry("toy", StillListedEnv))
+    assert "left acts in Discrete(2)" in report.facts
+    (refusal,) = report.refusals
+    assert refusal.startswith("toy leaves ['left', 'right'] in its agents at the end of an episode (in step 5)")
