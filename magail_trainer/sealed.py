@@ -53,6 +53,32 @@ class Sealed:
                 raise InputError(f"{str(self.folder / above)!r} is a link; expected a folder.")
         return SealedFile(path, None if self.files is None else self.files[name])
 
+    def expect(self, entries: Mapping[str, type | tuple[type, ...]]) -> None:
+        """Check what the marker says.
+
+        Args:
+            entries: the type of each entry by its name. `env.id` is the entry `id` of the entry `env`; one whose name
+                ends with a question mark may be missing.
+
+        Raises:
+            InputError: an entry is missing, or of another type, or a name that no terminal can show.
+        """
+        for name, kinds in entries.items():
+            *above, last = name.removesuffix("?").split(".")
+            holder: Any = self.content
+            for part in above:
+                holder = holder.get(part) if isinstance(holder, dict) else None
+            if not isinstance(holder, dict) or last not in holder:
+                if name.endswith("?"):
+                    continue
+                raise InputError(f"{str(self.marker)!r} does not say {name!r}.")
+            value = holder[last]
+            kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+            if type(value) not in kinds or (isinstance(value, str) and not value.isprintable()):
+                said = f"that {name.removesuffix('?')!r} is {_short(value)}"
+                expected = " or ".join(_KINDS[kind] for kind in kinds)
+                raise InputError(f"{str(self.marker)!r} says {said}; expected {expected}.")
+
     def verify(self) -> None:
         """Check every file that is listed.
 
@@ -135,6 +161,14 @@ def open_sealed(
             raise InputError(f"{str(marker)!r} was altered: its SHA-256 is not the one that was recorded.")
         _check_list(marker, listed)
     return Sealed(marker, content, listed)
+
+
+_KINDS = {str: "a text", int: "an integer", dict: "an object", list: "a list", type(None): "null"}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _check_list(marker: Path, listed: Any) -> None:

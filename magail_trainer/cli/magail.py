@@ -175,7 +175,7 @@ def describe(trajectories: Trajectories) -> list[str]:
     steps = f"{counted(longest, 'step')} each" if shortest == longest else f"{shortest} to {longest} steps"
     lines = [
         f"{'env':12}{name_env(origin.env)}",
-        f"{'policy':12}{origin.policy['name']} {origin.policy['parameters'] or ''}".rstrip(),
+        f"{'policy':12}{origin.policy.get('name', '')} {origin.policy.get('parameters') or ''}".rstrip(),
         f"{'seed':12}{origin.seed}",
         f"{'episodes':12}{len(trajectories)}, of {steps}",
     ]

@@ -160,6 +160,10 @@ def read_checkpoint(run: Sealed, name: str, module: "nn.Module") -> None:
 
     file = run / f"checkpoint/{name}.npz"
     arrays = {key: torch.from_numpy(array) for key, array in read_arrays(file).items()}
+    wanted = {key: tensor.dtype for key, tensor in module.state_dict().items()}
+    for key, tensor in arrays.items():
+        if tensor.dtype != wanted.get(key, tensor.dtype):
+            raise InputError(f"{str(file)!r} does not fit: its {key!r} is {tensor.dtype}; expected {wanted[key]}.")
     try:
         module.load_state_dict(arrays)
     except RuntimeError as error:

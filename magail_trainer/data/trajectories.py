@@ -23,6 +23,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from magail_trainer.data.dataset_checks import check_manifest, check_values
 from magail_trainer.data.provenance import Origin, joint_origin
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_arrays, sha256_of, write_arrays, write_json
@@ -86,6 +87,9 @@ class Trajectories:
     """`[K]`: each episode's first transition."""
 
     def __post_init__(self) -> None:
+        for array in (self.episode_starts, *(array for name in FIELDS for array in getattr(self, name).values())):
+            if array.ndim == 0:
+                raise InputError("An array of the trajectories has no axis.")
         starts, transitions, episodes = self.episode_starts, self.num_transitions, len(self)
         if episodes == 0 or starts[0] != 0 or np.any(np.diff(starts) < 1) or starts[-1] >= transitions:
             raise InputError("The episode starts of the trajectories do not rise from 0 within their transitions.")
@@ -194,6 +198,7 @@ class Trajectories:
         shards = []
         for number, first in enumerate(range(0, len(self), shard_episodes)):
             part = self[first : first + shard_episodes]
+            check_values(part, episodes=len(part))  # else it would be written, and not be read
             name = f"shard-{number:05d}.npz"
             flat = {f"{key}/{agent}": array for key in FIELDS for agent, array in getattr(part, key).items()}
             write_arrays(folder / name, {"episode_starts": part.episode_starts, **flat})
@@ -224,7 +229,6 @@ class Trajectories:
         Raises:
             InputError: there is none, it is of another format, or it is not as it was written.
         """
-        path = Path(path)
         dataset = open_dataset(path)
         manifest = dataset.content
         origin = Origin(
@@ -240,12 +244,18 @@ class Trajectories:
         )
         parts = []
         for shard in manifest["shards"]:
-            arrays = read_arrays(dataset / shard["file"])
+            file = dataset / shard["file"]
+            arrays = read_arrays(file)
             try:
-                parts.append(cls(origin, **_nested(arrays, manifest["agents"])))
+                part = cls(origin, **_nested(arrays, manifest["agents"]))
+                check_values(part, episodes=shard["episodes"])
             except InputError as error:
-                raise InputError(f"{str(path / shard['file'])!r} is no part of a dataset: {error}") from error
-        return parts[0] if len(parts) == 1 else cls.concatenate(parts)
+                raise InputError(f"{str(file)!r} is no part of a dataset: {error}") from error
+            parts.append(part)
+        found = parts[0] if len(parts) == 1 else cls.concatenate(parts)
+        if (len(found), found.num_transitions) != (manifest["episodes"], manifest["transitions"]):
+            raise InputError(f"{str(dataset.marker)!r} counts other episodes or transitions than its shards hold.")
+        return found
 
     def _cut(self, first: int, last: int) -> dict[str, Any]:
         """The arrays of episodes `first` to `last`, as views."""
@@ -276,7 +286,9 @@ def open_dataset(path: str | Path) -> Sealed:
     Raises:
         InputError: there is none, it is of another format or version, or it was altered.
     """
-    return open_sealed(Path(path) / MANIFEST, what="dataset", kind=FORMAT, version=VERSION, files=_shards)
+    dataset = open_sealed(Path(path) / MANIFEST, what="dataset", kind=FORMAT, version=VERSION, files=_shards)
+    check_manifest(dataset)
+    return dataset
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A Gymnasium space as plain JSON, so that a dataset can say which spaces it was recorded in."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,45 @@ def describe_space(space: spaces.Space) -> dict[str, Any]:
     raise InputError(
         f"A {type(space).__name__} space cannot be recorded; expected Discrete, MultiDiscrete, MultiBinary or Box."
     )
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The values of a space that was described."""
+
+    shape: tuple[int, ...]
+    low: np.ndarray
+    high: np.ndarray
+    whole: bool
+    """Whether they are integers."""
+
+    def holds(self, values: np.ndarray) -> np.ndarray:
+        """`[N]` bool: which of `[N, *shape]` values are finite and in the space."""
+        inside = np.isfinite(values) & (values >= self.low) & (values <= self.high)
+        return np.asarray(inside.reshape(len(values), -1).all(axis=1))
+
+
+def described_bounds(description: Any) -> Bounds:
+    """The bounds of the space that `describe_space` has described. Allocates no more than the description holds.
+
+    Raises:
+        InputError: it is no such description.
+    """
+    try:
+        match description:
+            case {"type": "Discrete", "n": int(n), "start": int(start)} if n > 0:
+                return _whole((), start, n)
+            case {"type": "MultiDiscrete", "nvec": list(nvec), "start": list(start)}:
+                return _whole(np.shape(nvec), start, nvec)
+            case {"type": "MultiBinary", "shape": list(shape)}:
+                return _whole(_sizes(shape), 0, 2)
+            case {"type": "Box", "low": low, "high": high, "shape": list(shape), "dtype": str(dtype)}:
+                sizes, kind = _sizes(shape), np.dtype(dtype).kind
+                if kind in "iuf":
+                    return Bounds(sizes, _of_texts(low, sizes), _of_texts(high, sizes), whole=kind != "f")
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InputError(f"No space is described by {str(description)[:200]}.")
 
 
 def finite_space(description: Mapping[str, Any]) -> spaces.Space | None:
@@ -81,6 +121,24 @@ def check_values(values: Any, space: spaces.Space, count: int, what: str) -> Non
 
 def _is_large_grid(shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 and min(shape) >= 8  # a table or a board of bytes has fewer rows or columns
+
+
+def _whole(shape: tuple[int, ...], start: Any, size: Any) -> Bounds:
+    low, number = np.asarray(start, dtype=np.int64), np.asarray(size, dtype=np.int64)
+    return Bounds(shape, low, np.asarray(low + (number - 1)), whole=True)
+
+
+def _sizes(shape: list[Any]) -> tuple[int, ...]:
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError
+    return tuple(shape)
+
+
+def _of_texts(texts: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """What `_bound` has made of some bounds."""
+    if isinstance(texts, str):
+        return np.asarray(float(texts))
+    return np.array([float(text) for text in texts]).reshape(shape)
 
 
 def _bound(values: np.ndarray) -> Any:

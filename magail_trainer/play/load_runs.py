@@ -1,6 +1,7 @@
 """Run folders, read back: the policies with the parameters that they were saved with."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,22 @@ from magail_trainer.data.run_folder import open_run, read_checkpoint, read_table
 from magail_trainer.envs.recorded import resolve_recorded
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
+from magail_trainer.files import SealedFile, read_arrays
 from magail_trainer.learn.config import MagailConfig, recorded_settings
 from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.policies import Policies, make_policies
 from magail_trainer.learn.runs import Runs
 from magail_trainer.trust import Recorded
+
+_ENTRIES = {
+    "env.id": str,
+    "env.kwargs": dict,
+    "env.max_episode_steps?": (int, type(None)),
+    "training": dict,
+    "own_parts?": dict,
+    "dataset?": (dict, type(None)),
+    "dataset.path?": str,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,15 +83,13 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
             nobody trusts.
     """
     run = open_run(path)
-    config, table = run.content, read_table(run / "runs.csv")
-    recorded = Recorded(path, config, trust)
+    run.expect(_ENTRIES)
+    config, recorded = run.content, Recorded(path, run.content, trust)
     try:
         training, limit = recorded_settings(recorded), config["env"].get("max_episode_steps")
-        runs = Runs.of_columns(table)
-    except KeyError as missing:
-        raise InputError(f"{str(path)!r} is not as it was written: it does not say {missing}.") from missing
     except (TypeError, AttributeError) as error:
         raise InputError(f"{str(path)!r} is not as it was written: {error}.") from error
+    runs = _read_runs(run / "runs.csv")
     if "policies" in config.get("own_parts", {}):
         raise InputError(
             f"{str(path)!r} has policies of your own, {config['own_parts']['policies']}, made in Python; make them "
@@ -92,6 +102,24 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
             f"{str(path)!r} was trained in {names[0]}, not in {names[1]}; it can play in its own env alone."
         )
     codes = Codes.of(entry, network=training.family)
+    _check_size(run / "checkpoint/policies.npz", runs, training)
     policies = make_policies(codes, runs, training)
     read_checkpoint(run, "policies", policies)
     return TrainedRuns(Path(path), entry, runs, codes, policies, training, config)
+
+
+def _read_runs(file: SealedFile) -> Runs:
+    try:
+        return Runs.of_columns(read_table(file))
+    except InputError as error:
+        raise InputError(f"{str(file)!r} is not the table that it should be: {error}") from error
+
+
+def _check_size(file: SealedFile, runs: Runs, training: MagailConfig) -> None:
+    """Refuse settings that ask for more parameters than were saved, before there is memory for them."""
+    arrays = read_arrays(file)
+    widths = training.hidden if training.family == "mlp" else ()
+    signals = training.signals if training.policy == "shared_signal" else 1
+    needed = max([signals, *widths, *(rows * columns for rows, columns in pairwise(widths))])
+    if needed * len(runs) > sum(array.size for array in arrays.values()):
+        raise InputError(f"{str(file)!r} does not fit the settings and runs of its folder: it has fewer parameters.")

@@ -144,7 +144,7 @@ def test_results_are_not_overwritten_nor_written_below_a_file(made: Path, tmp_pa
 RUN_DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda run: (run / "config.json").unlink(), "is no run folder"),
     "foreign config": (lambda run: (run / "config.json").write_text("{}"), "is no run folder"),
-    "config without env": (lambda run: replace(run / "config.json", '"env"', '"enf"'), "'env'"),
+    "config without env": (lambda run: replace(run / "config.json", '"env"', '"enf"'), "'env.id'"),
     "unknown env": (lambda run: replace(run / "config.json", MATCHING, "nowhere"), "nowhere:parallel_env; add --trust"),
     "other env": (lambda run: replace(run / "config.json", '"kwargs": {}', '"kwargs": {"horizon": 2}'), "does not fit"),
     "no table": (lambda run: (run / "runs.csv").unlink(), "cannot be read"),

@@ -23,7 +23,8 @@ from tests.magail_trainer.commands import magail, refused
 
 MATCHING = "coordination_env:coordination/matching-v0"
 HERE = "tests.magail_trainer.data.test_augmentation"
-ORIGIN = Origin("toy", {}, {agent: {"observation": {}, "action": {}} for agent in "ab"}, {"name": "hand"}, seed=4)
+ANY = {"type": "Box", "low": "-inf", "high": "inf", "shape": [], "dtype": "int64"}
+ORIGIN = Origin("toy", {}, {agent: {"observation": ANY, "action": ANY} for agent in "ab"}, {"name": "hand"}, seed=4)
 EXCHANGE = Symmetry("exchange", {"a": "b", "b": "a"}, {"a": lambda seen: -seen}, {"b": lambda action: action + 100})
 PLUS = [Symmetry(f"plus {n}", actions={"a": lambda action, n=n: action + 1000 * n}) for n in range(1, 7)]
 

@@ -20,7 +20,7 @@ from magail_trainer.errors import InputError
 
 BOX = {"type": "Box", "low": "0.0", "high": "inf", "shape": [2], "dtype": "float32"}
 SPACES = {
-    "b": {"observation": BOX, "action": {"type": "Discrete", "n": 9, "start": 0}},
+    "b": {"observation": BOX, "action": {"type": "Discrete", "n": 99, "start": 0}},
     "a": {"observation": {"type": "Discrete", "n": 99, "start": 0}, "action": BOX},
 }
 ORIGIN = Origin("toy:env", {"size": 3}, SPACES, {"name": "made up", "parameters": {}}, seed=7, versions={"numpy": "2"})
@@ -248,7 +248,9 @@ def forge_shard(folder: Path, **changes: Any) -> None:
 def forge_bytes(folder: Path, data: bytes) -> None:
     file = folder / "shard-00000.npz"
     file.write_bytes(data)
-    edit_manifest(folder, sign=True, shards=[{"file": file.name, "sha256": hashlib.sha256(data).hexdigest()}])
+    edit_manifest(
+        folder, sign=True, shards=[{"file": file.name, "episodes": 2, "sha256": hashlib.sha256(data).hexdigest()}]
+    )
 
 
 def cut_short(file: Path) -> None:
