@@ -28,7 +28,7 @@ from magail_trainer.envs.spaces import describe_space
 from magail_trainer.envs.time_limit import TimeLimit
 from magail_trainer.envs.vector_env import ParallelEnvCopies, VectorEnv, check_same_spaces
 from magail_trainer.errors import EnvError, InputError, in_one_line, with_arguments
-from magail_trainer.importing import import_named
+from magail_trainer.importing import NotKnown, import_named
 
 EXPECTED = (
     "expected an id registered with PettingZoo, with its module in front where it must be imported first "
@@ -331,8 +331,9 @@ def resolve(
         return _vmas(env_id, name, kwargs)
     if colon:
         module = _import(module_name, env_id, import_module)
-        if callable(getattr(module, name, None)):
-            return EnvEntry(env_id, getattr(module, name), kwargs, module)
+        make = _import(name, env_id, lambda name: getattr(module, name, None))  # some modules import theirs only now
+        if callable(make):
+            return EnvEntry(env_id, make, kwargs, module)
         return _registered(env_id, module_name, name, kwargs, import_module)
     try:
         return _registered(env_id, "", env_id, kwargs, import_module)
@@ -357,14 +358,16 @@ def _vmas(env_id: str, scenario: str, kwargs: dict[str, Any]) -> EnvEntry:
     )
 
 
-def _import(module_name: str, env_id: str, import_module: Callable[[str], ModuleType]) -> ModuleType:
+def _import(name: str, env_id: str, import_one: Callable[[str], Any]) -> Any:
     try:
-        return import_module(module_name)
-    except InputError:  # the module itself says what it lacks
+        return import_one(name)
+    except (InputError, NotKnown):  # the module itself says what it lacks
         raise
-    except (ImportError, ValueError, TypeError) as error:
-        if isinstance(error, ModuleNotFoundError) and not module_name.startswith(error.name or module_name):
+    except (Exception, SystemExit) as error:  # a module may raise anything
+        if isinstance(error, ModuleNotFoundError) and not name.startswith(error.name or name):
             raise InputError(f"{env_id!r} needs {error.name}, which is not installed.") from error
+        if not isinstance(error, ImportError | ValueError | TypeError):
+            raise InputError(f"{env_id!r} cannot be imported: {type(error).__name__}: {in_one_line(error)}") from error
         raise InputError(f"{env_id!r} names no environment ({error}): {EXPECTED}.") from error
 
 

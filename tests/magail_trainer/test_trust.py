@@ -277,3 +277,16 @@ def test_training_imports_nothing_that_a_dataset_names(made: Path, here: Path, c
     data = strange_dataset(made, here / "data", "evil")
     assert "was recorded in evil" in refused(capsys, "train", "--env", MATCHING, "--dataset", data, "--output", "run")
     assert not (here / "imported").exists()
+
+
+def test_a_folder_says_nothing_to_the_terminal(made: Path, here: Path, capsys: Capture) -> None:
+    env = "\x1b[2Jevil\u202e\n:f"
+    assert magail("inspect", strange_dataset(made, here / "data", env)) == 0
+    assert "env         \\x1b[2Jevil\\u202e\\n:f\n" in capsys.readouterr().out
+    assert "\\x1b[2Jevil" in refused(capsys, "train", "--env", MATCHING, "--dataset", "data", "--output", "run")
+
+
+def test_code_that_the_reader_names_himself_needs_no_trust(made: Path, here: Path) -> None:
+    run = strange_run(made, here / "run", env={"id": "evil", "kwargs": {}})
+    played = ("--expert", run, "--episodes", 2, "--output", "data")
+    assert magail("record", "--env", "evil", *played) == 0
