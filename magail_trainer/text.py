@@ -11,11 +11,6 @@ def display_path(path: str | Path) -> str:
     return str(resolved.relative_to(Path.cwd())) if resolved.is_relative_to(Path.cwd()) else str(path)
 
 
-def printable(text: str) -> str:
-    """`text` without what a terminal obeys, such as the codes that move its cursor: they are shown as escapes."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-
-
 def counted(number: int, noun: str, plural: str = "") -> str:
     """`1 run`, `2 runs`; `plural` for a noun whose plural has more than an s."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -15,7 +15,6 @@ import tyro
 
 from magail_trainer.errors import InputError, Stopped
 from magail_trainer.importing import imports_of_a_command
-from magail_trainer.text import printable
 
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 _FRAME = re.compile("^│ |│$|^╰.*|[─-]{9,}")  # blanks and dashes if stdout has no Unicode
@@ -53,7 +52,7 @@ def run_command(
         except OSError as error:  # such as a full disk
             status, message = 2, f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}."
         if message:  # printed here, where the exception no longer holds a progress bar open
-            print(f"{prog}: {printable(' '.join(message.splitlines()))}", file=sys.stderr)
+            print(f"{prog}: {' '.join(message.splitlines())}", file=sys.stderr)
         raise SystemExit(status)
 
 

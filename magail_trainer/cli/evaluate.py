@@ -12,7 +12,7 @@ from magail_trainer.cli.command_line import key_values
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_file, no_empty_folders
-from magail_trainer.text import aligned, counted, display_path, printable
+from magail_trainer.text import aligned, counted, display_path
 
 if TYPE_CHECKING:
     from magail_trainer.play.results import Evaluation
@@ -84,7 +84,7 @@ class Evaluate:
                 write_table(file, evaluation.table())
         _print_runs(evaluation, self.episodes)
         _print_table("Over seeds, the interquartile mean and its 95 % bootstrap interval:", summarise(evaluation))
-        print("\n".join(map(printable, evaluation.remarks)))
+        print("\n".join(evaluation.remarks))
         if self.output is not None:
             print(f"Wrote {display_path(self.output)}.")
 

@@ -22,7 +22,7 @@ from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import EnvError
 from magail_trainer.folders import new_folder
 from magail_trainer.play.players import make_joint_policy
-from magail_trainer.text import counted, display_path, printable
+from magail_trainer.text import counted, display_path
 from magail_trainer.trust import Recorded
 
 _MAX_JOINT_ACTIONS = 64
@@ -126,7 +126,7 @@ class Inspect:
     def __call__(self) -> None:
         """Print a summary."""
         manifest = read_manifest(self.dataset)
-        print("\n".join(map(printable, describe(Trajectories.load(self.dataset)))))
+        print("\n".join(describe(Trajectories.load(self.dataset))))
         for shard in manifest["shards"]:
             print(f"{'shard':12}{shard['file']}  {counted(shard['episodes'], 'episode')}  sha256 {shard['sha256']}  ok")
 

@@ -280,10 +280,9 @@ def test_training_imports_nothing_that_a_dataset_names(made: Path, here: Path, c
 
 
 def test_a_folder_says_nothing_to_the_terminal(made: Path, here: Path, capsys: Capture) -> None:
-    env = "\x1b[2Jevil\u202e\n:f"
-    assert magail("inspect", strange_dataset(made, here / "data", env)) == 0
-    assert "env         \\x1b[2Jevil\\u202e\\n:f\n" in capsys.readouterr().out
-    assert "\\x1b[2Jevil" in refused(capsys, "train", "--env", MATCHING, "--dataset", "data", "--output", "run")
+    data = strange_dataset(made, here / "data", "\x1b[2Jevil\u202e")
+    for command in (("inspect", data), ("train", "--env", MATCHING, "--dataset", data, "--output", "run")):
+        assert refused(capsys, *command).rstrip("\n").isprintable()
 
 
 def test_code_that_the_reader_names_himself_needs_no_trust(made: Path, here: Path) -> None:
