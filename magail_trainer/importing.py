@@ -11,11 +11,11 @@ from typing import Any
 
 from magail_trainer.errors import InputError
 
-PROJECT = ("coordination_env", "magail_trainer", "experiments")
-KNOWN = (*PROJECT, "pettingzoo", "mpe2", "vmas")
-"""The packages that a folder may name, whoever made it."""
+KNOWN = ("coordination_env", "experiments.mpe_envs", "pettingzoo", "mpe2")
+"""The packages whose envs a folder may name, whoever made it."""
 _NOT_KNOWN = ("pettingzoo.atari",)
 """Parts of them that it may not name: these run a ROM file that the env's arguments name."""
+_OF_THIS_PROJECT = ("coordination_env", "experiments")
 
 _HOME = Path(__file__).resolve().parents[1]
 """Where the packages of this project lie."""
@@ -51,6 +51,11 @@ def import_callable(name: str, *, what: str) -> Callable[..., Any]:
     if not callable(found):
         raise InputError(f"{what} {name!r} is a {type(found).__name__}; expected something to call.")
     return found
+
+
+def is_part(module_name: str, packages: tuple[str, ...]) -> bool:
+    """Whether a module is one of the packages, or in one."""
+    return f"{module_name}.".startswith(tuple(f"{package}." for package in packages))
 
 
 def import_named(module_name: str) -> ModuleType:
@@ -91,11 +96,12 @@ def import_known(module_name: str) -> ModuleType:
     Raises:
         NotKnown: it is of another package, or its package is not installed. Then nothing of it was imported.
     """
-    root, *inner = module_name.split(".")
-    is_plain = all(part.isidentifier() and not part.startswith("__") for part in inner)  # a __main__ would run
-    if root not in KNOWN or not is_plain or f"{module_name}.".startswith(tuple(f"{part}." for part in _NOT_KNOWN)):
+    parts, root = module_name.split("."), module_name.partition(".")[0]
+    is_plain = all(part.isidentifier() and not part.startswith("__") for part in parts)  # a __main__ would run
+    if not is_plain or not is_part(module_name, KNOWN) or is_part(module_name, _NOT_KNOWN):
         raise NotKnown(module_name)
-    with installed_only(*([str(_HOME)] if root in PROJECT else [])):
+    is_ours = root in _OF_THIS_PROJECT
+    with installed_only(*([str(_HOME)] if is_ours else [])):
         try:
             package = import_module(root)
         except ModuleNotFoundError as error:
@@ -103,7 +109,7 @@ def import_known(module_name: str) -> ModuleType:
                 raise
             raise NotKnown(module_name) from error
     places = _places(package)
-    if places != {_HOME} if root in PROJECT else not places or _working_directory() in places:
+    if places != {_HOME} if is_ours else not places or _working_directory() in places:
         raise NotKnown(module_name)
     with installed_only():
         return import_module(module_name)

@@ -4,7 +4,7 @@ from typing import Any
 
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
-from magail_trainer.importing import KNOWN, NotKnown, import_known, installed_only
+from magail_trainer.importing import KNOWN, NotKnown, import_known, installed_only, is_part
 from magail_trainer.trust import Recorded
 
 
@@ -46,4 +46,4 @@ def _resolve_known(env_id: str, kwargs: dict[str, Any]) -> EnvEntry | None:
         return entry
     make = entry.make_parallel
     is_maker = any(make is getattr(entry.module, name, None) for name in ("parallel_env", "env"))
-    return entry if is_maker and str(make.__module__).partition(".")[0] in KNOWN else None
+    return entry if is_maker and is_part(str(make.__module__), KNOWN) else None
