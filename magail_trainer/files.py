@@ -123,7 +123,7 @@ def sha256_of(data: bytes) -> str:
 def write_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an npz file; the same arrays make the same bytes."""
     # Contiguous, else the order of an array's axes would show in its bytes.
-    np.savez(file, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+    np.savez(file, **{name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in arrays.items()})  # type: ignore[arg-type]
 
 
 def read_arrays(file: Path | SealedFile) -> dict[str, np.ndarray]:

@@ -2,8 +2,9 @@
 
 The folder `out` is written as `.out.magail-partial`, flushed to the disk, and renamed. Its writer holds a lock
 (`flock`) on it, which ends with the process however that ends: what is not locked was left by a killed writer and is
-written anew. An `out` that is replaced is `.out.magail-old` for the moment between two renames; if the writer is killed
-just then, the next command that wants `out`, to read or to write it, gives it its name back.
+written anew, except for the checkpoints of a training (`CHECKPOINTS`), from which the next writer goes on. An `out`
+that is replaced is `.out.magail-old` for the moment between two renames; if the writer is killed just then, the next
+command that wants `out`, to read or to write it, gives it its name back.
 """
 
 import os
@@ -21,6 +22,9 @@ try:
 except ImportError:  # on Windows there is no such lock, and two writers are found out at the end
     fcntl = None
 
+CHECKPOINTS = "checkpoints"
+"""The folder in an unfinished folder that outlives its writer."""
+
 _WRITER = ".writer"
 """A file in an unfinished folder that says who writes it."""
 
@@ -34,7 +38,10 @@ def new_folder(
     overwrite: bool = False,
     reads: Path | None = None,
 ) -> Iterator[Path]:
-    """Yield a hidden folder that is renamed to `path` when the block ends, and deleted when the block fails.
+    """Yield a hidden folder that is renamed to `path` when the block ends.
+
+    When the block fails, the folder is deleted, unless it has checkpoints: then the next call for `path` yields it with
+    these.
 
     Args:
         path: the folder to make; its parents are made too, and deleted again when the block fails.
@@ -67,27 +74,78 @@ def new_folder(
             yield staging
             _check_free(path, marker, others, reads, overwrite=overwrite)  # somebody else may have been quicker
             (staging / _WRITER).unlink()
+            _put_away_checkpoints(staging)
             _flush(staging)
             _rename(staging, target)
         except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
+            _bring_back_checkpoints(staging)
+            if not has_checkpoints(staging):
+                shutil.rmtree(staging, ignore_errors=True)
             raise
         finally:
             _unlock(lock)
         # From here on, a folder of the hidden name is another writer's.
         shutil.rmtree(_hidden(target, "old"), ignore_errors=True)
+        shutil.rmtree(_put_away(target), ignore_errors=True)
 
 
 def recover(target: Path) -> None:
-    """Give a folder its name back, if the process that was about to replace it was killed between two renames."""
+    """Finish what the writer of a folder left to do, if it was killed between two renames or right after them.
+
+    Of an unfinished folder, which holds its checkpoints for the next writer, nothing is touched.
+    """
     try:
         target = target.resolve()
+        writing = _target_of(target) != target or _is_being_written(target)
     except (OSError, RuntimeError):  # a link that leads nowhere, or round in a circle
         return
+    if writing:
+        return
     old = _hidden(target, "old")
-    if old.is_dir() and not target.exists() and not _is_being_written(target):
-        with suppress(OSError):  # another reader was quicker, or nobody may write here
+    with suppress(OSError):  # another reader was quicker, or nobody may write here
+        if old.is_dir() and not target.exists():
             old.rename(target)
+        shutil.rmtree(_put_away(target), ignore_errors=True)
+
+
+def unfinished(path: Path) -> tuple[Path, Path]:
+    """A folder to come, and the hidden one in which it is written until it is finished.
+
+    Args:
+        path: either of the two, or something in the hidden one.
+    """
+    target = _target_of(path.resolve())
+    return target, _hidden(target, "partial")
+
+
+def has_checkpoints(folder: Path) -> bool:
+    """Whether the writer of an unfinished folder, or of one inside, has left checkpoints."""
+    return any(not left.name.startswith(".") for left in folder.glob(f"**/{CHECKPOINTS}/*"))
+
+
+def _target_of(path: Path) -> Path:
+    start, end = _hidden(Path("x"), "partial").name.split("x")
+    for folder in (path, *path.parents):
+        if folder.name.startswith(start) and folder.name.endswith(end):
+            return folder.with_name(folder.name.removeprefix(start).removesuffix(end))
+    return path
+
+
+def _put_away(folder: Path) -> Path:
+    """Where the checkpoints of a folder are while it gets its name; a name that nobody else uses."""
+    return _hidden(folder / CHECKPOINTS, "old")
+
+
+def _put_away_checkpoints(staging: Path) -> None:
+    if (staging / CHECKPOINTS).is_dir():
+        (staging / CHECKPOINTS).rename(_put_away(staging))
+    for left in staging.glob(_hidden(Path("*"), "partial").name):  # inside, by a writer that was stopped
+        shutil.rmtree(left)
+
+
+def _bring_back_checkpoints(staging: Path) -> None:
+    with suppress(OSError):  # as a rule there are none
+        _put_away(staging).rename(staging / CHECKPOINTS)
 
 
 @contextmanager
@@ -167,8 +225,10 @@ def _lock(target: Path) -> tuple[Path, int | None]:
         if lock is None or (staging.exists() and staging.stat().st_ino == os.fstat(lock).st_ino):
             break
         _unlock(lock)
-    for left in staging.iterdir():  # by a writer that was killed
-        shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+    _bring_back_checkpoints(staging)
+    for left in staging.iterdir():  # by a writer that was stopped
+        if not (left.name == CHECKPOINTS or has_checkpoints(left)):
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     (staging / _WRITER).write_text(f"process {os.getpid()} on {socket.gethostname()}")
     return staging, lock
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from magail_trainer.errors import InputError
 from magail_trainer.files import SealedFile, read_bytes, read_json, sha256_of, write_json
-from magail_trainer.folders import recover
+from magail_trainer.folders import CHECKPOINTS, recover
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def seal(marker: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         for file in sorted(folder.rglob("*"))
         if file != marker
         and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and not any(part.startswith(".") or part == CHECKPOINTS for part in file.relative_to(folder).parts)
     }
     sealed = with_hash({**content, "files": files})
     write_json(marker, sealed)

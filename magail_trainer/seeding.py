@@ -30,6 +30,7 @@ class RunNoise:
     def __init__(self, seeds: Sequence[int], *purpose: str) -> None:
         unique, self._row_of_run = np.unique(np.asarray(seeds, dtype=np.int64), return_inverse=True)
         self._streams = [stream(int(seed), *purpose) for seed in unique]
+        self._drawn = 0
         self._buffer = np.empty((len(unique), 0), dtype=np.float32)
 
     def uniform(self, *shape: int) -> Float[np.ndarray, "R *shape"]:
@@ -38,7 +39,20 @@ class RunNoise:
         if self._buffer.shape[1] < size:
             self._refill(size)
         draw, self._buffer = self._buffer[:, :size], self._buffer[:, size:]
+        self._drawn += size
         return draw[self._row_of_run].reshape(-1, *shape)
+
+    @property
+    def drawn(self) -> int:
+        """How many numbers each run has had: all there is to know of the state of its stream."""
+        return self._drawn
+
+    def skip(self, numbers: int) -> None:
+        """Go on after so many numbers, from the start."""
+        for rng in self._streams:
+            rng.bit_generator.advance(numbers // 2)  # type: ignore[attr-defined]  # one step makes two numbers
+            rng.random(numbers % 2, dtype=np.float32)
+        self._drawn = numbers
 
     def _refill(self, size: int) -> None:
         # What is left over is used first: the numbers do not depend on the size of the blocks.
@@ -57,6 +71,16 @@ class StepNoise:
     def __init__(self, seeds: Sequence[int], *purpose: str) -> None:
         self._seeds, self._purpose, self._number = seeds, purpose, 0
         self._first = self._later = RunNoise(seeds, *purpose)
+
+    @property
+    def drawn(self) -> tuple[int, int]:
+        """The rollouts so far, and the numbers that their first steps have had."""
+        return self._number, self._first.drawn
+
+    def skip(self, rollouts: int, numbers: int) -> None:
+        """Go on after so many rollouts, from the start."""
+        self._number = rollouts
+        self._first.skip(numbers)
 
     def uniform(self, step: int, *shape: int) -> Float[np.ndarray, "R *shape"]:
         """The numbers of a step, `[R, *shape]`. Steps come in order; step 0 begins the next rollout."""

@@ -4,7 +4,6 @@ python -m experiments.coordination --help
 """
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -37,6 +36,7 @@ from magail_trainer.data.trajectories import Trajectories, read_manifest
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
+from magail_trainer.learn.checkpoints import Checkpoints
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
@@ -101,9 +101,14 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         if config.dataset is None:
             demonstrations.save(folder / "dataset")
         expert_joint = joint_frequencies(demonstrations, game)
-        started = time.process_time()
-        history = train_with_history(trainer, log_every=10, measure=lambda _: _probabilities(trainer, game))
-        training_cpu_seconds = time.process_time() - started
+        again = f"the same command, and --output {target}"
+        history = train_with_history(
+            trainer,
+            log_every=10,
+            measure=lambda _: _probabilities(trainer, game),
+            checkpoints=Checkpoints(folder, discard=True, again=again),
+        )
+        training_cpu_seconds = trainer.state.cpu_seconds
         table = {"beta": runs.beta, "seed": runs.seed, **exact_columns(exact_joint(trainer), expert_joint, game)}
         table |= sampled_columns(_play(trainer, game, config.eval_episodes), expert_joint, game)
         table = trainer.divergence.mark(table)

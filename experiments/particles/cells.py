@@ -11,7 +11,6 @@ settings.json and returns.csv.
 All seeds of a cell see the same demonstrations: an interval over seeds does not cover other demonstrations.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +27,10 @@ from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import final_metrics, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
+from magail_trainer.learn.checkpoints import save_run
 from magail_trainer.learn.config import MagailConfig, heeded
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
-from magail_trainer.learn.training import save_run
 from magail_trainer.play.load_runs import load_runs
 
 RETURNS = "returns.csv"
@@ -146,11 +145,10 @@ class BenchmarkCell:
         if method.symmetric:
             recorded = task.augmented(recorded, copies=COPIES)
         runs = Runs.grid(betas=(method.beta,), seeds=self.shared.seeds)
-        started = time.process_time()
         updates = updates if method.algorithm == "cloning" else None
         trainer = Trainer(task.entry, recorded, runs, config, algorithm=method.algorithm, updates=updates)
-        history = train(trainer)
-        seconds = (time.process_time() - started) / len(runs)
+        history = train(trainer, folder)
+        seconds = trainer.state.cpu_seconds / len(runs)
         final = final_metrics(history)
         if method.algorithm == "magail":
             steps_of_epoch = config.rollout_episodes * int(recorded.lengths[0])  # all episodes are equally long

@@ -3,11 +3,13 @@
 R is the number of runs, one for each seed; K the number of logged epochs.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.particles.tasks import Task
+from magail_trainer.learn.checkpoints import Checkpoints
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import train_with_history
 from magail_trainer.play.cross_play import cross_play
@@ -18,13 +20,14 @@ from magail_trainer.play.results import LEARNER, TEAM
 CURVE_POINTS = 100
 
 
-def train(trainer: Trainer) -> dict[str, np.ndarray]:
-    """Train to the end.
+def train(trainer: Trainer, folder: Path) -> dict[str, np.ndarray]:
+    """Train to the end, with checkpoints in `folder`.
 
     Returns:
         `epoch [K]`, in cloning the number of the update, and `[K, R]` under the name of each metric.
     """
-    return train_with_history(trainer, log_every=max(1, trainer.num_records // CURVE_POINTS))
+    checkpoints = Checkpoints(folder, discard=True)
+    return train_with_history(trainer, log_every=max(1, trainer.num_records // CURVE_POINTS), checkpoints=checkpoints)
 
 
 def side_returns(task: Task, trained: TrainedRuns, *, episodes: int, seed: int) -> dict[str, list[Any]]:

@@ -30,6 +30,7 @@ from experiments.theory.phase_cells import RUNS, Effort, measure
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.envs.registry import resolve
 from magail_trainer.files import plain_json
+from magail_trainer.learn.checkpoints import Checkpoints
 from magail_trainer.learn.config import RewardStyle
 from magail_trainer.learn.losses import REWARDS
 from magail_trainer.learn.runs import Runs
@@ -75,7 +76,8 @@ class Frozen:
     def fill(self, folder: Path) -> str:
         """Train D, freeze it, train the policies, and write the measures of each run."""
         trainer, demonstrations = self.trainer(), self.effort.demonstrations()
-        train_with_history(trainer, log_every=self.effort.epochs)
+        checkpoints = Checkpoints(folder, log=False, discard=True)
+        train_with_history(trainer, log_every=self.effort.epochs, checkpoints=checkpoints)
         runs = Runs(trainer.runs.seed, trainer.runs.beta)
         write_table(folder / RUNS, {**runs.columns, **measure(trainer, demonstrations)})
         return counted(len(runs), "run")

@@ -31,6 +31,7 @@ from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json
+from magail_trainer.learn.checkpoints import Checkpoints
 from magail_trainer.learn.config import MagailConfig, RewardStyle
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
@@ -127,7 +128,8 @@ class Part:
         """Train all runs, and write the measures of each."""
         demonstrations, runs = self.effort.demonstrations(), self.runs
         trainer = Trainer(resolve(ENV_ID), demonstrations, runs, self.effort.training(self.reward))
-        train_with_history(trainer, log_every=self.effort.epochs)
+        checkpoints = Checkpoints(folder, log=False, discard=True)
+        train_with_history(trainer, log_every=self.effort.epochs, checkpoints=checkpoints)
         measured = measure(trainer, demonstrations)
         write_table(folder / RUNS, {**runs.columns, **measured})
         return f"{counted(len(runs), 'run')}, mean coordination {measured['coordination_rate'].mean():.2f}"

@@ -45,7 +45,7 @@ def run_command(
         except InputError as error:
             status, message = 2, str(error)
         except KeyboardInterrupt:
-            status, message = 130, "interrupted; no unfinished folder is left behind."
+            status, message = 130, "interrupted."
         except BrokenPipeError:  # as in `magail inspect DIR | head`
             sys.stdout = None
             status = 0

@@ -4,15 +4,19 @@ import sys
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_type_hints
 
 import tyro
 
 from magail_trainer.cli.command_line import key_values, this_command
 from magail_trainer.data.run_folder import final_metrics
 from magail_trainer.envs.registry import resolve
+from magail_trainer.errors import InputError
 from magail_trainer.learn.config import Algorithm, MagailConfig
 from magail_trainer.text import counted, display_path
+
+if TYPE_CHECKING:
+    from magail_trainer.learn.training import Trained
 
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -50,12 +54,15 @@ _CLONING = ("network", "hidden", "share_parameters", "policy_init_uniform", "bat
 class Train:
     """Train policies to imitate a dataset: one run for every pair of β and seed, all at once."""
 
-    env: str
+    env: str | None = None
     """The environment, as for record."""
-    output: Path
+    output: Path | None = None
     """The run folder to write."""
     dataset: Path | None = None
     """A dataset recorded in the same environment."""
+    resume: Path | None = None
+    """Go on with the training of this run folder, which was stopped. Needs no other flag; --dataset says where the
+    dataset is, if it was moved."""
     algorithm: Algorithm = "magail"
     """magail; cloning (behavioural cloning of the dataset); or rl (reinforcement learning from the env's own rewards,
     without a dataset). Settings that do not apply are ignored."""
@@ -79,8 +86,12 @@ class Train:
     """Seconds that a worker process has for a reset or a step of its copies; with it there is one at least."""
     log_every: int = 10
     """Epochs, or cloning updates, between two rows of the history."""
+    checkpoint_every: int | None = None
+    """Epochs, or cloning updates, between two checkpoints; by default about a minute."""
     overwrite: Switch = False
     """Replace an existing run folder."""
+    trust: Switch = False
+    """With --resume: import whatever the run folder names; see the README."""
 
     def __call__(self) -> int:
         """Train, save, and print the final metrics; 3 if a run diverged, else 0."""
@@ -93,12 +104,14 @@ class Train:
 class Clone:
     """Train policies by behavioural cloning; short for train --algorithm cloning."""
 
-    env: str
+    env: str | None = None
     """The environment, as for record."""
-    dataset: Path
+    dataset: Path | None = None
     """A dataset recorded in the same environment."""
-    output: Path
+    output: Path | None = None
     """The run folder to write."""
+    resume: Path | None = None
+    """As for train."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """One run for each seed."""
     updates: int | None = None
@@ -113,8 +126,12 @@ class Clone:
     """Where the tensors live: cpu, cuda, cuda:1, ..."""
     log_every: int = 10
     """Updates between two rows of the history."""
+    checkpoint_every: int | None = None
+    """Updates between two checkpoints; by default about a minute."""
     overwrite: Switch = False
     """Replace an existing run folder."""
+    trust: Switch = False
+    """With --resume: import whatever the run folder names; see the README."""
 
     def __call__(self) -> int:
         """Train, save, and print the final metrics; 3 if a run diverged, else 0."""
@@ -129,28 +146,53 @@ def _train(
 ) -> int:
     import torch
 
-    from magail_trainer.learn.training import train
+    from magail_trainer.learn.training import resume, train
 
     torch.set_num_threads(1)  # the fastest for small tensors
+    if command.resume is not None:
+        _check_alone(command)
+        trained = resume(command.resume, dataset=command.dataset, trust=command.trust)
+        if trained is None:
+            print(f"{display_path(command.resume)} is finished; there is nothing to go on with.")
+            return 0
+        return _summarise(trained, command.resume)
+    env, output = command.env, command.output
+    if env is None or output is None:
+        missing = [name for name, value in (("--env", env), ("--output", output)) if value is None]
+        raise InputError(f"Missing: {', '.join(missing)}; or --resume RUN, to go on with a training.")
     trained = train(
-        resolve(command.env, key_values(command.env_args, flag="--env-args")),
+        resolve(env, key_values(command.env_args, flag="--env-args")),
         command.dataset,
         max_episode_steps=command.max_episode_steps,
         algorithm=algorithm,
         seeds=command.seeds,
         config=MagailConfig(**settings),
         updates=command.updates,
-        output=command.output,
+        output=output,
         overwrite=command.overwrite,
         log_every=command.log_every,
+        checkpoint_every=command.checkpoint_every,
         device=command.device,
         description={"command": this_command("magail")},
         **more,
     )
+    return _summarise(trained, output)
+
+
+def _check_alone(command: Train | Clone) -> None:
+    flags = {flag.name: flag.default for flag in fields(command) if flag.name not in ("settings", "resume", "dataset")}
+    given = [*command.settings, *(name for name, default in flags.items() if getattr(command, name) != default)]
+    for name in given:
+        if name != "trust":
+            raise InputError(f"--{name} does not go with --resume, which takes all settings from the checkpoint.")
+
+
+def _summarise(trained: "Trained", output: Path) -> int:
+    """Print the final metrics; the exit status."""
     trainer = trained.trainer
-    did, unit = ("Cloned", "update") if algorithm == "cloning" else ("Trained", "epoch")
+    did, unit = ("Cloned", "update") if trainer.algorithm == "cloning" else ("Trained", "epoch")
     runs, records = counted(len(trainer.runs), "run"), counted(trainer.num_records, unit)
-    print(f"{did} {runs} ({trainer.config.network}) for {records} in {display_path(command.output)}.")
+    print(f"{did} {runs} ({trainer.config.network}) for {records} in {display_path(output)}.")
     lost = trained.diverged > 0
     for name, values in final_metrics(trained.history).items():
         for beta in dict.fromkeys(trainer.runs.beta[~lost].tolist()):

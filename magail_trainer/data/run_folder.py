@@ -4,6 +4,8 @@ config.json    every setting, the command that repeats the run, and the hashes o
 runs.csv       one row per run: beta, seed, its final measurements, and the epoch in which it diverged if any run did
 history.npz    `epoch [K]`, and `[K, R]` for every metric; in cloning, an epoch is one update
 checkpoint/    the parameters: one npz file per module, `[R, ...]` for every parameter
+metrics.jsonl  the history as it was logged, a line for each logged epoch
+state/         in a checkpoint of an unfinished training, what it goes on from: one npz file per part
 """
 
 import csv
@@ -18,6 +20,7 @@ import numpy as np
 
 from magail_trainer.errors import InputError
 from magail_trainer.files import SealedFile, read_arrays, read_bytes, write_arrays
+from magail_trainer.folders import CHECKPOINTS, recover, unfinished
 from magail_trainer.sealed import Sealed, open_sealed, seal
 from magail_trainer.trust import note
 
@@ -28,7 +31,8 @@ FORMAT = "magail-run"
 VERSION = 2
 """1 had no hashes."""
 CONFIG = "config.json"
-BESIDE_CONFIG = ("runs.csv", "history.npz", "checkpoint", "dataset", "figure.png")
+METRICS = "metrics.jsonl"
+BESIDE_CONFIG = ("runs.csv", "history.npz", "checkpoint", METRICS, "dataset", "figure.png")
 """What else a run folder may hold."""
 _MOST_TABLE = 2**25
 """Bytes of a table."""
@@ -46,6 +50,15 @@ class History:
         self.epochs.append(epoch)
         self.rows.append(metrics)
 
+    @classmethod
+    def of(cls, stacked: Mapping[str, np.ndarray]) -> "History":
+        """The history that `stack` returned."""
+        import torch
+
+        epochs = stacked["epoch"].tolist()
+        metrics = {name: torch.from_numpy(values) for name, values in stacked.items() if name != "epoch"}
+        return cls(epochs, [{name: values[row] for name, values in metrics.items()} for row in range(len(epochs))])
+
     def stack(self) -> dict[str, np.ndarray]:
         """`epoch [K]`, and `[K, R]` under each name."""
         names = self.rows[0] if self.rows else ()
@@ -60,11 +73,14 @@ def write_run(
     table: Mapping[str, Iterable[Any]],
     history: Mapping[str, np.ndarray],
     modules: Mapping[str, "nn.Module"],
+    state: Mapping[str, Mapping[str, "Tensor"]] | None = None,
 ) -> None:
-    """Write a run into the existing `folder`, and seal it with what else is in it."""
+    """Write a run into the existing `folder`, and seal it with what else is in it; `state` only for a checkpoint."""
     write_table(folder / "runs.csv", table)
     write_arrays(folder / "history.npz", history)
     write_checkpoint(folder, modules)
+    if state is not None:
+        _write_tensors(folder / "state", state)
     write_config(folder, config)
 
 
@@ -85,6 +101,21 @@ def open_run(path: str | Path) -> Sealed:
 def read_config(path: str | Path) -> dict[str, Any]:
     """The `config.json` of a run folder; see `open_run`."""
     return open_run(path).content
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints of an unfinished run folder, the newest last; those of the warm start come first."""
+    found = [path for path in (folder / CHECKPOINTS).glob("*-*") if not path.name.startswith(".")]
+    return sorted(found, key=lambda path: (path.name.startswith("epoch"), path.name))
+
+
+def finished_or_newest(path: str | Path) -> Path:
+    """The run folder at `path`, or the newest checkpoint of the training that it will come from."""
+    recover(Path(path))
+    if (Path(path) / CONFIG).exists():
+        return Path(path)
+    _, folder = unfinished(Path(path))
+    return next(reversed(checkpoints_in(folder)), Path(path))
 
 
 def final_metrics(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -144,10 +175,30 @@ def read_table(file: Path | SealedFile) -> dict[str, np.ndarray]:
 
 def write_checkpoint(folder: Path, modules: Mapping[str, "nn.Module"]) -> None:
     """Write the parameters of each module to `checkpoint/<name>.npz`."""
-    (folder / "checkpoint").mkdir()
-    for name, module in modules.items():
-        arrays = {key: tensor.cpu().numpy() for key, tensor in module.state_dict().items()}
-        write_arrays(folder / "checkpoint" / f"{name}.npz", arrays)
+    _write_tensors(folder / "checkpoint", {name: module.state_dict() for name, module in modules.items()})
+
+
+def _write_tensors(folder: Path, parts: Mapping[str, Mapping[str, "Tensor"]]) -> None:
+    """Write a file `<part>.npz` for each part."""
+    folder.mkdir()
+    for name, tensors in parts.items():
+        write_arrays(folder / f"{name}.npz", {key: tensor.cpu().numpy() for key, tensor in tensors.items()})
+
+
+def _read_tensors(file: SealedFile) -> dict[str, "Tensor"]:
+    import torch
+
+    return {key: torch.from_numpy(array) for key, array in read_arrays(file).items()}
+
+
+def read_state(run: Sealed) -> dict[str, dict[str, "Tensor"]]:
+    """The state of an unfinished training, by part.
+
+    Raises:
+        InputError: something is missing or altered.
+    """
+    names = [name for name in run.files or () if name.startswith("state/")]
+    return {Path(name).stem: _read_tensors(run / name) for name in names}
 
 
 def read_checkpoint(run: Sealed, name: str, module: "nn.Module") -> None:
@@ -156,16 +207,14 @@ def read_checkpoint(run: Sealed, name: str, module: "nn.Module") -> None:
     Raises:
         InputError: they are missing or altered, or have other shapes.
     """
-    import torch
-
     file = run / f"checkpoint/{name}.npz"
-    arrays = {key: torch.from_numpy(array) for key, array in read_arrays(file).items()}
+    tensors = _read_tensors(file)
     wanted = {key: tensor.dtype for key, tensor in module.state_dict().items()}
-    for key, tensor in arrays.items():
+    for key, tensor in tensors.items():
         if tensor.dtype != wanted.get(key, tensor.dtype):
             raise InputError(f"{str(file)!r} does not fit: its {key!r} is {tensor.dtype}; expected {wanted[key]}.")
     try:
-        module.load_state_dict(arrays)
+        module.load_state_dict(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{str(file)!r} does not fit the env and runs of its folder: {reason}") from error

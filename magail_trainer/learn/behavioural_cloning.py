@@ -11,6 +11,7 @@ from magail_trainer.learn.batch import Batch, ExpertBatches
 from magail_trainer.learn.config import CloningConfig
 from magail_trainer.learn.optimizers import RunAdam
 from magail_trainer.learn.policies import Policies
+from magail_trainer.learn.state import TrainingState
 
 
 def cloning_loss(policies: Policies, expert: Batch) -> Float[Tensor, " R"]:
@@ -63,6 +64,7 @@ def behavioural_cloning(
     *,
     updates: int,
     num_runs: int,
+    state: TrainingState | None = None,
 ) -> Iterator[Float[Tensor, " R"]]:
     """Train `policies` in place by maximum likelihood; yields the loss before each update.
 
@@ -75,10 +77,13 @@ def behavioural_cloning(
         config: `lr_cloning`.
         updates: number of updates.
         num_runs: R
+        state: of the training; updates that it has done are not done again.
     """
     lr = torch.full((num_runs,), config.lr_cloning, device=next(policies.parameters()).device)
-    optimizer = RunAdam(policies.parameters(), lr=lr)
-    for update in range(updates):
+    state = state or TrainingState()
+    optimizer = state.join("cloning_optimizer", RunAdam(policies.parameters(), lr=lr))
+    for update in range(state.updates, updates):
         loss = cloning_loss(policies, demonstrations.minibatch())
         optimizer.descend(loss, lr_scale=1 - update / updates)
+        state.updates = update + 1
         yield loss.detach()

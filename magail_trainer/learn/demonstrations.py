@@ -1,6 +1,7 @@
 """Expert minibatches from recorded episodes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -32,6 +33,17 @@ class Demonstrations:
         self._size, self.num_demonstrations = min(batch_size, len(trajectories)), trajectories.num_demonstrations
         self._noise = RunNoise(seeds, "demonstrations")
         self._order = np.empty((len(seeds), 0), dtype=np.int64)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The rest of the present pass, `[R, K]`, how far the random streams have come, and the signal, if any."""
+        state = {"order": torch.from_numpy(self._order.copy()), "drawn": torch.tensor(self._noise.drawn)}
+        return state | _signal_state(self._all)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state_dict` returned."""
+        self._order = _numbers(state["order"], below=self._all.num_episodes, runs=len(self._order)).cpu().numpy()
+        self._noise.skip(int(state["drawn"]))
+        self._all = _with_saved_signal(self._all, state)
 
     @property
     def all(self) -> Batch:
@@ -66,6 +78,14 @@ class ExactDemonstrations:
         share = torch.tensor(count / count.sum(), dtype=torch.float32, device=device)
         self._batch = Batch(observations, actions, share.expand(num_runs, -1))
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """The signal, if any."""
+        return _signal_state(self._batch)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state_dict` returned."""
+        self._batch = _with_saved_signal(self._batch, state)
+
     @property
     def all(self) -> Batch:
         """The whole distribution."""
@@ -78,6 +98,25 @@ class ExactDemonstrations:
     def minibatch(self) -> Batch:
         """The whole distribution."""
         return self._batch
+
+
+def _signal_state(batch: Batch) -> dict[str, Tensor]:
+    return {} if batch.signal is None else {"signal": batch.signal}
+
+
+def _with_saved_signal(batch: Batch, state: Mapping[str, Tensor]) -> Batch:
+    if "signal" not in state:
+        return batch
+    signal = _numbers(state["signal"], below=2**31, runs=len(batch.weight))
+    if signal.shape != batch.weight.shape:
+        raise ValueError(f"the signal has shape {tuple(signal.shape)}")
+    return replace(batch, signal=signal)
+
+
+def _numbers(saved: Tensor, *, below: int, runs: int) -> Int[Tensor, "R K"]:
+    if saved.dtype != torch.int64 or saved.ndim != 2 or len(saved) != runs or ((saved < 0) | (saved >= below)).any():
+        raise ValueError(f"expected whole numbers from 0 to {below - 1} for {runs} runs")
+    return saved
 
 
 def _padded(trajectories: Trajectories, codes: Codes, num_runs: int, device: torch.device) -> Batch:

@@ -25,6 +25,7 @@ from magail_trainer.learn.optimizers import RunAdam
 from magail_trainer.learn.policies import Policies
 from magail_trainer.learn.ppo import PolicyStep
 from magail_trainer.learn.rollout import Rollout
+from magail_trainer.learn.state import TrainingState
 from magail_trainer.learn.zero_sum import Contrast, expert_against_learner
 
 
@@ -75,6 +76,7 @@ def magail(
     contrast: Contrast = expert_against_learner,
     lr_policy: Float[Tensor, " R"] | None = None,
     lr_disc: Float[Tensor, " R"] | None = None,
+    state: TrainingState | None = None,
 ) -> Iterator[EpochRecord]:
     """Train `policies` and `discriminator` in place (algorithm 1 of the paper), one epoch per item.
 
@@ -90,16 +92,19 @@ def magail(
         contrast: the two batches that the discriminator learns to distinguish.
         lr_policy: learning rate of the policies, one per run; by default the config's.
         lr_disc: learning rate of the discriminator, one per run; by default the config's.
+        state: of the training; epochs that it has done are not done again.
     """
     lr_disc = torch.full_like(beta, config.lr_disc) if lr_disc is None else lr_disc
     decay = config.disc_weight_decay
-    discriminator_optimizer = RunAdam(discriminator.parameters(), lr=lr_disc, weight_decay=decay)
-    policy_step = PolicyStep(policies, critic, beta, config, lr_policy=lr_policy)
+    state = state or TrainingState()
+    optimizer = RunAdam(discriminator.parameters(), lr=lr_disc, weight_decay=decay)
+    discriminator_optimizer = state.join("discriminator_optimizer", optimizer)
+    policy_step = PolicyStep(policies, critic, beta, config, lr_policy=lr_policy, state=state)
     penalised = config.gradient_penalty > 0
     cloning = demonstrations if config.cloning > 0 else None
 
     loss_d = torch.zeros_like(beta)
-    for epoch in range(1, config.epochs + 1):
+    for epoch in range(state.epoch + 1, config.epochs + 1):
         # Play the policies.
         rollout = rollouts.collect(policies)
 
@@ -124,6 +129,7 @@ def magail(
         statistics = policy_step.update(learnt_from, rewards, epoch=epoch, demonstrations=cloning)
 
         losses = {"discriminator_loss": loss_d.detach(), "policy_loss": statistics.loss}
+        state.epoch = epoch
         yield EpochRecord(epoch, rollout, losses, statistics.entropy, statistics.weight)
 
 
@@ -159,12 +165,15 @@ def reinforcement_learning(
     config: MagailConfig,
     *,
     lr_policy: Float[Tensor, " R"] | None = None,
+    state: TrainingState | None = None,
 ) -> Iterator[EpochRecord]:
     """Train `policies` in place on the env's own rewards, by the same policy step; makes experts to imitate."""
-    policy_step = PolicyStep(policies, critic, beta, config, lr_policy=lr_policy)
-    for epoch in range(1, config.epochs + 1):
+    state = state or TrainingState()
+    policy_step = PolicyStep(policies, critic, beta, config, lr_policy=lr_policy, state=state)
+    for epoch in range(state.epoch + 1, config.epochs + 1):
         rollout = rollouts.collect(policies)
         learnt_from = rollout.part(policy_step.episodes)
         statistics = policy_step.update(learnt_from, learnt_from.env_rewards, epoch=epoch)
         losses = {"policy_loss": statistics.loss}
+        state.epoch = epoch
         yield EpochRecord(epoch, rollout, losses, statistics.entropy, statistics.weight)

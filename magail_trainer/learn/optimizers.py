@@ -1,10 +1,12 @@
 """Adam with one learning rate per run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from magail_trainer.learn.state import copy_into
 
 
 class RunAdam:
@@ -37,6 +39,20 @@ class RunAdam:
         self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
         self._lr, self._betas, self._eps, self._steps = lr, betas, eps, 0
         self._weight_decay, self._max_norm = weight_decay, max_norm
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The number of steps and both running means of every parameter."""
+        return {"steps": torch.tensor(self._steps), **self._running}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state_dict` returned."""
+        self._steps = int(state["steps"])
+        copy_into(self._running, state)
+
+    @property
+    def _running(self) -> dict[str, Tensor]:
+        means = {f"mean/{number}": mean for number, mean in enumerate(self._means)}
+        return means | {f"square/{number}": square for number, square in enumerate(self._squares)}
 
     def descend(self, loss: Float[Tensor, " R"], *, lr_scale: float = 1.0) -> None:
         """One gradient step on each run's own loss, at `lr_scale` times its learning rate."""

@@ -25,6 +25,7 @@ from magail_trainer.learn.losses import (
 from magail_trainer.learn.optimizers import RunAdam
 from magail_trainer.learn.policies import Policies
 from magail_trainer.learn.rollout import Rollout
+from magail_trainer.learn.state import TrainingState
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class PolicyStep:
         beta: weight of the entropy bonus, one per run.
         config: all other settings.
         lr_policy: learning rate of the policies, one per run; by default the config's.
+        state: of the training, which the optimisers and the scale of the returns join.
     """
 
     def __init__(
@@ -69,15 +71,18 @@ class PolicyStep:
         config: MagailConfig,
         *,
         lr_policy: Float[Tensor, " R"] | None = None,
+        state: TrainingState | None = None,
     ) -> None:
         self._policies, self._critic, self._beta, self._config = policies, critic, beta, config
         norm = config.max_grad_norm
         lr_policy = torch.full_like(beta, config.lr_policy) if lr_policy is None else lr_policy
-        self._optimizer = RunAdam(policies.parameters(), lr=lr_policy, max_norm=norm)
+        join = (state or TrainingState()).join
+        self._optimizer = join("policy_optimizer", RunAdam(policies.parameters(), lr=lr_policy, max_norm=norm))
         if critic is not None:
             lr = torch.full_like(beta, config.lr_critic)
-            self._critic_optimizer = RunAdam(critic.parameters(), lr=lr, max_norm=norm)
-        self._return_scale = ReturnScale(config.discount, centred=not config.allow_variable_horizon)
+            self._critic_optimizer = join("critic_optimizer", RunAdam(critic.parameters(), lr=lr, max_norm=norm))
+        scale = ReturnScale(config.discount, centred=not config.allow_variable_horizon)
+        self._return_scale = join("return_scale", scale)
 
     @property
     def episodes(self) -> slice:
@@ -246,7 +251,16 @@ class ReturnScale:
     _DECAY = 0.95
 
     def __init__(self, discount: float, *, centred: bool) -> None:
-        self._discount, self._centred, self._square = discount, centred, {}
+        self._discount, self._centred = discount, centred
+        self._square: dict[str, Tensor] = {}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The mean squares `[R]`, by agent."""
+        return {f"square/{agent}": square for agent, square in self._square.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state_dict` returned."""
+        self._square = {name.removeprefix("square/"): square for name, square in state.items()}
 
     def scale(self, rewards: Mapping[str, Float[Tensor, "R B"]], batch: Batch) -> dict[str, Float[Tensor, "R B"]]:
         """Rewards whose returns have a mean square of about 1."""

@@ -91,6 +91,18 @@ class SampledRollouts:
         self._action_noise = StepNoise(seeds, purpose, "actions")
         self._signal_noise = RunNoise(seeds, purpose, "signal")
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """How far the random streams have come. The env is reset with new seeds in every collection."""
+        drawn = (self._env_noise.drawn, *self._action_noise.drawn, self._signal_noise.drawn)
+        return {"drawn": torch.tensor(drawn)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state_dict` returned."""
+        env, rollouts, actions, signal = state["drawn"].tolist()
+        self._env_noise.skip(env)
+        self._action_noise.skip(rollouts, actions)
+        self._signal_noise.skip(signal)
+
     @torch.no_grad()
     def collect(self, policies: Policies) -> Rollout:
         """Play each copy's episode to its end.

@@ -38,6 +38,7 @@ from magail_trainer.learn.policies import Policies, checked_policies, make_polic
 from magail_trainer.learn.rollout import EnumeratedRollouts, SampledRollouts
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.signal_inference import infer_signal
+from magail_trainer.learn.state import Parameters, TrainingState
 from magail_trainer.learn.zero_sum import Contrast, MixedPlay, expert_against_learner, two_sides
 
 
@@ -95,7 +96,7 @@ class Trainer:
     ) -> None:
         self.algorithm: Algorithm = checked_algorithm(algorithm or ("rl" if trajectories is None else "magail"))
         entry = make_env(entry)
-        self.entry, self.runs, self._trajectories = entry, runs, _check_dataset(self.algorithm, trajectories)
+        self.entry, self.runs, self.trajectories = entry, runs, _check_dataset(self.algorithm, trajectories)
         episodes = 0 if trajectories is None else len(trajectories)
         self.config = config = as_run(settle_network(config, entry), self.algorithm, episodes=episodes)
         self.updates = _check_updates(self.algorithm, updates) or cloning_updates(config, episodes=max(1, episodes))
@@ -103,7 +104,7 @@ class Trainer:
         if trajectories is not None:
             check_same_env(entry, trajectories)
             self._horizon = None if config.allow_variable_horizon else FixedHorizon.of(trajectories)
-        self.device, self._processes = find_device(device), processes
+        self.device, self.processes = find_device(device), processes
         self.codes = Codes.of(entry, network=config.family)
         self._own = {"policies": policies, "discriminator": discriminator, "reward": reward}
         for name in ("discriminator", "reward"):
@@ -124,6 +125,8 @@ class Trainer:
         parts = {"policies": self.policies, "critic": self.critic, "discriminator": self._discriminator}
         trained = {name: part.parameters() for name, part in parts.items() if part is not None}
         self.divergence = Divergence(runs, trained, device=self.device)
+        self.state = TrainingState()
+        self.after_update: Callable[[], None] = lambda: None
 
     def _make_discriminator(self, own: Discriminator | None) -> Discriminator:
         if own is not None:
@@ -142,6 +145,11 @@ class Trainer:
         """Epochs, or updates of cloning."""
         return self.updates if self.algorithm == "cloning" else self.config.epochs
 
+    @property
+    def records_done(self) -> int:
+        """Of `num_records`; above 0 if the training goes on from a checkpoint."""
+        return self.state.updates if self.algorithm == "cloning" else self.state.epoch
+
     def records(self) -> Iterator[EpochRecord] | Iterator[CloningRecord]:
         """Train in place; yields a record per epoch, or per cloning update."""
         return self.clone() if self.algorithm == "cloning" else self.train()
@@ -155,22 +163,30 @@ class Trainer:
             for rates in (self.runs.lr_policy, self.runs.lr_disc)
         )
         with self._rollouts() as rollouts:
+            self.state.join("rollouts", rollouts)
             if self.algorithm == "rl":
-                if config.family == "mlp":
+                if config.family == "mlp" and not self.state.resumed:
                     self._fit_normalizers(rollouts.collect(self.policies).batch)
-                self.divergence.begin()
+                self._watch()
                 parts = (self.policies, self.critic, rollouts, beta, config)
-                yield from self._watched(reinforcement_learning(*parts, lr_policy=lr_policy))
+                yield from self._watched(reinforcement_learning(*parts, lr_policy=lr_policy, state=self.state))
                 return
             demonstrations = self._prepare_demonstrations()
-            self.divergence.begin()
-            warm_start = enumerate(self._cloning(demonstrations, config.warm_start), start=1)
-            with tqdm(warm_start, total=config.warm_start, desc="cloning", delay=1, disable=None, leave=False) as bar:
-                for update, loss in bar:
-                    self.divergence.check(1, {"cloning_loss": loss}, when=f"update {update} of the warm start")
+            self._watch()
+            warm_start = self._cloning(demonstrations, config.warm_start)
+            shown = {"total": config.warm_start, "initial": self.state.updates, "desc": "cloning"}
+            with tqdm(warm_start, **shown, delay=1, disable=None, leave=False) as bar:
+                for loss in bar:
+                    when = f"update {self.state.updates} of the warm start"
+                    self.divergence.check(1, {"cloning_loss": loss}, when=when)
+                    self.after_update()
             parts = (self.policies, self.discriminator, self.critic, rollouts, demonstrations, beta, config)
-            extras = {"reward": self.reward, "contrast": self._contrast(), "lr_policy": lr_policy, "lr_disc": lr_disc}
-            for record in self._watched(magail(*parts, **extras)):
+            rates = {"lr_policy": lr_policy, "lr_disc": lr_disc}
+            contrast = self.state.join("contrast", self._contrast())
+            if not isinstance(self._discriminator, nn.Module):
+                self.state.join("discriminator", Parameters(self.discriminator.parameters()))
+            records = magail(*parts, reward=self.reward, contrast=contrast, **rates, state=self.state)
+            for record in self._watched(records):
                 if self._horizon is not None:
                     self._horizon.check(record.rollout.batch, but=self.divergence.frozen)
                 yield record
@@ -178,15 +194,19 @@ class Trainer:
     def clone(self) -> Iterator[CloningRecord]:
         """Behavioural cloning alone, one update per item."""
         demonstrations = self._prepare_demonstrations()
-        self.divergence.begin()
-        for update, loss in enumerate(self._cloning(demonstrations, self.updates), start=1):
-            measured = {"cloning_loss": loss}
+        self._watch()
+        for loss in self._cloning(demonstrations, self.updates):
+            measured, update = {"cloning_loss": loss}, self.state.updates
             if update == self.updates:
                 few = demonstrations.all.part(slice(0, self.config.batch_size))
                 with torch.no_grad():
                     measured["cloning_loss after the last update"] = cloning_loss(self.policies, few)
             self.divergence.check(update, measured, when=f"epoch {update}")
             yield CloningRecord(update, loss)
+
+    def _watch(self) -> None:
+        self.state.join("divergence", self.divergence)
+        self.divergence.begin()
 
     def _watched(self, records: Iterator[EpochRecord]) -> Iterator[EpochRecord]:
         """The same records, after runs that diverged in their epoch were frozen."""
@@ -202,15 +222,17 @@ class Trainer:
 
     def demonstrations(self) -> Demonstrations | ExactDemonstrations:
         """The trajectories as a source of expert batches."""
-        assert self._trajectories is not None
+        assert self.trajectories is not None
         seeds, size = self.runs.seed.tolist(), self.config.batch_size
         if self.config.exact:
-            return ExactDemonstrations(self._trajectories, self.codes, num_runs=len(seeds), device=self.device)
-        return Demonstrations(self._trajectories, self.codes, seeds=seeds, batch_size=size, device=self.device)
+            return ExactDemonstrations(self.trajectories, self.codes, num_runs=len(seeds), device=self.device)
+        return Demonstrations(self.trajectories, self.codes, seeds=seeds, batch_size=size, device=self.device)
 
     def _prepare_demonstrations(self) -> Demonstrations | ExactDemonstrations:
         """Demonstrations, after fitting the normalisers to them and inferring their shared signal, if any."""
-        demonstrations, config = self.demonstrations(), self.config
+        demonstrations, config = self.state.join("demonstrations", self.demonstrations()), self.config
+        if self.state.resumed:  # normalisers are among the parameters, the signal is in the state
+            return demonstrations
         self._fit_normalizers(demonstrations.all)
         if isinstance(self._discriminator, nn.Module):
             fit_normalizers(self._discriminator, demonstrations.all)
@@ -221,8 +243,8 @@ class Trainer:
         return demonstrations
 
     def _cloning(self, demonstrations: Demonstrations | ExactDemonstrations, updates: int) -> Iterator[Tensor]:
-        num_runs = len(self.runs)
-        return behavioural_cloning(self.policies, demonstrations, self.config, updates=updates, num_runs=num_runs)
+        how = {"updates": updates, "num_runs": len(self.runs), "state": self.state}
+        return behavioural_cloning(self.policies, demonstrations, self.config, **how)
 
     def _contrast(self) -> Contrast:
         if self.config.discriminator != "zero_sum":
@@ -235,7 +257,7 @@ class Trainer:
         copies = num_runs * config.rollout_episodes
         if config.exact:
             copies = math.prod(code.size for code in self.codes.finite_actions.values())
-        with closed_after(self.entry.make_vector(copies, processes=self._processes)) as vector_env:
+        with closed_after(self.entry.make_vector(copies, processes=self.processes)) as vector_env:
             if config.exact:
                 yield EnumeratedRollouts(vector_env, self.codes, num_runs=num_runs, device=self.device)
             else:
@@ -262,9 +284,9 @@ class Trainer:
     def describe(self) -> dict[str, Any]:
         """The training in a run folder's `config.json`, as plain JSON."""
         dataset = {}
-        if self._trajectories is not None:
-            origin = self._trajectories.origin
-            dataset = {"policy": origin.policy, "seed": origin.seed, "episodes": len(self._trajectories)}
+        if self.trajectories is not None:
+            origin = self.trajectories.origin
+            dataset = {"policy": origin.policy, "seed": origin.seed, "episodes": len(self.trajectories)}
             dataset |= {"augmentation": origin.augmentation} if origin.augmentation else {}
         own = {name: _name(part) for name, part in self._own.items() if part is not None}
         instead = {"reward": "reward_style", "discriminator": "discriminator"}

@@ -1,6 +1,8 @@
 """Train and write a run folder: `magail train` and `magail clone` as functions."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,19 @@ from jaxtyping import Int
 from torch import Tensor
 from tqdm import tqdm
 
-from magail_trainer.data.run_folder import BESIDE_CONFIG, CONFIG, History, final_metrics, write_run
+from magail_trainer.data.run_folder import BESIDE_CONFIG, CONFIG, History, checkpoints_in, open_run, read_table
 from magail_trainer.data.trajectories import Trajectories, read_manifest
+from magail_trainer.envs.recorded import resolve_recorded
 from magail_trainer.envs.registry import EnvEntry, make_env
 from magail_trainer.errors import InputError
-from magail_trainer.folders import new_folder
-from magail_trainer.learn.config import DEFAULT_BETA, MagailConfig
+from magail_trainer.folders import new_folder, unfinished
+from magail_trainer.learn.checkpoints import Checkpoints, save_run
+from magail_trainer.learn.config import DEFAULT_BETA, MagailConfig, recorded_settings
 from magail_trainer.learn.magail import EpochRecord
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import CloningRecord, Trainer, settle_network
+from magail_trainer.text import display_path
+from magail_trainer.trust import Recorded
 
 Measure = Callable[[EpochRecord | CloningRecord], Mapping[str, Tensor]]
 """Computes more metrics `[R]` to log for an epoch, by name."""
@@ -44,10 +50,12 @@ def train(
     *,
     betas: Sequence[float] | None = None,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    runs: Runs | None = None,
     config: MagailConfig | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
     log_every: int = 10,
+    checkpoint_every: int | None = None,
     description: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
     timeout: float | None = None,
@@ -60,10 +68,13 @@ def train(
         demonstrations: a dataset or its folder; None for `algorithm="rl"`.
         betas: weights of the policies' entropy bonus; by default 0 for tables and for cloning, 0.003 for perceptrons.
         seeds: one run for each seed and each β.
+        runs: the runs themselves, in the place of `betas` and `seeds`.
         config: the settings, such as `MagailConfig(epochs=50)`; by default those of `magail train`.
         output: the run folder to write, if any.
         overwrite: replace an existing run folder.
         log_every: epochs between two rows of the history.
+        checkpoint_every: epochs between two checkpoints; by default about a minute. If `output` was begun with the same
+            settings and data and then stopped, the training goes on from its newest checkpoint.
         description: more entries for `config.json`.
         max_episode_steps: cut episodes off after so many steps, as in the demonstrations.
         timeout: seconds that a worker process has for a reset or a step.
@@ -81,8 +92,8 @@ def train(
         trajectories = Trajectories.load(demonstrations) if isinstance(demonstrations, str | Path) else demonstrations
         settings = settle_network(config or MagailConfig(), entry)
         default = 0.0 if trainer_arguments.get("algorithm") == "cloning" else DEFAULT_BETA[settings.family]
-        runs = Runs.grid(betas=(default,) if betas is None else betas, seeds=seeds)
-        return Trainer(entry, trajectories, runs, settings, **trainer_arguments)
+        rows = runs or Runs.grid(betas=(default,) if betas is None else betas, seeds=seeds)
+        return Trainer(entry, trajectories, rows, settings, **trainer_arguments)
 
     if output is None:
         trainer = make_trainer()
@@ -90,7 +101,12 @@ def train(
     with new_folder(output, marker=CONFIG, others=BESIDE_CONFIG, overwrite=overwrite, reads=path) as folder:
         trainer = make_trainer()
         described = {**(description or {}), **({} if path is None else {"dataset": describe_dataset(path)})}
-        return Trained(trainer, train_run(trainer, folder, log_every=log_every, description=described))
+        again = f"magail train --resume {shlex.quote(display_path(output))}"
+        own = {"discard": overwrite, "again": again, "description": described}
+        checkpoints = Checkpoints(folder, every=checkpoint_every, **own)
+        history = train_with_history(trainer, log_every=log_every, checkpoints=checkpoints)
+        save_run(folder, trainer, history, description=described)
+        return Trained(trainer, history)
 
 
 def clone(
@@ -114,19 +130,52 @@ def clone(
     return train(env, demonstrations, algorithm="cloning", updates=updates, **arguments)
 
 
-def train_run(
-    trainer: Trainer, folder: Path, *, log_every: int, description: Mapping[str, Any] | None = None
-) -> dict[str, np.ndarray]:
-    """Train to the end and write the run folder; see `train_with_history` and `save_run`.
+def resume(path: str | Path, *, dataset: str | Path | None = None, trust: bool = False) -> Trained | None:
+    """Go on with a training that was stopped, from its newest checkpoint, to the end that it would have had.
 
-    Call it inside `new_folder(...)`, so that an interrupted run leaves no folder behind.
+    Args:
+        path: the run folder that it was to become.
+        dataset: where the demonstrations are, if they were moved.
+        trust: import whatever the checkpoint names; see `load_runs`.
+
+    Returns:
+        None if the training is finished.
+
+    Raises:
+        InputError: there is no checkpoint; the env or the dataset has changed; or the checkpoint names code that nobody
+            trusts, or parts that were handed in.
     """
-    history = train_with_history(trainer, log_every=log_every)
-    save_run(folder, trainer, history, description=description)
-    return history
+    target, folder = unfinished(Path(path))
+    found = checkpoints_in(folder)
+    if not found:
+        if (target / CONFIG).is_file():
+            return None
+        raise InputError(f"There is no checkpoint of {str(path)!r} to go on from; start its training again.")
+    run = open_run(found[-1])
+    config, progress = run.content, run.content["progress"]
+    recorded = Recorded(found[-1], config, trust)
+    if "own_parts" in config:
+        own = ", ".join(config["own_parts"].values())
+        raise InputError(f"{str(path)!r} was trained with {own}, handed in from Python; call train there again.")
+    return train(
+        resolve_recorded(recorded),
+        dataset or config["dataset"].get("path"),
+        runs=Runs.of_columns(read_table(run / "runs.csv")),
+        config=recorded_settings(recorded),
+        algorithm=config["algorithm"],
+        updates=config.get("updates"),
+        output=target,
+        overwrite=target.exists(),
+        device=config["device"],
+        max_episode_steps=config["env"].get("max_episode_steps"),
+        **{name: progress[name] for name in ("log_every", "checkpoint_every", "processes", "timeout")},
+        description={"command": config["command"]} if "command" in config else None,
+    )
 
 
-def train_with_history(trainer: Trainer, *, log_every: int, measure: Measure | None = None) -> dict[str, np.ndarray]:
+def train_with_history(
+    trainer: Trainer, *, log_every: int, measure: Measure | None = None, checkpoints: Checkpoints | None = None
+) -> dict[str, np.ndarray]:
     """Train to the end with a progress bar.
 
     Args:
@@ -134,6 +183,7 @@ def train_with_history(trainer: Trainer, *, log_every: int, measure: Measure | N
         log_every: epochs between two rows of the history; the first and the last epoch are always logged. In cloning,
             an epoch is one update.
         measure: computes more metrics from the record of each logged epoch.
+        checkpoints: what the training goes on from, and what it writes.
 
     Returns:
         `epoch [K]`, and `[K, R]` under the name of each metric; see `Trained.history`.
@@ -143,42 +193,20 @@ def train_with_history(trainer: Trainer, *, log_every: int, measure: Measure | N
     """
     if log_every < 1:
         raise InputError(f"--log_every must be at least 1, not {log_every}.")
-    history, last = History(), trainer.num_records
+    last = trainer.num_records
     doing, unit = ("cloning", "update") if trainer.algorithm == "cloning" else ("training", "epoch")
-    with tqdm(trainer.records(), total=last, desc=doing, unit=unit, delay=1, disable=None, leave=None) as records:
+    shown = {"total": last, "desc": doing, "unit": unit, "delay": 1, "disable": None, "leave": None}
+    begun = nullcontext(History()) if checkpoints is None else checkpoints.of(trainer, log_every=log_every)
+    with begun as history, tqdm(trainer.records(), initial=trainer.records_done, **shown) as records:
         for record in records:
             if record.epoch % log_every == 0 or record.epoch in (1, last):
                 metrics = {**record.metrics, **(measure(record) if measure else {})}
                 history.append(record.epoch, trainer.divergence.hide(metrics))
+                if checkpoints is not None:
+                    checkpoints.log()
+            if checkpoints is not None:
+                checkpoints.save_if_due()
     return history.stack()
-
-
-def save_run(
-    folder: Path,
-    trainer: Trainer,
-    history: Mapping[str, np.ndarray],
-    *,
-    description: Mapping[str, Any] | None = None,
-    columns: Mapping[str, Iterable[Any]] | None = None,
-) -> None:
-    """Write a run into the existing `folder`.
-
-    Args:
-        trainer: its settings go into `config.json`, its parameters into `checkpoint/`.
-        history: what `train_with_history` returned.
-        description: more entries for `config.json`, such as the command; they override the trainer's own.
-        columns: further columns of `runs.csv`; by default the last row of the history.
-    """
-    first = dict(description or {})
-    write_run(
-        folder,
-        config=first | trainer.describe() | first,
-        table=trainer.divergence.mark(
-            {**trainer.runs.columns, **(final_metrics(history) if columns is None else columns)}
-        ),
-        history=history,
-        modules=trainer.modules,
-    )
 
 
 def describe_dataset(path: str | Path) -> dict[str, Any]:

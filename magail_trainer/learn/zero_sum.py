@@ -1,10 +1,11 @@
 """The two batches that a discriminator learns to distinguish: expert and learner, or two mixtures of both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from magail_trainer.errors import InputError
 from magail_trainer.learn.batch import Batch
@@ -58,6 +59,16 @@ class MixedPlay:
     def __init__(self, sides: Sides, *, seeds: Sequence[int]) -> None:
         self._first, _ = sides
         self._noise, self._signal_noise = RunNoise(seeds, "mixed play"), RunNoise(seeds, "mixed play", "signal")
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """How far the random streams have come."""
+        return {"drawn": torch.tensor((self._noise.drawn, self._signal_noise.drawn))}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state_dict` returned."""
+        noise, signal = state["drawn"].tolist()
+        self._noise.skip(noise)
+        self._signal_noise.skip(signal)
 
     @torch.no_grad()
     def __call__(self, policies: Policies, expert: Batch, learner: Batch) -> tuple[Batch, Batch]:

@@ -71,6 +71,9 @@ def evaluate_run(
         evaluation = _against(trained, opponents, dict(opponent_arguments or {}), side, how, trust=trust)
     else:
         evaluation = _by_itself(trained, dataset, how)
+    if "progress" in trained.config:
+        about = f"The training is not finished; this is its checkpoint {display_path(trained.path)}."
+        evaluation = replace(evaluation, remarks=(*evaluation.remarks, about))
     if diverged is None:
         return evaluation
     names = "; ".join(f"β={b:g}, seed {s}" for b, s in zip(diverged.beta, diverged.seed, strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from magail_trainer.data.run_folder import open_run, read_checkpoint, read_table
+from magail_trainer.data.run_folder import finished_or_newest, open_run, read_checkpoint, read_table
 from magail_trainer.envs.recorded import resolve_recorded
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
@@ -74,7 +74,7 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
     """Read a run folder and make its policies, on the CPU.
 
     Args:
-        path: the folder.
+        path: the folder; of a training that is not finished, the newest checkpoint is read.
         entry: the env to play in, which must be the one that the runs were trained in; by default that one.
         trust: import whatever the folder names. Else only what known packages have, unless this user made the folder.
 
@@ -82,7 +82,7 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
         InputError: there is no such folder, it is not as it was written, it does not fit its env, or it names code that
             nobody trusts.
     """
-    run = open_run(path)
+    run = open_run(finished_or_newest(path))
     run.expect(_ENTRIES)
     config, recorded = run.content, Recorded(path, run.content, trust)
     try:
@@ -105,7 +105,7 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
     _check_size(run / "checkpoint/policies.npz", runs, training)
     policies = make_policies(codes, runs, training)
     read_checkpoint(run, "policies", policies)
-    return TrainedRuns(Path(path), entry, runs, codes, policies, training, config)
+    return TrainedRuns(run.folder, entry, runs, codes, policies, training, config)
 
 
 def _read_runs(file: SealedFile) -> Runs:

@@ -149,7 +149,7 @@ def test_the_exit_status_is_what_the_command_returns_or_zero(capsys: pytest.Capt
     [
         (InputError("β is odd."), 2, "toy: β is odd.\n"),
         (InputError("Two\nlines."), 2, "toy: Two lines.\n"),
-        (KeyboardInterrupt(), 130, "toy: interrupted; no unfinished folder is left behind.\n"),
+        (KeyboardInterrupt(), 130, "toy: interrupted.\n"),
     ],
 )
 def test_the_users_mistake_and_ctrl_c_are_one_line_without_a_traceback(

@@ -203,7 +203,7 @@ def test_ctrl_c_in_mid_training_ends_the_progress_bar_and_leaves_nothing(made: P
     assert process.returncode == 130
     bar, sentence, rest = shown.decode().split("\r\n")
     assert "training:" in bar
-    assert (sentence, rest) == ("magail: interrupted; no unfinished folder is left behind.", "")
+    assert (sentence, rest) == ("magail: interrupted.", "")
     assert contents(tmp_path) == {}
 
 

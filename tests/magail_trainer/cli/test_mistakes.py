@@ -185,7 +185,7 @@ def test_evaluate_refuses(mistake: list[object], reason: str, made: Path, capsys
         ([], "Expected one of {check-env, record, augment, inspect, train, clone, evaluate}"),
         (["frobnicate"], "available subcommands: check-env, record, augment, inspect, train, clone, evaluate"),
         (["record"], "Missing from magail record: --env STR --output PATH"),
-        (["train"], "Missing from magail train: --env STR --output PATH"),
+        (["train"], "Missing: --env, --output"),
         (["inspect"], "Missing from magail inspect: PATH"),
         (["inspect", "nowhere"], "'nowhere' is no dataset"),
         (["inspect", "one", "two"], "Unrecognized options: two"),
