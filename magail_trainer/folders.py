@@ -2,7 +2,7 @@
 
 The folder `out` is written as `.out.magail-partial`, flushed to the disk, and renamed. Its writer holds a lock
 (`flock`) on it, which ends with the process however that ends: what is not locked was left by a killed writer and is
-written anew, except for the checkpoints of a training (`CHECKPOINTS`), from which the next writer goes on. An `out`
+written anew, except for the checkpoints and the log of a training, with which the next writer goes on. An `out`
 that is replaced is `.out.magail-old` for the moment between two renames; if the writer is killed just then, the next
 command that wants `out`, to read or to write it, gives it its name back.
 """
@@ -22,8 +22,8 @@ try:
 except ImportError:  # on Windows there is no such lock, and two writers are found out at the end
     fcntl = None
 
-CHECKPOINTS = "checkpoints"
-"""The folder in an unfinished folder that outlives its writer."""
+CHECKPOINTS, METRICS = "checkpoints", "metrics.jsonl"
+"""The checkpoints and the log of a training, which outlive the writer of an unfinished folder."""
 
 _WRITER = ".writer"
 """A file in an unfinished folder that says who writes it."""
@@ -227,7 +227,7 @@ def _lock(target: Path) -> tuple[Path, int | None]:
         _unlock(lock)
     _bring_back_checkpoints(staging)
     for left in staging.iterdir():  # by a writer that was stopped
-        if not (left.name == CHECKPOINTS or has_checkpoints(left)):
+        if not (left.name in (CHECKPOINTS, METRICS) or has_checkpoints(left)):
             shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     (staging / _WRITER).write_text(f"process {os.getpid()} on {socket.gethostname()}")
     return staging, lock

@@ -20,7 +20,7 @@ import numpy as np
 
 from magail_trainer.errors import InputError
 from magail_trainer.files import SealedFile, read_arrays, read_bytes, write_arrays
-from magail_trainer.folders import CHECKPOINTS, recover, unfinished
+from magail_trainer.folders import CHECKPOINTS, METRICS, recover, unfinished
 from magail_trainer.sealed import Sealed, open_sealed, seal
 from magail_trainer.trust import note
 
@@ -31,7 +31,6 @@ FORMAT = "magail-run"
 VERSION = 2
 """1 had no hashes."""
 CONFIG = "config.json"
-METRICS = "metrics.jsonl"
 BESIDE_CONFIG = ("runs.csv", "history.npz", "checkpoint", METRICS, "dataset", "figure.png")
 """What else a run folder may hold."""
 _MOST_TABLE = 2**25

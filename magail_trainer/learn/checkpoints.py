@@ -27,7 +27,6 @@ from tqdm import tqdm
 from magail_trainer.data.run_folder import (
     BESIDE_CONFIG,
     CONFIG,
-    METRICS,
     History,
     checkpoints_in,
     final_metrics,
@@ -39,7 +38,7 @@ from magail_trainer.data.run_folder import (
 from magail_trainer.data.trajectories import FIELDS
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json, read_arrays
-from magail_trainer.folders import CHECKPOINTS, new_file, new_folder, unfinished
+from magail_trainer.folders import CHECKPOINTS, METRICS, new_file, new_folder, unfinished
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.sealed import Sealed
 from magail_trainer.stopping import StopRequest, stop_requests
@@ -159,6 +158,7 @@ class Checkpoints:
             return self._start_anew(progress) if saved is None else self._go_on(saved)
         if found:
             raise InputError(f"The checkpoints in {str(self._folder)!r} are damaged ({damage}); delete that folder.")
+        (self._folder / METRICS).unlink(missing_ok=True)
 
     def _start_anew(self, progress: Mapping[str, Any]) -> None:
         if not self._discard:
@@ -167,6 +167,7 @@ class Checkpoints:
                 f"{progress['epoch']}; go on with that (magail train --resume) or replace it (--overwrite)."
             )
         shutil.rmtree(self._folder / CHECKPOINTS)
+        (self._folder / METRICS).unlink(missing_ok=True)
 
     def _read(self, run: Sealed) -> "_Saved":
         run.verify()

@@ -180,7 +180,7 @@ def read_until(terminal: int, text: bytes, *, seconds: float) -> bytes:
     return shown
 
 
-def test_ctrl_c_in_mid_training_ends_the_progress_bar_and_leaves_nothing(made: Path, tmp_path: Path) -> None:
+def test_ctrl_c_in_mid_training_ends_the_progress_bar_and_leaves_a_checkpoint(made: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "magail_trainer.cli", "train", "--env", MATCHING]
     command += ["--dataset", str(made / "data"), "--output", str(tmp_path / "run"), "--epochs", "100000000"]
     terminal, its_end = os.openpty()
@@ -201,10 +201,11 @@ def test_ctrl_c_in_mid_training_ends_the_progress_bar_and_leaves_nothing(made: P
         assert process.stdout is not None
         assert process.stdout.read() == b""
     assert process.returncode == 130
-    bar, sentence, rest = shown.decode().split("\r\n")
-    assert "training:" in bar
+    *bars, stopped, _, sentence, rest = shown.decode().split("\r\n")
+    assert "training:" in "".join(bars) + stopped
+    assert f"Go on with magail train --resume {tmp_path / 'run'}." in stopped
     assert (sentence, rest) == ("magail: interrupted.", "")
-    assert contents(tmp_path) == {}
+    assert [path.name for path in tmp_path.iterdir()] == [".run.magail-partial"]
 
 
 def test_a_module_in_the_working_directory_is_found_by_the_installed_command(tmp_path: Path) -> None:
