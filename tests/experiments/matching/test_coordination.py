@@ -115,6 +115,7 @@ def test_the_run_folder_holds_everything_and_nothing_else(small: Results) -> Non
         "dataset/manifest.json",
         "dataset/shard-00000.npz",
         "history.npz",
+        "metrics.jsonl",
         "runs.csv",
     ]
 
