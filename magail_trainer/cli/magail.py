@@ -148,11 +148,11 @@ class CheckEnv:
         """Print the report; 0 if the env can be trained in, else 1."""
         from magail_trainer.play.check_env import check_env
 
-        entry = resolve(self.env, key_values(self.env_args, flag="--env-args")).limited(
-            max_episode_steps=self.max_episode_steps, timeout=self.timeout
-        )
+        arguments = key_values(self.env_args, flag="--env-args")
         try:
-            report = check_env(entry)
+            entry = resolve(self.env, arguments)
+            limits = {"max_episode_steps": self.max_episode_steps, "timeout": self.timeout}
+            report = check_env(entry.limited(**limits))
         except EnvError as error:
             return _verdict(str(error))
         if len(report.refusals) > 1:

@@ -1,24 +1,17 @@
 """A vector env whose numbers are checked: all that is recorded and learnt from comes through here."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, Space
-from tqdm import tqdm
 
-from magail_trainer.envs.env_calls import EnvCall
+from magail_trainer.envs.env_calls import EnvCall, say_on_stderr
 from magail_trainer.envs.observations import PLAIN, finite_bounds, short
 from magail_trainer.envs.vector_env import Seeds, StepResult, VectorEnv, episode_over
 from magail_trainer.errors import EnvError
 
 _ROUNDING = 1e-5
-
-
-def say_on_stderr(sentence: str) -> None:
-    """Print a line, above a progress bar if there is one."""
-    tqdm.write(sentence, file=sys.stderr)
 
 
 class CheckedVectorEnv:

@@ -1,14 +1,23 @@
 """Calls of env code: what it raises becomes one sentence that names the env and the call."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from magail_trainer.errors import EnvError, InputError, Stopped, in_one_line
+from tqdm import tqdm
 
-_OURS = (InputError, KeyboardInterrupt, GeneratorExit, Stopped)
+from magail_trainer.errors import EnvError, InputError, Stopped, in_one_line
+from magail_trainer.importing import NotKnown
+
+_OURS = (InputError, NotKnown, KeyboardInterrupt, GeneratorExit, Stopped)
 """What is passed on: an env may refuse its arguments by an `InputError`, and the others are no faults of an env."""
+
+
+def say_on_stderr(sentence: str) -> None:
+    """Print a line, above a progress bar if there is one."""
+    tqdm.write(sentence, file=sys.stderr)
 
 
 class EnvCall:
@@ -77,12 +86,20 @@ _Closable = TypeVar("_Closable", bound=Closable)
 
 
 @contextmanager
-def closed_after(env: _Closable) -> Iterator[_Closable]:
-    """Close `env` in the end. If an error is on its way, one in `close` does not take its place."""
+def closed_after(env: _Closable, *, say: Callable[[str], None] = say_on_stderr) -> Iterator[_Closable]:
+    """Close `env` in the end. What it raises then is said, so that nothing is lost that was played before.
+
+    Args:
+        env: what is closed.
+        say: takes the sentence. There is none if another error is on its way.
+    """
     try:
         yield env
     except BaseException:
-        with suppress(Exception):
+        with suppress(EnvError):
             env.close()
         raise
-    env.close()
+    try:
+        env.close()
+    except EnvError as error:
+        say(str(error))

@@ -23,12 +23,13 @@ from magail_trainer.envs.description import describe_env, name_env
 from magail_trainer.envs.env_calls import EnvCall, close_env
 from magail_trainer.envs.env_copy import Spaces, ask_spaces
 from magail_trainer.envs.flatten_observations import plain
+from magail_trainer.envs.observations import short
 from magail_trainer.envs.processes import ProcessVectorEnv
 from magail_trainer.envs.spaces import describe_space
 from magail_trainer.envs.time_limit import TimeLimit
 from magail_trainer.envs.vector_env import ParallelEnvCopies, VectorEnv, check_same_spaces
 from magail_trainer.errors import EnvError, InputError, in_one_line, with_arguments
-from magail_trainer.importing import NotKnown, import_named
+from magail_trainer.importing import import_named
 
 EXPECTED = (
     "expected an id registered with PettingZoo, with its module in front where it must be imported first "
@@ -113,10 +114,15 @@ class EnvEntry:
         Raises:
             InputError: the values of a space are not plain arrays.
         """
-        return {
-            agent: {"observation": describe_space(observation), "action": describe_space(action)}
-            for agent, (observation, action) in self._spaces.items()
-        }
+        described = {}
+        for agent, spaces in self._spaces.items():
+            described[agent] = {}
+            for what, space in zip(("observation", "action"), spaces, strict=True):
+                try:
+                    described[agent][what] = describe_space(space)
+                except InputError as error:
+                    raise InputError(f"The {what} space of {agent} is {short(space)}. {error}") from error
+        return described
 
     @cached_property
     def _spaces(self) -> Spaces:
@@ -324,8 +330,13 @@ def resolve(
 
     Raises:
         InputError: there is no such module, id or callable.
+        EnvError: the module raises an error.
     """
-    kwargs = kwargs or {}
+    with EnvCall(env_id, "when it was imported"):
+        return _found(env_id, kwargs or {}, import_module)
+
+
+def _found(env_id: str, kwargs: dict[str, Any], import_module: Callable[[str], ModuleType]) -> EnvEntry:
     module_name, colon, name = env_id.rpartition(":")
     if module_name == "vmas":
         return _vmas(env_id, name, kwargs)
@@ -337,6 +348,8 @@ def resolve(
         return _registered(env_id, module_name, name, kwargs, import_module)
     try:
         return _registered(env_id, "", env_id, kwargs, import_module)
+    except EnvError:
+        raise
     except InputError:
         if "/" in env_id:
             raise
@@ -361,13 +374,13 @@ def _vmas(env_id: str, scenario: str, kwargs: dict[str, Any]) -> EnvEntry:
 def _import(name: str, env_id: str, import_one: Callable[[str], Any]) -> Any:
     try:
         return import_one(name)
-    except (InputError, NotKnown):  # the module itself says what it lacks
-        raise
-    except (Exception, SystemExit) as error:  # a module may raise anything
-        if isinstance(error, ModuleNotFoundError) and not name.startswith(error.name or name):
-            raise InputError(f"{env_id!r} needs {error.name}, which is not installed.") from error
-        if not isinstance(error, ImportError | ValueError | TypeError):
-            raise InputError(f"{env_id!r} cannot be imported: {type(error).__name__}: {in_one_line(error)}") from error
+    except ModuleNotFoundError as error:
+        if f"{name}.".startswith(f"{error.name or name}."):
+            raise InputError(f"{env_id!r} names no environment ({error}): {EXPECTED}.") from error
+        raise EnvError(f"{env_id!r} needs {error.name}, which is not installed.") from error
+    except (ValueError, TypeError) as error:
+        if name and not name.startswith("."):  # the module raised it
+            raise
         raise InputError(f"{env_id!r} names no environment ({error}): {EXPECTED}.") from error
 
 

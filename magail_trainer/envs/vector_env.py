@@ -24,7 +24,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 from pettingzoo import ParallelEnv
 
-from magail_trainer.envs.env_calls import close_env
+from magail_trainer.envs.env_calls import EnvCall, close_env
 from magail_trainer.envs.env_copy import EnvCopy, Spaces, same_space
 from magail_trainer.errors import EnvError
 
@@ -89,6 +89,7 @@ class ParallelEnvCopies:
     def __init__(self, make_env: Callable[[], ParallelEnv], num_envs: int, *, name: str = "The env") -> None:
         self.num_envs, self._name = num_envs, name
         self._copies: list[EnvCopy] = []
+        self._bare = set[int]()
         try:
             for _ in range(num_envs):
                 self._add(make_env())
@@ -106,6 +107,11 @@ class ParallelEnvCopies:
                 close_env(env, self._name, begun=False)
             raise
         self._copies.append(copy)
+        with EnvCall(self._name, "asked for what it wraps"):
+            bare = id(env.unwrapped)
+        if bare in self._bare:
+            raise EnvError(f"{self._name} is the same env each time that it is made; expected new ones.")
+        self._bare.add(bare)
         check_same_spaces(copy.spaces, self._copies[0].spaces, f"A copy of {self._name}", "another copy")
 
     def _prepare(self) -> None:

@@ -90,7 +90,7 @@ def _play(entry: EnvEntry, steps: int, *, say: Callable[[str], None]) -> list[St
     def act(observations: dict[str, Any], masks: dict[str, np.ndarray], step: np.ndarray) -> dict[str, Any]:
         return policy.act(observations, episode=np.zeros(1, dtype=np.int64), step=step, action_masks=masks)
 
-    with closed_after(copy):
+    with closed_after(copy, say=say):
         for step in islice(play_steps(copy, act, seed=0), _TO_THE_FIRST_END * steps):
             played.append(step)
             episodes += bool(step.over[0])
