@@ -122,7 +122,9 @@ class Checkpoints:
         """
         done = (self._trainer.state.epoch, self._trainer.state.updates)
         asked = self._stop.number is not None
-        due = time.monotonic() - self._last > SECONDS if self._every is None else (done[0] or done[1]) % self._every == 0
+        due = (
+            time.monotonic() - self._last > SECONDS if self._every is None else (done[0] or done[1]) % self._every == 0
+        )
         if (due or asked) and done != self._written:
             self._save()
             self._written = done
