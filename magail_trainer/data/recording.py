@@ -12,7 +12,7 @@ from magail_trainer.data.trajectories import FIELDS, Trajectories
 from magail_trainer.envs.env_calls import closed_after
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.envs.spaces import check_values
-from magail_trainer.envs.steps import play_steps
+from magail_trainer.envs.steps import Act, play_steps
 from magail_trainer.envs.vector_env import VectorEnv
 from magail_trainer.errors import InputError
 from magail_trainer.seeding import stream
@@ -38,9 +38,12 @@ def record(
             `action_masks=...`, int8 `[E, n]` by agent, whenever the env has any.
         episodes: number of episodes.
         seed: the random seed of env and policy.
-        num_envs: parallel copies of the env; by default 1024 of a native vector env and one of any other. Copy e plays
-            episodes e, e + num_envs, …, so that short episodes are not over-represented.
+        num_envs: parallel copies of the env; by default 1024 of a native vector env and one of any other. They play so
+            many episodes side by side, each to its end, and then the next ones.
         processes: processes that step the copies of an env without a native vector env; results do not depend on it.
+
+    Every episode starts from a reset with a seed of its own: the same seed gives the same episodes even of an env that
+    makes its random state anew at each reset.
 
     Agents that leave before the others stay in the arrays; see `Trajectories.active`.
 
@@ -73,30 +76,35 @@ def record(
 def _play(vector_env: VectorEnv, policy: JointPolicy, episodes: int, seed: int) -> tuple[list, list]:
     """Rows of all copies, step by step, and the last observations of the episodes.
 
-    A row is (episode of each copy, the arrays of `FIELDS`); rows of copies that have played their share are left out.
+    A row is (episode of each copy, the arrays of `FIELDS`); rows of copies that have played their episode are left out.
     """
-    copies = vector_env.num_envs
-    env_seeds = stream(seed, "env").integers(2**31, size=copies)
-    episode = np.arange(copies)
+    copies, rows, last_observations = vector_env.num_envs, [], []
+    firsts = range(0, episodes, copies)
+    env_seeds = stream(seed, "env").integers(2**31, size=(len(firsts), copies))
+    with tqdm(total=episodes, desc="recording", unit="episode", delay=2, disable=None) as progress:
+        for first, seeds in zip(firsts, env_seeds.tolist(), strict=True):
+            episode = np.arange(first, first + copies)
+            playing = episode < episodes
+            for step in play_steps(vector_env, _acting(policy, vector_env, episode.clip(max=episodes - 1)), seed=seeds):
+                kept, ended = np.flatnonzero(playing), np.flatnonzero(playing & step.over)
+                rows.append((episode[kept], [_take(getattr(step, name), kept) for name in FIELDS]))
+                last_observations.append((episode[ended], _take(step.final_observations, ended)))
+                playing = playing & ~step.over
+                progress.update(len(ended))
+                if not playing.any():
+                    break
+    return rows, last_observations
+
+
+def _acting(policy: JointPolicy, vector_env: VectorEnv, episode: np.ndarray) -> Act:
+    """The policy, in the given episode of each copy. Copies whose episode is over keep stepping, which nobody keeps."""
 
     def act(observations: dict[str, Any], masks: dict[str, np.ndarray], step: np.ndarray) -> dict[str, Any]:
-        # Copies without further episodes keep stepping; their steps are not kept.
-        actions = ask(policy, observations, masks, episode=np.minimum(episode, episodes - 1), step=step)
+        actions = ask(policy, observations, masks, episode=episode, step=step)
         _check_actions(actions, vector_env, policy.name)
         return actions
 
-    rows, last_observations = [], []
-    with tqdm(total=episodes, desc="recording", unit="episode", delay=2, disable=None) as progress:
-        for step in play_steps(vector_env, act, seed=env_seeds.tolist()):
-            kept = np.flatnonzero(episode < episodes)
-            rows.append((episode[kept], [_take(getattr(step, name), kept) for name in FIELDS]))
-            ended = step.over & (episode < episodes)
-            last_observations.append((episode[ended], _take(step.final_observations, np.flatnonzero(ended))))
-            episode = np.where(ended, episode + copies, episode)
-            progress.update(int(ended.sum()))
-            if (episode >= episodes).all():
-                break
-    return rows, last_observations
+    return act
 
 
 def _check_actions(actions: dict[str, Any], vector_env: VectorEnv, policy: str) -> None:

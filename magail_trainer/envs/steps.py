@@ -55,15 +55,15 @@ def play_steps(vector_env: VectorEnv, act: Act, *, seed: Seeds) -> Iterator[Step
     Raises:
         InputError: an episode does not end within `MAX_EPISODE_STEPS`.
     """
-    observations, infos = vector_env.reset(seed=seed)
+    observations, infos = deepcopy(vector_env.reset(seed=seed))
     lengths = np.zeros(vector_env.num_envs, dtype=np.int64)
     while True:
         _watch(lengths)
         masks = {agent: info["action_mask"] for agent, info in infos.items() if "action_mask" in info}
-        actions = act(observations, masks, lengths)
-        following, rewards, terminations, truncations, infos = vector_env.step(
-            deepcopy(actions)
-        )  # some envs scale them in place
+        # Nobody is handed what is kept: some envs scale actions in place or fill the same arrays at every step, and a
+        # policy may normalise its observations in place.
+        actions = act(deepcopy(observations), masks, lengths)
+        following, rewards, terminations, truncations, infos = deepcopy(vector_env.step(deepcopy(actions)))
         final = {agent: infos[agent]["final_obs"] for agent in vector_env.possible_agents}
         over = episode_over(terminations, truncations)
         yield Step(observations, masks, actions, rewards, terminations, truncations, final, over)

@@ -11,6 +11,7 @@ from gymnasium.spaces import Space
 from magail_trainer.data.joint_policies import RandomJointPolicy
 from magail_trainer.envs.env_calls import closed_after
 from magail_trainer.envs.registry import EnvEntry, make_env
+from magail_trainer.envs.same_seed import plays_alike
 from magail_trainer.envs.steps import Step, play_steps
 from magail_trainer.errors import EnvError, InputError
 from magail_trainer.learn.encoders import Codes, FeatureSpace, FiniteSpace, action_code, check_name
@@ -70,6 +71,7 @@ def check_env(env: EnvEntry | str, *, steps: int = 200, max_episode_steps: int |
     remarks: list[str] = []
     try:
         played = _play(entry, steps, say=remarks.append)
+        alike = plays_alike(entry)
     except NotImplementedError as error:  # a space that Gymnasium cannot put many values of in one array
         return EnvReport([*facts, f"not played: {error or 'its values cannot be put in arrays'}"], refusals)
     except EnvError as error:
@@ -77,6 +79,8 @@ def check_env(env: EnvEntry | str, *, steps: int = 200, max_episode_steps: int |
     if not any(step.over[0] for step in played):
         refusals.append(f"No episode ended within {len(played):,} steps; --max_episode_steps N cuts episodes off.")
     facts += [*_episodes(agents, played), f"agents that leave early: {_leavers(agents, played)}"]
+    seeded = "the same seed gives the same episodes"
+    facts.append(f"seeds: {seeded if alike else 'ignores its seed: the same seed gave other episodes'}")
     facts.append(f"action masks: {', '.join(played[-1].masks) or 'none'}")
     return EnvReport(facts + remarks, refusals or _together(entry))
 

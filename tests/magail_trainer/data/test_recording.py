@@ -42,12 +42,12 @@ class Counting:
 def slow_record(entry: EnvEntry, policy: JointPolicy, *, episodes: int, seed: int, num_envs: int) -> list[dict]:
     """Play copy after copy, episode after episode: the arrays of `FIELDS` for each episode, in order."""
     policy.begin(episodes, stream(seed, "joint policy"))
-    seeds = stream(seed, "env").integers(2**31, size=num_envs)
+    seeds = stream(seed, "env").integers(2**31, size=episodes)
     played: dict[int, dict] = {}
     for copy in range(num_envs):
         env = entry.make()
         for episode in range(copy, episodes, num_envs):
-            observations, _ = env.reset(seed=int(seeds[copy])) if episode == copy else env.reset()
+            observations, _ = env.reset(seed=int(seeds[episode]))
             kept: dict[str, dict[str, list]] = {name: {agent: [] for agent in env.possible_agents} for name in FIELDS}
             for step in range(1000):
                 batched = {agent: np.asarray(value)[None] for agent, value in observations.items()}

@@ -76,7 +76,7 @@ def test_every_command_makes_one_env_besides_the_copies_that_it_plays(tmp_path: 
     assert made_by("train", *env, "--dataset", data, "--output", run, *SMALL) == 1 + 3
     clone = ("clone", *env, "--dataset", data, "--updates", 1, "--seeds", 1, "--hidden", 4)
     assert made_by(*clone, "--output", tmp_path / "clone") == 1
-    assert made_by("check-env", f"{ME}:Counted") == 1 + 1
+    assert made_by("check-env", f"{ME}:Counted") == 1 + 1 + 2  # two for the same seed
     # The random joint policy, the likeliest and drawn actions, in 2 copies each.
     assert made_by("evaluate", run, "--episodes", 2) == 1 + 3 * 2
     # Of the two random and two trained players of either side, no one needs an env; the opponents are made twice.

@@ -64,6 +64,7 @@ def test_all_that_is_to_be_said_of_an_env_that_agents_leave() -> None:
         "agent_1 termination in 0 and truncation in 10",
         "agents that leave early: agent_0 (training takes that without --allow_variable_horizon only if it is always "
         "at the same step)",
+        "seeds: the same seed gives the same episodes",
         "action masks: none",
     ]
 
