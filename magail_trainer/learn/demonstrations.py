@@ -1,6 +1,6 @@
 """Expert minibatches from recorded episodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +8,17 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from magail_trainer.data.joint_policies import RandomJointPolicy
+from magail_trainer.data.recording import record
 from magail_trainer.data.trajectories import Trajectories
+from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.learn.batch import Batch, equal_weights
 from magail_trainer.learn.encoders import ActionCode, Codes, FiniteSpace, ObservationCode
+from magail_trainer.learn.scaling import fit_scaling
 from magail_trainer.seeding import RunNoise
+
+_RANDOM_EPISODES = 16
 
 Rows = dict[str, np.ndarray]
 
@@ -117,6 +123,27 @@ def _numbers(saved: Tensor, *, below: int, runs: int) -> Int[Tensor, "R K"]:
     if saved.dtype != torch.int64 or saved.ndim != 2 or len(saved) != runs or ((saved < 0) | (saved >= below)).any():
         raise ValueError(f"expected whole numbers from 0 to {below - 1} for {runs} runs")
     return saved
+
+
+def scaled_to(codes: Codes, trajectories: Trajectories | Callable[[], Trajectories]) -> Codes:
+    """The codes with a scaling of those features that single precision would lose.
+
+    Args:
+        codes: of the env's spaces.
+        trajectories: where the features are seen, or how to get them; not called where there are no such features.
+    """
+    boxes = {agent: code for agent, code in codes.features.items() if code.is_box}
+    if not boxes:
+        return codes
+    trajectories = trajectories() if callable(trajectories) else trajectories
+    seen, active = trajectories.acted_on, trajectories.active
+    scalings = {agent: fit_scaling(code.flat(seen[agent][active[agent]])) for agent, code in boxes.items()}
+    return codes.scaled({agent: scaling for agent, scaling in scalings.items() if scaling is not None})
+
+
+def random_episodes(entry: EnvEntry) -> Trajectories:
+    """A few, to see what features are like where there are no demonstrations."""
+    return record(entry, RandomJointPolicy(entry), episodes=_RANDOM_EPISODES, seed=0)
 
 
 def _padded(trajectories: Trajectories, codes: Codes, num_runs: int, device: torch.device) -> Batch:

@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.envs.spaces import find_image
 from magail_trainer.errors import InputError
+from magail_trainer.learn.scaling import Scaling
 
 MAX_ACTIONS = 4096
 """Most joint actions of one agent with one perceptron output each; larger MultiDiscrete and MultiBinary spaces are
@@ -101,11 +103,14 @@ class FeatureSpace:
             expected = "expected Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of these"
             raise InputError(f"The {where} is {space}; {expected}.")
         self._sizes, self._start = digits or (None, None)
+        self.is_box = isinstance(space, spaces.Box)
         self._dims = len(space.shape or ())
         self.size = math.prod(space.shape or ()) if self._sizes is None else int(self._sizes.sum())
         fixed = np.array_equal(space.low, space.high) if isinstance(space, spaces.Box) else self.size == 0
         self.is_constant = fixed if self._sizes is None else bool((self._sizes == 1).all())
         """Whether the space has one value."""
+        self.scaling: Scaling | None = None
+        """Of the numbers of a Box, if they need one."""
 
     def encode(self, values: np.ndarray) -> Float[np.ndarray, "*batch size"]:
         """The features of the values `[*batch, *space.shape]`.
@@ -117,7 +122,7 @@ class FeatureSpace:
         batch = values.shape[: values.ndim - self._dims]
         flat = values.reshape(*batch, -1)
         if self._sizes is None or self._start is None:
-            return flat.astype(np.float32)
+            return (flat if self.scaling is None else self.scaling(flat)).astype(np.float32)
         digits = (flat - self._start).astype(np.int64)
         if (digits < 0).any() or (digits >= self._sizes).any():
             raise ValueError("A value lies outside the space.")
@@ -125,6 +130,16 @@ class FeatureSpace:
         features = np.zeros((*batch, self.size), dtype=np.float32)
         np.put_along_axis(features, digits + first, 1, axis=-1)
         return features
+
+    def flat(self, values: Shaped[np.ndarray, "S ..."]) -> Shaped[np.ndarray, "S size"]:
+        """The numbers in values of a Box, as they are."""
+        return values.reshape(len(values), self.size)
+
+    def scaled(self, scaling: Scaling) -> "FeatureSpace":
+        """This space with a scaling of its numbers."""
+        code = copy(self)
+        code.scaling = scaling
+        return code
 
 
 class ContinuousSpace:
@@ -148,7 +163,7 @@ class ContinuousSpace:
 
     def encode(self, values: np.ndarray) -> Float[np.ndarray, "*batch size"]:
         """Scale and flatten the values `[*batch, *space.shape]`."""
-        values = np.asarray(values, dtype=np.float32)
+        values = np.asarray(values, dtype=np.float64)
         spread = np.where(self._high > self._low, self._high - self._low, 1)
         scaled = 2 * (values - self._low) / spread - 1
         return scaled.reshape(*values.shape[: values.ndim - self._dims], -1).astype(np.float32)
@@ -240,6 +255,25 @@ class Codes:
             {agent: observe(entry.observation_space(agent), f"observation space of {agent}") for agent in agents},
             {agent: act(entry.action_space(agent), f"action space of {agent}") for agent in agents},
         )
+
+    def scaled(self, scalings: Mapping[str, Scaling]) -> "Codes":
+        """With scalings of some agents' features."""
+        observations = dict(self.observations)
+        for agent, scaling in scalings.items():
+            code = observations[agent]
+            assert isinstance(code, FeatureSpace)
+            observations[agent] = code.scaled(scaling)
+        return replace(self, observations=observations)
+
+    @property
+    def features(self) -> dict[str, FeatureSpace]:
+        """The agents' observations that are features, for perceptrons."""
+        return {agent: code for agent, code in self.observations.items() if isinstance(code, FeatureSpace)}
+
+    @property
+    def scalings(self) -> dict[str, Scaling]:
+        """Of the features of those agents that need one."""
+        return {agent: code.scaling for agent, code in self.features.items() if code.scaling is not None}
 
     @property
     def finite_actions(self) -> dict[str, FiniteSpace]:

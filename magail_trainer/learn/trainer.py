@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from magail_trainer.learn.batch import Batch
 from magail_trainer.learn.behavioural_cloning import behavioural_cloning, cloning_loss
 from magail_trainer.learn.config import Algorithm, MagailConfig, as_run, checked_algorithm, cloning_updates, heeded
 from magail_trainer.learn.critics import make_critic
-from magail_trainer.learn.demonstrations import Demonstrations, ExactDemonstrations
+from magail_trainer.learn.demonstrations import Demonstrations, ExactDemonstrations, random_episodes, scaled_to
 from magail_trainer.learn.discriminators import (
     Discriminator,
     checked_discriminator,
@@ -105,7 +106,8 @@ class Trainer:
             check_same_env(entry, trajectories)
             self._horizon = None if config.allow_variable_horizon else FixedHorizon.of(trajectories)
         self.device, self.processes = find_device(device), processes
-        self.codes = Codes.of(entry, network=config.family)
+        seen = partial(random_episodes, entry) if trajectories is None else trajectories
+        self.codes = scaled_to(Codes.of(entry, network=config.family), seen)
         self._own = {"policies": policies, "discriminator": discriminator, "reward": reward}
         for name in ("discriminator", "reward"):
             if self._own[name] is not None and self.algorithm != "magail":
@@ -292,11 +294,13 @@ class Trainer:
         instead = {"reward": "reward_style", "discriminator": "discriminator"}
         replaced = {instead[name] for name in own if name in instead}
         settings = {name: value for name, value in heeded(self.config, self.algorithm).items() if name not in replaced}
+        scalings = {agent: scaling.describe() for agent, scaling in self.codes.scalings.items()}
         return {
             "algorithm": self.algorithm,
             "env": self.entry.description,
             "dataset": dataset,
             "training": plain_json(settings),
+            **({"feature_scaling": scalings} if scalings else {}),
             **({"updates": self.updates} if self.algorithm == "cloning" else {}),
             **({"own_parts": own} if own else {}),
             "device": str(self.device),

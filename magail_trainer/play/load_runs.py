@@ -18,6 +18,7 @@ from magail_trainer.learn.config import MagailConfig, recorded_settings
 from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.policies import Policies, make_policies
 from magail_trainer.learn.runs import Runs
+from magail_trainer.learn.scaling import read_scalings
 from magail_trainer.trust import Recorded
 
 _ENTRIES = {
@@ -26,6 +27,7 @@ _ENTRIES = {
     "env.max_episode_steps?": (int, type(None)),
     "training": dict,
     "own_parts?": dict,
+    "feature_scaling?": dict,
     "dataset?": (dict, type(None)),
     "dataset.path?": str,
 }
@@ -102,6 +104,8 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
             f"{str(path)!r} was trained in {names[0]}, not in {names[1]}; it can play in its own env alone."
         )
     codes = Codes.of(entry, network=training.family)
+    sizes = {agent: code.size for agent, code in codes.features.items() if code.is_box}
+    codes = codes.scaled(read_scalings(config.get("feature_scaling", {}), sizes))
     _check_size(run / "checkpoint/policies.npz", runs, training)
     policies = make_policies(codes, runs, training)
     read_checkpoint(run, "policies", policies)
