@@ -4,8 +4,8 @@ The claims are in `collapse`, `correlation` and `games`. Each reads its finished
 the number of runs of a table, which has `[R]` under each name.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
@@ -15,9 +15,10 @@ import numpy as np
 from experiments.matching.metrics import MATCH
 from experiments.matching.results import Columns
 from experiments.studies.criteria import Criterion, all_hold
+from experiments.studies.diverged import none_diverged
 from experiments.studies.jobs import open_cell
 from experiments.studies.statistics import share_interval
-from magail_trainer.data.run_folder import open_run, read_table
+from magail_trainer.data.run_folder import open_run, read_healthy_runs
 from magail_trainer.errors import InputError
 from magail_trainer.play.statistics import Interval
 from magail_trainer.text import counted
@@ -88,14 +89,31 @@ class Claim:
         """Whether the claim needs the part of this name."""
         return any(fnmatch(part, pattern) for pattern in self.needs)
 
+    def examined(self, folder: Path, parts: Iterable[str]) -> Finding:
+        """The evidence in the report's folder. It fails if a run of its parts, among `parts`, diverged.
+
+        Raises:
+            InputError: see `examine`.
+        """
+        lost = [item for part in parts if self.rests_on(part) for item in none_diverged(folder / part, f"{part}: ")]
+        try:
+            finding = self.examine(folder)
+        except InputError:
+            raise
+        except (ValueError, IndexError):
+            if not lost:
+                raise
+            return Finding(lost, seeds="too few that did not diverge")  # for the numbers that it needs
+        return replace(finding, criteria=[*lost, *finding.criteria])
+
 
 def read_runs(part: Path) -> Columns:
-    """The table of runs of a part that holds a run folder."""
-    return read_table(open_run(part / RUN) / "runs.csv")
+    """The table of runs of a part that holds a run folder, without those that diverged."""
+    return read_healthy_runs(open_run(part / RUN) / "runs.csv")
 
 
 def part_runs(folder: Path, pattern: str) -> list[Columns]:
-    """The tables of runs of all parts of the phase diagram that a pattern names.
+    """The tables of runs, without those that diverged, of all parts of the phase diagram that a pattern names.
 
     Raises:
         InputError: there is none below the report's folder.
@@ -103,7 +121,7 @@ def part_runs(folder: Path, pattern: str) -> list[Columns]:
     parts = [part for part in sorted(folder.glob(pattern)) if part.is_dir()]
     if not parts:
         raise InputError(f"There is no finished part {pattern!r} in {str(folder)!r}.")
-    return [read_table(open_cell(part) / "runs.csv") for part in parts]
+    return [read_healthy_runs(open_cell(part) / "runs.csv") for part in parts]
 
 
 def expert_joint(part: Path) -> np.ndarray:

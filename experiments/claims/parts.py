@@ -23,6 +23,7 @@ from experiments.matching.suggested_runs import SUGGESTED_RUNS, Name, command_of
 from experiments.studies.commands import command_of, settings_of
 from experiments.studies.criteria import verdict
 from experiments.studies.jobs import check_folder, finished
+from experiments.studies.statistics import mean_of
 from experiments.theory import phase_diagram
 from experiments.theory.phase_portrait import PhasePortraitConfig, draw_phase_portrait
 from magail_trainer.errors import InputError
@@ -111,7 +112,8 @@ def game_part(name: str, config: CoordinationConfig) -> Part:
 
 def _train_game(config: CoordinationConfig, command: str, folder: Path) -> str:
     results = run_experiment(replace(config, output=folder / RUN, no_plots=True), command=command)
-    return f"{counted(len(results.runs['seed']), 'run')}, mean JS distance {results.runs['js_distance'].mean():.3f}"
+    distance = results.healthy.runs["js_distance"]
+    return f"{counted(len(results.runs['seed']), 'run')}, mean JS distance {mean_of(distance):.3f}"
 
 
 def correlation_config(*, quick: bool) -> correlation.CorrelationConfig:

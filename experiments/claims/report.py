@@ -6,7 +6,7 @@
 Trains the parts that the claims rest on, each in a folder below OUTPUT that appears when it is finished. The command
 goes on where an earlier one was stopped, and computes every verdict anew from the saved runs. report.html is one file
 with its figures inside; report.md has them in figures/. The exit status is 0 only if no claim is left "not
-reproduced" and no figure is missing.
+reproduced" and no figure is missing, and 3 if a run diverged.
 """
 
 import shutil
@@ -21,6 +21,7 @@ from experiments.claims.pages import html, markdown
 from experiments.claims.parts import Part, all_parts, check_parts, commands_of, draw_studies
 from experiments.claims.settings import ReportConfig
 from experiments.claims.text import Examined, blocks_of
+from experiments.studies.diverged import count_diverged, exit_status
 from experiments.studies.jobs import run_jobs
 from experiments.studies.plotting import report_missing
 from magail_trainer.cli.command_line import this_command
@@ -50,7 +51,7 @@ def write_report(output: Path, parts: Sequence[Part], *, command: str, note: str
     examined = []
     for claim in CLAIMS:
         commands = commands_of([part for part in parts if claim.rests_on(part.name)])
-        examined.append(Examined(claim, claim.examine(output), commands))
+        examined.append(Examined(claim, claim.examined(output, [part.name for part in parts]), commands))
     with tempfile.TemporaryDirectory(dir=output, prefix=".report-") as temporary:
         folder = Path(temporary)
         (folder / FIGURES).mkdir()
@@ -94,4 +95,5 @@ def main(config: ReportConfig) -> int:
     print("\n".join(["", *(f"{item.finding.verdict:15}{item.claim.title}" for item in examined), ""]))
     print(f"Wrote {display_path(config.folder)}, with report.html and report.md.")
     status = report_missing(config.folder, expected_figures(parts_of(config)))
-    return 1 if any(item.finding.verdict == "not reproduced" for item in examined) else status
+    status = 1 if any(item.finding.verdict == "not reproduced" for item in examined) else status
+    return exit_status(count_diverged(config.folder), status)

@@ -3,7 +3,6 @@
 python -m experiments.coordination --help
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from experiments.matching.results import (
 )
 from experiments.matching.settings import CoordinationConfig
 from experiments.studies.commands import fresh_name
+from experiments.studies.diverged import count_diverged, exit_status
 from experiments.studies.plotting import reward_name, save_figures, wrote
 from magail_trainer.cli.command_line import this_command
 from magail_trainer.data.joint_policies import JointPolicy
@@ -127,9 +127,8 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         )
         measured = (table, history, expert_joint, config.eval_episodes, training_cpu_seconds)
         results = Results(Path(target), *measured, game, config.policy)
-    finite = ~results.diverged
-    if finite.any() and not config.no_plots:
-        save_figures(results.folder, {FIGURE: lambda: _figure(results.select(finite), config)})
+    if not config.no_plots and len(results.healthy.runs["seed"]):
+        save_figures(results.folder, {FIGURE: lambda: _figure(results, config)})
     return results
 
 
@@ -205,10 +204,12 @@ def _play(trainer: Trainer, game: MatrixGame, episodes: int) -> np.ndarray:
 
 
 def _figure(results: Results, config: CoordinationConfig) -> Figure:
+    diverged, results = count_diverged(results.folder), results.healthy
     expert = _expert(config).replace("pure_equilibria", "pure equilibria").replace("correlated_e", "correlated e")
     others = [config.policy.replace("_", " ") + " policies"] if config.policy != "independent" else []
     others += [config.discriminator.replace("_", "-") + " discriminators"] if config.discriminator != "joint" else []
     others += [f"reward {reward_name(config.reward_style)}", f"{counted(len(config.seeds), 'seed')} for each β"]
+    others += [f"{diverged} and left out"] if diverged else []
     heading = ", ".join([f"MAGAIL in {title(results.game)}: {expert} expert", *others])
     drawn = (results.runs, results.history, results.expert_joint)
     return coordination_figure(*drawn, title=heading, game=results.game, policy=config.policy)
@@ -217,12 +218,8 @@ def _figure(results: Results, config: CoordinationConfig) -> Figure:
 def main(config: CoordinationConfig) -> int:
     """Run the experiment and print its summary; the exit status."""
     results = run_experiment(config, command=this_command("python -m experiments.coordination"))
-    lost = results.diverged
-    if not lost.all():
-        print("\n".join(summary(results.select(~lost))))
-    status = wrote(results.folder, ["runs.csv"] if config.no_plots or lost.all() else ["runs.csv", FIGURE])
-    if not lost.any():
-        return status
-    left_out = f"{int(lost.sum())} of {counted(len(lost), 'run')} diverged; summary and figure leave them out."
-    print(left_out, file=sys.stderr)
-    return 3
+    some = len(results.healthy.runs["seed"]) > 0
+    if some:
+        print("\n".join(summary(results.healthy)))
+    status = wrote(results.folder, ["runs.csv", FIGURE] if some and not config.no_plots else ["runs.csv"])
+    return exit_status(count_diverged(results.folder), status)

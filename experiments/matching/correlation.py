@@ -24,10 +24,11 @@ from experiments.matching.metrics import MATCH
 from experiments.matching.settings import CoordinationConfig, CorrelationConfig
 from experiments.studies.commands import command_of, settings_of
 from experiments.studies.criteria import interval_text
+from experiments.studies.diverged import count_diverged, exit_status
 from experiments.studies.jobs import check_finished, finished, open_cell, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures, wrote
-from experiments.studies.statistics import mean_interval, share_interval
-from magail_trainer.data.run_folder import open_run, read_table, write_table
+from experiments.studies.statistics import mean_interval, mean_of, share_interval
+from magail_trainer.data.run_folder import open_run, read_healthy_runs, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import PolicyStyle
 from magail_trainer.text import counted
@@ -62,9 +63,9 @@ class Cell:
         """Train, measure, and write the run folder."""
         command = command_of("coordination", self.training)
         results = run_experiment(replace(self.training, output=folder / "run", no_plots=True), command=command)
-        distance = results.runs["js_distance"]
+        distance = results.healthy.runs["js_distance"]
         matching = f"{int((distance < MATCH).sum())} of {counted(len(distance), 'run')}"
-        return f"JS distance {distance.mean():.3f}, a match in {matching}"
+        return f"JS distance {mean_of(distance):.3f}, a match in {matching}"
 
 
 def cell_of(config: CorrelationConfig, expert: ExpertType, policy: PolicyStyle, discriminator: str) -> Cell:
@@ -137,8 +138,8 @@ def read_cells(cells: Path) -> tuple[Table, dict[str, np.ndarray]]:
     """The results of the finished cells.
 
     Returns:
-        a table with a row for each run and the columns `COLUMNS`; and each expert's recorded joint distribution,
-        `[A_1..A_N]` by name.
+        a table with a row for each run that did not diverge and the columns `COLUMNS`; and each expert's recorded
+        joint distribution, `[A_1..A_N]` by name.
 
     Raises:
         InputError: a folder below `cells` is not as it was written.
@@ -147,7 +148,7 @@ def read_cells(cells: Path) -> tuple[Table, dict[str, np.ndarray]]:
     experts: dict[str, np.ndarray] = {}
     for folder in finished(cells):
         cell = open_cell(folder)
-        settings, runs = cell.content, read_table(cell / "run/runs.csv")
+        settings, runs = cell.content, read_healthy_runs(cell / "run/runs.csv")
         labels = {"expert": settings["expert_type"], **{key: settings[key] for key in ("policy", "discriminator")}}
         experts[settings["expert_type"]] = np.asarray(open_run(folder / "run").content["dataset"]["joint"])
         for name in COLUMNS:
@@ -210,7 +211,9 @@ def _game_of(cells: Path) -> str:
     """The game of all cells, and their number of epochs, for the title."""
     settings = open_cell(finished(cells)[0]).content
     game = make_game(settings["game"], num_agents=settings["num_agents"])
-    return f"{title(game)}, {counted(settings['epochs'], 'epoch')}"
+    diverged = count_diverged(cells)
+    left_out = f", {diverged} and left out" if diverged else ""
+    return f"{title(game)}, {counted(settings['epochs'], 'epoch')}{left_out}"
 
 
 def _expert_place(expert: str) -> int:
@@ -228,4 +231,4 @@ def main(config: CorrelationConfig) -> int:
     check_finished(cells, lambda made: job_of(made, config))
     run_jobs(jobs, cells, processes=config.jobs)
     print("\n".join(["", *write_report(config.output), ""]))
-    return wrote(config.output, ["correlation.csv", FIGURE])
+    return exit_status(count_diverged(cells), wrote(config.output, ["correlation.csv", FIGURE]))

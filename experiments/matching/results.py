@@ -54,9 +54,9 @@ class Results:
     policy: PolicyStyle = "independent"
 
     @property
-    def diverged(self) -> np.ndarray:
-        """Which runs diverged, `[R]` bool."""
-        return ~healthy(self.runs)
+    def healthy(self) -> "Results":
+        """Those of the runs that did not diverge."""
+        return self.select(healthy(self.runs))
 
     def select(self, rows: np.ndarray) -> "Results":
         """Some of the runs, `[R]` bool."""

@@ -4,7 +4,7 @@
     python -m experiments.suggested_runs A C    two of them
 
 A run is reproduced only if each of its criteria holds; the criteria are computed from the saved run folder. The exit
-status is 0 only if every run is reproduced, and drawn.
+status is 0 only if every run is reproduced, and drawn, and 3 if a seed diverged.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,10 +29,11 @@ from experiments.studies.criteria import (
     verdict,
     verdict_rows,
 )
+from experiments.studies.diverged import count_diverged, exit_status, none_diverged
 from experiments.studies.plotting import report_missing
 from experiments.studies.statistics import fair_coin_p_value, mean_interval, share_interval
 from magail_trainer.cli.command_line import this_command
-from magail_trainer.data.run_folder import open_run, read_table
+from magail_trainer.data.run_folder import healthy, open_run, read_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_arrays
 from magail_trainer.folders import new_folder
@@ -174,14 +175,19 @@ def command_of_run(name: Name, *, num_seeds: int | None = None, network: Network
 
 
 def criteria_of(name: Name, folder: Path) -> list[Criterion]:
-    """Compute the criteria of a run from its run folder.
+    """Compute the criteria of a run from its run folder, and from those of its seeds that did not diverge.
 
     Raises:
         InputError: `folder` does not hold a finished run.
     """
     run = open_run(folder)
-    config, runs, history = run.content, read_table(run / "runs.csv"), read_arrays(run / "history.npz")
+    config, table, history = run.content, read_table(run / "runs.csv"), read_arrays(run / "history.npz")
+    kept = healthy(table)
+    runs = {name: column[kept] for name, column in table.items()}
+    history = {name: values[:, kept] for name, values in history.items() if name != "epoch"}
     criteria = expected_criteria(name, runs, np.asarray(config["dataset"]["joint"]))
+    if not kept.any():
+        return criteria
     return criteria + is_sound(runs, history, eval_episodes=config["experiment"]["eval_episodes"])
 
 
@@ -190,6 +196,9 @@ def expected_criteria(name: Name, runs: Columns, expert_joint: np.ndarray) -> li
     suggested, criteria = SUGGESTED_RUNS[name], []
     for beta, checks in suggested.checks.items():
         rows = of_beta(runs, beta)
+        if not len(rows["beta"]):
+            criteria.append(Criterion(f"β={beta:g}: some runs", "none, or all of them diverged", False))
+            continue
         found = stays_away(rows, expert_joint) if suggested.out_of_reach else []
         found += [criterion for check in checks for criterion in check(rows)]
         criteria += labelled(f"β={beta:g}: ", found) if len(suggested.checks) > 1 else found
@@ -203,7 +212,7 @@ def run_suggested(
     config = replace(SUGGESTED_RUNS[name].config, network=network, output=folder)
     config = replace(config, seeds=tuple(range(1, num_seeds + 1))) if num_seeds else config
     run_experiment(config, command=command_of_run(name, num_seeds=num_seeds, network=network))
-    return criteria_of(name, folder)
+    return [*none_diverged(folder), *criteria_of(name, folder)]
 
 
 def verdict_lines(outcomes: Mapping[Name, Sequence[Criterion]]) -> list[str]:
@@ -247,4 +256,5 @@ def main(config: SuggestedRunsConfig) -> int:
     print(f"Wrote {display_path(target)}, with {REPORT}.")
     expected = [f"{name}/{FIGURE}" for name in outcomes if not SUGGESTED_RUNS[name].config.no_plots]
     status = report_missing(target, expected)
-    return status if all(all_hold(criteria) for criteria in outcomes.values()) else 1
+    status = status if all(all_hold(criteria) for criteria in outcomes.values()) else 1
+    return exit_status(count_diverged(target), status)

@@ -16,6 +16,7 @@ from experiments.particles.cells import BenchmarkCell, ReferenceReturns, job_of,
 from experiments.particles.figures import curves_figure, scores_figure
 from experiments.particles.settings import MpeConfig
 from experiments.particles.tables import floor_table, markdown, read_curves, score_table, summarise
+from experiments.studies.diverged import count_diverged, exit_status
 from experiments.studies.jobs import Job, check_finished, finished, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures
 from magail_trainer.data.run_folder import write_table
@@ -68,7 +69,8 @@ def write_results(output: Path) -> tuple[list[str], Mapping[str, Callable[[], Fi
     if not table["env"]:
         raise InputError(f"{str(output)!r} holds no cell together with the references of its task.")
     curves, summaries = read_curves(cells, floors), summarise(table, floors)
-    lines = markdown(summaries)
+    diverged = count_diverged(cells)
+    lines = [*markdown(summaries), *([f"{diverged} and left out."] if diverged else [])]
     with replaced_together(output) as folder:
         write_table(folder / "table.csv", table)
         write_table(folder / "floors.csv", floors)
@@ -89,4 +91,4 @@ def main(config: MpeConfig) -> int:
     lines, figures = write_results(config.output)
     print("\n".join(["", *lines, ""]))
     print(f"Wrote {display_path(config.output)}, with table.csv, floors.csv, curves.npz and table.md.")
-    return save_figures(config.output, figures)
+    return exit_status(count_diverged(cells), save_figures(config.output, figures))

@@ -3,7 +3,8 @@
 A cell is a run folder that `magail evaluate` reads, with two more files:
 
     settings.json   every setting that decides its content
-    returns.csv     a row for each side and seed: env, seed, env_steps, cpu_seconds, return_stochastic, return_argmax
+    returns.csv     a row for each side and each seed that did not diverge: env, seed, env_steps, cpu_seconds,
+                    return_stochastic, return_argmax
 
 The returns of the random policy, the expert and the floors of a task are in a folder of their own beside its cells:
 settings.json and returns.csv.
@@ -23,6 +24,7 @@ from experiments.particles.methods import COPIES, METHODS, Method, MethodName, t
 from experiments.particles.tasks import TASKS, Task, reference_returns
 from experiments.particles.training import side_returns, train
 from experiments.studies.jobs import read_settings
+from experiments.studies.statistics import mean_of
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import final_metrics, write_table
 from magail_trainer.errors import InputError
@@ -162,7 +164,7 @@ class BenchmarkCell:
         cost = {"env_steps": [steps] * rows, "cpu_seconds": [seconds] * rows}
         write_table(folder / RETURNS, {**keys, **cost, **returns})
         envs, earned = np.asarray(keys["env"]), np.asarray(returns["return_stochastic"])
-        means = [f"{side.label} {earned[envs == side.label].mean():.2f}" for side in task.sides]
+        means = [f"{side.label} {mean_of(earned[envs == side.label]):.2f}" for side in task.sides]
         return "mean return of " + ", ".join(means)
 
     @property

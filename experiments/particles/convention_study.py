@@ -48,6 +48,7 @@ from experiments.particles.settings import ConventionsConfig
 from experiments.particles.tables import COLUMNS, floor_table, score_table
 from experiments.particles.tasks import TASKS
 from experiments.studies.criteria import interval_text
+from experiments.studies.diverged import count_diverged, exit_status
 from experiments.studies.jobs import Job, check_finished, open_cell, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures
 from experiments.studies.statistics import mean_interval
@@ -70,11 +71,14 @@ class MeasuredCell(BenchmarkCell):
     """A cell of the benchmark, with the conventions that its episodes end in."""
 
     def fill(self, folder: Path) -> str:
-        """Write the cell, and a table with a row for each seed beside it."""
+        """Write the cell, and a table with a row for each seed that did not diverge beside it."""
         line = super().fill(folder)
-        trained = load_runs(folder)
-        landmarks, signal = final_landmarks(trained, episodes=self.shared.eval_episodes, seed=EVALUATION_SEED)
-        write_table(folder / MEASURES, {"seed": trained.runs.seed, **convention_columns(landmarks, signal)})
+        trained, table = load_runs(folder), {"seed": np.array([], dtype=np.int64)}
+        if not trained.diverged.all():
+            trained = trained.healthy
+            landmarks, signal = final_landmarks(trained, episodes=self.shared.eval_episodes, seed=EVALUATION_SEED)
+            table = {"seed": trained.runs.seed, **convention_columns(landmarks, signal)}
+        write_table(folder / MEASURES, table)
         return line
 
 
@@ -208,4 +212,4 @@ def main(config: ConventionsConfig) -> int:
     lines, figures = write_results(config.output)
     print("\n".join(["", *lines, ""]))
     print(f"Wrote {display_path(config.output)}, with conventions.csv and expert.csv.")
-    return save_figures(config.output, figures)
+    return exit_status(count_diverged(cells), save_figures(config.output, figures))

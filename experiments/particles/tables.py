@@ -17,7 +17,7 @@ from experiments.particles.tasks import TASKS
 from experiments.studies.criteria import interval_text
 from experiments.studies.jobs import finished, open_cell
 from experiments.studies.statistics import mean_interval
-from magail_trainer.data.run_folder import read_table
+from magail_trainer.data.run_folder import healthy, read_table
 from magail_trainer.files import read_arrays
 from magail_trainer.play.scores import Reference
 from magail_trainer.play.statistics import Interval
@@ -115,7 +115,7 @@ class Curve:
     env_steps: np.ndarray
     """`[K]`: of one seed."""
     normalized_return: np.ndarray
-    """`[K, S]`: of episodes that the learner plays with itself, drawn actions."""
+    """`[K, S]`, of the seeds that did not diverge: of episodes that the learner plays with itself, drawn actions."""
 
     @property
     def name(self) -> str:
@@ -137,13 +137,15 @@ def read_curves(root: Path, floors: Table) -> list[Curve]:
     curves, of = [], scales(floors)
     for cell in _cells(root, "cell"):
         settings, history = cell.content, read_arrays(cell / "history.npz")
-        task = TASKS[settings["task"]]
+        task, kept = TASKS[settings["task"]], healthy(read_table(cell / "runs.csv"))
         returns = {
-            name.removeprefix("return/"): values for name, values in history.items() if name.startswith("return/")
+            name.removeprefix("return/"): values[:, kept]
+            for name, values in history.items()
+            if name.startswith("return/")
         }
         for side in task.sides:
             scale = of.get((side.label, task.expert))
-            if scale is None or not returns:
+            if scale is None or not returns or not kept.any():
                 continue
             earned = np.asarray(side.earned(returns), dtype=np.float64)
             normalized = scale.score(earned, side.label)

@@ -40,11 +40,16 @@ def side_returns(task: Task, trained: TrainedRuns, *, episodes: int, seed: int) 
         seed: decides all chance.
 
     Returns:
-        a table with a row for each side and run: env, seed, return_stochastic, return_argmax.
+        a table with a row for each side and each run that did not diverge: env, seed, return_stochastic,
+        return_argmax.
 
     Raises:
         InputError: a number is out of range.
     """
+    who = LEARNER if task.is_competitive else TEAM
+    if trained.diverged.all():
+        return {"env": [], "seed": [], "return_stochastic": [], "return_argmax": []}
+    trained = trained.healthy
     if task.is_competitive:
         agents = [side.agents for side in task.sides]
         played = cross_play(trained, task.player("expert"), sides=agents, episodes=episodes, seed=seed)
@@ -52,6 +57,5 @@ def side_returns(task: Task, trained: TrainedRuns, *, episodes: int, seed: int) 
     else:
         played = evaluate(trained, episodes=episodes, seed=seed)
         labels = [task.sides[0]] * len(trained.runs)
-    who = LEARNER if task.is_competitive else TEAM
     earned = {"return_stochastic": played.returns["sampled", who], "return_argmax": played.returns["greedy", who]}
     return {"env": [side.label for side in labels], "seed": list(played.rows["seed"]), **earned}

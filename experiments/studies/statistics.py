@@ -10,6 +10,11 @@ from scipy.stats import binomtest, bootstrap
 from magail_trainer.play.statistics import Array, Interval, bootstrap_interval
 
 
+def mean_of(values: Array) -> float:
+    """The mean of values `[S]`; NaN if there are none."""
+    return float(np.mean(values)) if len(values) else np.nan
+
+
 def mean_interval(values: Array, *, confidence: float = 0.95, rng_seed: int = 0) -> Interval:
     """Mean over seeds, values `[S]`, with its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
 

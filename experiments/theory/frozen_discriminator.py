@@ -79,7 +79,8 @@ class Frozen:
         checkpoints = Checkpoints(folder, log=False, discard=True)
         train_with_history(trainer, log_every=self.effort.epochs, checkpoints=checkpoints)
         runs = Runs(trainer.runs.seed, trainer.runs.beta)
-        write_table(folder / RUNS, {**runs.columns, **measure(trainer, demonstrations)})
+        table = trainer.divergence.mark({**runs.columns, **measure(trainer, demonstrations)})
+        write_table(folder / RUNS, table)
         return counted(len(runs), "run")
 
     def trainer(self) -> Trainer:

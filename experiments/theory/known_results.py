@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.studies.criteria import HEADER, Criterion, all_hold, interval_text, markdown_table, verdict_rows
-from experiments.studies.jobs import open_cell
+from experiments.studies.diverged import none_diverged
+from experiments.studies.jobs import finished, open_cell
 from experiments.theory.frozen_discriminator import (
     BOUNDED,
     BRANCH,
@@ -17,7 +18,7 @@ from experiments.theory.frozen_discriminator import (
     sweep_bracket,
 )
 from experiments.theory.phase_cells import RUNS, Effort, Part, Speed, read_cells
-from magail_trainer.data.run_folder import read_table
+from magail_trainer.data.run_folder import read_healthy_runs
 from magail_trainer.learn.config import RewardStyle
 from magail_trainer.play.statistics import Interval
 from magail_trainer.text import counted
@@ -103,12 +104,26 @@ def frozen_criteria(parts: Path) -> list[Criterion]:
             continue  # the quick look has one reward
         theory = frozen_critical_beta(reward)
         name = f"{reward}, D frozen at the mixed point: critical β {theory:.4f}"
-        low, high = sweep_bracket(read_table(open_cell(parts / f"frozen-{reward}-exact") / RUNS))
-        criteria.append(Criterion(f"{name}, without noise", f"between {low:g} and {high:g}", low <= theory <= high))
-        of = branch_interval(read_table(open_cell(parts / f"frozen-{reward}-sampled") / RUNS))
-        observed = interval_text(of, ".4f")
-        criteria.append(Criterion(f"{name}, sampled", observed, of.low <= theory <= of.high))
+        exact, sampled = (
+            read_healthy_runs(open_cell(parts / f"frozen-{reward}-{kind}") / RUNS) for kind in ("exact", "sampled")
+        )
+        observed, holds = "no runs", False
+        if len(exact["beta"]):
+            low, high = sweep_bracket(exact)
+            observed, holds = f"between {low:g} and {high:g}", low <= theory <= high
+        criteria.append(Criterion(f"{name}, without noise", observed, holds))
+        observed, holds = "no runs", False
+        if len(sampled["beta"]):
+            of = branch_interval(sampled)
+            observed, holds = interval_text(of, ".4f"), of.low <= theory <= of.high
+        criteria.append(Criterion(f"{name}, sampled", observed, holds))
     return criteria
+
+
+def _diverged(parts: Path, kind: str) -> list[Criterion]:
+    return [
+        item for part in finished(parts) if part.name.startswith(kind) for item in none_diverged(part, f"{part.name}: ")
+    ]
 
 
 def verdict_lines(parts: Path) -> tuple[list[str], bool]:
@@ -117,8 +132,9 @@ def verdict_lines(parts: Path) -> tuple[list[str], bool]:
     Raises:
         InputError: a part is missing or not as it was written.
     """
-    table, frozen = table_criteria(read_cells(parts, "table")), frozen_criteria(parts)
-    others = sum(item.another for item in table)
+    table = [*_diverged(parts, "table"), *table_criteria(read_cells(parts, "table"))]
+    frozen = [*_diverged(parts, "frozen"), *frozen_criteria(parts)]
+    others = sum(isinstance(item, KnownNumber) and item.another for item in table)
     rows = [
         *verdict_rows(
             "collapse by reward and learning rates",

@@ -23,10 +23,10 @@ from experiments.matching.exact_play import exact_joint
 from experiments.matching.games import ExpertType
 from experiments.matching.results import Columns, exact_columns, joint_frequencies
 from experiments.studies.jobs import finished, open_cell
-from experiments.studies.statistics import mean_interval
+from experiments.studies.statistics import mean_interval, mean_of
 from experiments.theory.settings import Start
 from magail_trainer.data.recording import record
-from magail_trainer.data.run_folder import read_table, write_table
+from magail_trainer.data.run_folder import healthy, read_healthy_runs, write_table
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
@@ -130,9 +130,10 @@ class Part:
         trainer = Trainer(resolve(ENV_ID), demonstrations, runs, self.effort.training(self.reward))
         checkpoints = Checkpoints(folder, log=False, discard=True)
         train_with_history(trainer, log_every=self.effort.epochs, checkpoints=checkpoints)
-        measured = measure(trainer, demonstrations)
-        write_table(folder / RUNS, {**runs.columns, **measured})
-        return f"{counted(len(runs), 'run')}, mean coordination {measured['coordination_rate'].mean():.2f}"
+        table = trainer.divergence.mark({**runs.columns, **measure(trainer, demonstrations)})
+        write_table(folder / RUNS, table)
+        mean = mean_of(table["coordination_rate"][healthy(table)])
+        return f"{counted(len(runs), 'run')}, mean coordination {mean:.2f}"
 
 
 def measure(trainer: Trainer, demonstrations: Trajectories) -> Columns:
@@ -150,7 +151,7 @@ def parts_of(kind: str, reward: RewardStyle, speeds: Sequence[Speed], effort: Ef
 
 
 def read_cells(root: Path, kind: str) -> dict[str, list[Any]]:
-    """`COLUMNS` of all finished cells of a kind, a row for each, sorted.
+    """`COLUMNS` of all finished cells of a kind, a row for each that has runs which did not diverge, sorted.
 
     Raises:
         InputError: a folder below `root` is not as it was written.
@@ -159,7 +160,7 @@ def read_cells(root: Path, kind: str) -> dict[str, list[Any]]:
     for folder in finished(root):
         cell = open_cell(folder)
         if cell.content.get("kind") == kind:
-            for row in cell_rows(cell.content["reward"], read_table(cell / RUNS)):
+            for row in cell_rows(cell.content["reward"], read_healthy_runs(cell / RUNS)):
                 rows[row[:4]] = row  # a cell of two parts has the same runs in both
     return {name: [rows[key][column] for key in sorted(rows)] for column, name in enumerate(COLUMNS)}
 

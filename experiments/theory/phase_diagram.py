@@ -6,7 +6,7 @@
 Each part, some cells of one reward for all seeds, is a folder below OUTPUT/parts that appears when it is finished; the
 command continues where an earlier one stopped. cells.csv and the figure show all finished cells. The command also
 repeats two known results, each with a verdict: the learning rates at which agents collapse without an entropy bonus,
-and the critical β of a frozen discriminator. The exit status is 0 only if both are reproduced.
+and the critical β of a frozen discriminator. The exit status is 0 only if both are reproduced, and 3 if a run diverged.
 """
 
 import math
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.studies.diverged import count_diverged, exit_status
 from experiments.studies.jobs import check_finished, replaced_together, run_jobs
 from experiments.studies.plotting import save_figures, wrote
 from experiments.theory.discriminator_speed import critical_beta_at_speed
@@ -118,10 +119,12 @@ def run_phase_diagram(config: PhaseConfig) -> tuple[list[str], bool]:
     jobs, parts = jobs_of(config), config.output / "parts"
     check_finished(parts, lambda settings: job_of(settings, config))
     run_jobs(jobs, parts, processes=config.jobs, unit="part")
+    diverged = count_diverged(parts)
     start = "0.5/0.5" if config.start == "uniform" else "random logits"
     title = (
         f"Coordination after {counted(config.epochs, 'epoch')}: {config.expert_type} expert, start at {start}, "
         f"{counted(config.seeds, 'seed')} per cell{', without sampling noise' if config.exact else ''}"
+        f"{f'; {diverged} and left out' if diverged else ''}"
     )
     # The boundary is that of the bimodal expert.
     boundary = stability_boundary if config.expert_type == "bimodal" else (lambda reward, ratio: np.nan)
@@ -135,4 +138,4 @@ def main(config: PhaseConfig) -> int:
     lines, reproduced = run_phase_diagram(config)
     print("\n".join(["", *lines, ""]))
     status = wrote(config.output, ["cells.csv", "table.csv", "verdicts.md", FIGURE])
-    return status if reproduced else 1
+    return exit_status(count_diverged(config.output / "parts"), status if reproduced else 1)

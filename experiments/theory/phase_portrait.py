@@ -23,6 +23,7 @@ from experiments.matching.coordination import FIGURE, CoordinationConfig, run_ex
 from experiments.matching.metrics import Array, mutual_information
 from experiments.matching.results import AGENTS, Results
 from experiments.studies.commands import command_of, fresh_name, settings_of
+from experiments.studies.diverged import count_diverged, exit_status
 from experiments.studies.plotting import reward_name, save_figures, wrote
 from experiments.theory.fixed_points import critical_beta, fixed_points
 from experiments.theory.gradient_flow import GradientFlow, check_closed_form, frozen_at_uniform
@@ -63,7 +64,7 @@ def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Pa
         expert_joint = trained[config.discriminator[0]].expert_joint
         rows, table = [], _PointTable()
         for kind in config.discriminator:
-            results = trained[kind]
+            results = trained[kind].healthy
             panels = [_panel(config, kind, beta, results) for beta in config.betas]
             for panel in panels:
                 table.add(kind, panel)
@@ -72,7 +73,9 @@ def draw_phase_portrait(config: PhasePortraitConfig, *, command: str = "") -> Pa
         settings = settings_of(config)
         about = {"format": "phase-portrait", "version": 2, "command": command}
         seal(folder / CONFIG, {**about, "settings": settings, "expert_joint": expert_joint.tolist()})
-    about = {"title": _title(config), "note": _note(expert_joint)}
+    diverged = count_diverged(target)
+    title = f"{_title(config)}; {diverged} and left out" if diverged else _title(config)
+    about = {"title": title, "note": _note(expert_joint)}
     save_figures(target, {FIGURE: lambda: phase_portrait_figure(rows, **about)})
     return target
 
@@ -175,4 +178,4 @@ def _note(expert_joint: Array) -> str:
 def main(config: PhasePortraitConfig) -> int:
     """Draw the phase portrait; the exit status."""
     folder = draw_phase_portrait(config, command=this_command("python -m experiments.phase_portrait"))
-    return wrote(folder, ["fixed_points.csv", FIGURE])
+    return exit_status(count_diverged(folder), wrote(folder, ["fixed_points.csv", FIGURE]))

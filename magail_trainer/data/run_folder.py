@@ -135,8 +135,9 @@ def write_table(file: Path, columns: Mapping[str, Iterable[Any]]) -> None:
 
 def healthy(table: Mapping[str, np.ndarray]) -> np.ndarray:
     """Which runs of a table did not diverge, `[R]` bool; see `learn.divergence`."""
-    epochs = table["diverged"] if "diverged" in table else np.zeros(len(table["seed"]), dtype=np.int64)
-    return epochs == 0
+    if "diverged" in table:
+        return table["diverged"] == 0
+    return np.ones(len(next(iter(table.values()))), dtype=bool)
 
 
 class _Columns(dict[str, np.ndarray]):
@@ -170,6 +171,13 @@ def read_table(file: Path | SealedFile) -> dict[str, np.ndarray]:
         return _Columns({name: _typed(column) for name, column in zip(header, columns, strict=True)}, file)
     except (ValueError, csv.Error) as error:
         raise InputError(f"{str(file)!r} is not the table that it should be ({error}).") from error
+
+
+def read_healthy_runs(file: Path | SealedFile) -> dict[str, np.ndarray]:
+    """The rows of `runs.csv` whose runs did not diverge; see `read_table`."""
+    table = read_table(file)
+    kept = healthy(table)
+    return table if kept.all() else _Columns({name: column[kept] for name, column in table.items()}, file)
 
 
 def write_checkpoint(folder: Path, modules: Mapping[str, "nn.Module"]) -> None:

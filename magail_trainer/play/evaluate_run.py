@@ -9,13 +9,14 @@ import numpy as np
 
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.errors import InputError
+from magail_trainer.learn.trainer import check_same_env
 from magail_trainer.play.cross_play import choose_sides, cross_play, make_side_reference
 from magail_trainer.play.evaluation import evaluate
 from magail_trainer.play.load_runs import TrainedRuns, load_runs
 from magail_trainer.play.players import make_joint_policy
-from magail_trainer.play.results import Evaluation
-from magail_trainer.play.scores import Reference, add_scores, find_expert, make_reference
-from magail_trainer.text import display_path
+from magail_trainer.play.results import TEAM, Evaluation
+from magail_trainer.play.scores import Reference, add_scores, find_expert, find_player, make_reference
+from magail_trainer.text import counted, display_path
 
 
 def evaluate_run(
@@ -38,7 +39,8 @@ def evaluate_run(
         run: the run folder, or what `load_runs` read from one.
         episodes: of each run: so many with drawn actions, and as many with every agent's likeliest one (greedy).
         seed: decides all chance; runs of the same training seed share it.
-        dataset: the expert's episodes, whose mean return is a score of 1; by default those that the run was trained on.
+        dataset: the expert's episodes; by default those that the run was trained on. What this expert earns is a
+            score of 1: played anew where it is one of the env's own, else the mean return of these episodes.
         opponents: the joint policy that plays the agents that are not on the side: a name as for `record`.
         opponent_arguments: to make the opponents with.
         side: the agents that the run plays against the opponents; by default each in turn.
@@ -61,34 +63,44 @@ def evaluate_run(
     limited = trained.entry.limited(max_episode_steps=max_episode_steps, timeout=timeout)
     trained = replace(trained, entry=limited)
     how = {"episodes": episodes, "seed": seed, "processes": processes}
-    finite = trained.finite
-    if not finite.any():
-        raise InputError(f"All runs of {str(trained.path)!r} diverged: their parameters are not finite.")
-    diverged = trained.runs.select(np.flatnonzero(~finite)) if not finite.all() else None
-    if diverged is not None:
-        trained = trained.select(np.flatnonzero(finite))
+    lost = [trained.runs.label(run) for run in np.flatnonzero(trained.diverged).tolist()]
+    trained = trained.healthy if lost else trained
     if opponents:
         evaluation = _against(trained, opponents, dict(opponent_arguments or {}), side, how, trust=trust)
     else:
         evaluation = _by_itself(trained, dataset, how)
+    remarks = [f"Left out, for they diverged: {'; '.join(lost)}."] if lost else []
     if "progress" in trained.config:
         about = f"The training is not finished; this is its checkpoint {display_path(trained.path)}."
-        evaluation = replace(evaluation, remarks=(*evaluation.remarks, about))
-    if diverged is None:
-        return evaluation
-    names = "; ".join(f"β={b:g}, seed {s}" for b, s in zip(diverged.beta, diverged.seed, strict=True))
-    return replace(evaluation, remarks=(*evaluation.remarks, f"Left out, for they diverged: {names}."))
+        remarks = [about, *remarks]
+    return replace(evaluation, remarks=(*evaluation.remarks, *remarks))
 
 
 def _by_itself(trained: TrainedRuns, dataset: str | Path | None, how: Mapping[str, int]) -> Evaluation:
-    expert, source = find_expert(trained) if dataset is None else (Trajectories.load(dataset), str(dataset))
-    reference = None if expert is None else make_reference(trained, expert, **how)
-    evaluation = evaluate(trained, **how)
-    if reference is None:
-        return replace(
-            evaluation, remarks=(f"No scores: {source} (--dataset names one whose expert is a score of 1).",)
-        )
-    return _scored(evaluation, reference, ("the random joint policy", f"the expert of {display_path(source)}"))
+    recorded, source = find_expert(trained) if dataset is None else (Trajectories.load(dataset), str(dataset))
+    if recorded is not None:
+        check_same_env(trained.entry, recorded)
+    policy = (trained.config.get("dataset") or {}).get("policy") if recorded is None else recorded.origin.policy
+    player, why = find_player(trained.entry, policy)
+    if recorded is None and player is None:
+        remark = f"No scores: {source} (--dataset names one whose expert is a score of 1)."
+        return replace(evaluate(trained, **how), remarks=(remark,))
+    if recorded is not None and player is None and not any(paid.any() for paid in recorded.rewards.values()):
+        remark = f"No scores: all rewards in {display_path(source)} are 0, and {why}."
+        return replace(evaluate(trained, **how), remarks=(remark,))
+    expert = recorded if player is None else player
+    assert expert is not None
+    reference, evaluation = make_reference(trained, expert, **how), evaluate(trained, **how)
+    if player is not None:
+        return _scored(evaluation, reference, ("the random joint policy", f"the expert {player.name!r}, played anew"))
+    whose = f"the expert of {display_path(source)}"
+    evaluation = _scored(evaluation, reference, ("the random joint policy", whose))
+    random, demonstrated = reference.ends(TEAM)
+    warning = (
+        f"The expert was not played anew: {why}. So a score of 1 rests on {counted(demonstrated.episodes, 'episode')}, "
+        f"a score of 0 on {random.episodes}; the intervals of scores include the error of both."
+    )
+    return replace(evaluation, remarks=(*evaluation.remarks, warning)) if evaluation.scores else evaluation
 
 
 def _against(
@@ -117,6 +129,11 @@ def _scored(evaluation: Evaluation, reference: Reference, players: tuple[str, st
     ]
     without = [label(name) for name in reference.random if not reference.has_span(name)]
     why = "random and expert earn the same, or are less than three standard errors apart"
+    if all(
+        random.error == expert.error == 0 and random.value == expert.value
+        for random, expert in map(reference.ends, reference.random)
+    ):
+        why = "each agent earns the same in every episode, whoever plays: there are no rewards to compare"
     if len(without) == len(reference.random):
         return replace(evaluation, remarks=(f"No scores, for {why}: {'; '.join(ends)}.",))
     missing = [f"No score for {', '.join(without)}: {why}."] if without else []

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from magail_trainer.data.run_folder import finished_or_newest, open_run, read_checkpoint, read_table
+from magail_trainer.data.run_folder import finished_or_newest, healthy, open_run, read_checkpoint, read_table
 from magail_trainer.envs.recorded import resolve_recorded
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
@@ -45,19 +45,33 @@ class TrainedRuns:
     training: MagailConfig
     config: dict[str, Any]
     """All of `config.json`."""
+    marked: Bool[np.ndarray, " R"] | None = None
+    """Which runs `runs.csv` says diverged; None if it says that none did."""
 
     @property
-    def finite(self) -> Bool[np.ndarray, " R"]:
-        """Which runs have parameters that are all finite; the others diverged, and have no policy to speak of."""
-        parameters = [values.detach().flatten(1).isfinite().all(1) for values in self.policies.parameters()]
-        return torch.stack(parameters).all(0).numpy()
+    def diverged(self) -> Bool[np.ndarray, " R"]:
+        """Which runs diverged: marked in `runs.csv`, or with parameters that are not finite. They have no policy."""
+        state = self.policies.state_dict().values()
+        finite = torch.stack([values.flatten(1).isfinite().all(1) for values in state]).all(0).numpy()
+        return ~finite if self.marked is None else ~finite | self.marked
+
+    @property
+    def healthy(self) -> "TrainedRuns":
+        """Those of the runs that did not diverge.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.diverged.all():
+            raise InputError(f"All runs of {str(self.path)!r} diverged.")
+        return self.select(np.flatnonzero(~self.diverged))
 
     def select(self, rows: slice | Int[np.ndarray, " S"]) -> "TrainedRuns":
         """Some of the runs."""
         runs = self.runs.select(rows)
         policies = make_policies(self.codes, runs, self.training)
         policies.load_state_dict({name: values[rows] for name, values in self.policies.state_dict().items()})
-        return replace(self, runs=runs, policies=policies)
+        return replace(self, runs=runs, policies=policies, marked=None if self.marked is None else self.marked[rows])
 
     def alone(self, run: int) -> Policies:
         """The policies of run number `run`, from 0, by themselves: R = 1.
@@ -67,8 +81,11 @@ class TrainedRuns:
         """
         if not 0 <= run < len(self.runs):
             raise InputError(f"{str(self.path)!r} has runs 0 to {len(self.runs) - 1}, and no run {run}.")
-        if not self.finite[run]:
-            raise InputError(f"Run {run} of {str(self.path)!r} diverged: its parameters are not finite.")
+        if self.diverged[run]:
+            raise InputError(
+                f"Run {run} of {str(self.path)!r} ({self.runs.label(run)}) diverged in training; expected one that "
+                "did not."
+            )
         return self.select(slice(run, run + 1)).policies
 
 
@@ -91,7 +108,7 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
         training, limit = recorded_settings(recorded), config["env"].get("max_episode_steps")
     except (TypeError, AttributeError) as error:
         raise InputError(f"{str(path)!r} is not as it was written: {error}.") from error
-    runs = _read_runs(run / "runs.csv")
+    runs, marked = _read_runs(run / "runs.csv")
     if "policies" in config.get("own_parts", {}):
         raise InputError(
             f"{str(path)!r} has policies of your own, {config['own_parts']['policies']}, made in Python; make them "
@@ -109,12 +126,14 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
     _check_size(run / "checkpoint/policies.npz", runs, training)
     policies = make_policies(codes, runs, training)
     read_checkpoint(run, "policies", policies)
-    return TrainedRuns(run.folder, entry, runs, codes, policies, training, config)
+    return TrainedRuns(run.folder, entry, runs, codes, policies, training, config, marked)
 
 
-def _read_runs(file: SealedFile) -> Runs:
+def _read_runs(file: SealedFile) -> tuple[Runs, Bool[np.ndarray, " R"]]:
+    """The runs, and which of them diverged."""
+    table = read_table(file)
     try:
-        return Runs.of_columns(read_table(file))
+        return Runs.of_columns(table), ~healthy(table)
     except InputError as error:
         raise InputError(f"{str(file)!r} is not the table that it should be: {error}") from error
 
