@@ -34,7 +34,8 @@ class Evaluate:
     seed: int = 0
     """The random seed; runs with the same training seed share random numbers."""
     dataset: Path | None = None
-    """The expert's episodes, whose mean return is a score of 1; by default the run's training dataset."""
+    """The expert's episodes; by default the run's training dataset. What this expert earns is a score of 1: it is
+    played anew where it is one of the env's own, else it is the mean return of these episodes."""
     opponents: str = ""
     """A joint policy, as for record --expert, to play the agents that are not in --side. Its own return on that side
     is a score of 1."""

@@ -110,9 +110,7 @@ class SampledRollouts:
         Raises:
             InputError: an episode does not end.
         """
-        # Seeds below 2^31 in aligned blocks of E, so that two rollouts never overlap in part.
-        block = (self._env_noise.uniform(1) * (2**31 // self._episodes)).astype(np.int64)
-        seed = (block * self._episodes + np.arange(self._episodes)).ravel()
+        seed = start_seeds(self._env_noise, self._episodes)
         left = {agent: np.zeros(self._env.num_envs, dtype=bool) for agent in policies.agents}
         playing, steps = np.ones(self._env.num_envs, dtype=bool), []
         final: Finals = {tuple(policies.agents): {}}
@@ -238,6 +236,12 @@ def _put(
     """The values of the chosen copies among those from before, which are zeros at first."""
     chosen = chosen.reshape(-1, *[1] * (values.ndim - 1))
     return np.where(chosen, values, np.zeros_like(values) if before is None else before)
+
+
+def start_seeds(noise: RunNoise, episodes: int) -> Int[np.ndarray, " copies"]:
+    """The next seeds of R·E copies of an env: below 2^31, in aligned blocks of E, so that no two overlap in part."""
+    block = (noise.uniform(1) * (2**31 // episodes)).astype(np.int64)
+    return (block * episodes + np.arange(episodes)).ravel()
 
 
 def _by_step(steps: Sequence[Shaped[Tensor, "R E *rest"]]) -> Shaped[Tensor, "R B *rest"]:

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-import numpy as np
-
 from magail_trainer.data.joint_policies import JointPolicy, RandomJointPolicy, Sides
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
 from magail_trainer.play.load_runs import TrainedRuns
 from magail_trainer.play.results import ACTING, LEARNER, Column, Earner, Evaluation
-from magail_trainer.play.scores import Reference, mean_returns, play, standard_error
+from magail_trainer.play.scores import Reference, mean_returns, play
+from magail_trainer.play.statistics import Mean
 from magail_trainer.play.trained_policy import TrainedJointPolicy
 
 
@@ -111,17 +110,13 @@ def make_side_reference(
     Raises:
         InputError: a number is out of range.
     """
-    ends: list[dict[str, float]] = [{}, {}]
-    errors: list[dict[str, float]] = [{}, {}]
+    ends: list[dict[str, Mean]] = [{}, {}]
     for side in sides:
         for end, player in enumerate((RandomJointPolicy(entry), expert)):
             together = Sides(player, opponents, side)
             played = play(entry, together, episodes=episodes, seed=seed, processes=processes)
-            returns = side_mean(played.returns, side)
-            ends[end][_label(side)] = float(returns.mean())
-            errors[end][_label(side)] = standard_error(returns)
-    span_error = {side: float(np.hypot(error, errors[1][side])) for side, error in errors[0].items()}
-    return Reference(ends[0], ends[1], span_error)
+            ends[end][_label(side)] = Mean.of(side_mean(played.returns, side))
+    return Reference.of(*ends)
 
 
 def _label(side: Sequence[str]) -> str:

@@ -1,20 +1,25 @@
 """Play trained policies, and count what they do."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from magail_trainer.data.joint_policies import JointPolicy, ask
 from magail_trainer.envs.env_calls import closed_after
 from magail_trainer.envs.registry import EnvEntry
+from magail_trainer.envs.steps import play_steps
+from magail_trainer.envs.vector_env import VectorEnv
 from magail_trainer.errors import InputError
 from magail_trainer.learn.encoders import Codes, joint_row
 from magail_trainer.learn.policies import Policies
-from magail_trainer.learn.rollout import Rollout, SampledRollouts
+from magail_trainer.learn.rollout import Rollout, SampledRollouts, start_seeds
 from magail_trainer.learn.runs import Runs
 from magail_trainer.play.load_runs import TrainedRuns
 from magail_trainer.play.results import ACTING, TEAM, Column, Evaluation
+from magail_trainer.seeding import RunNoise, stream
 
 _AT_ONCE = 200
 _AT_ONCE_ONE_BY_ONE = 32  # of an env that is stepped copy by copy: many copies are large, and no faster
@@ -59,8 +64,7 @@ def evaluation_rollouts(
     if seed < 0:
         raise InputError(f"A seed must be at least 0, not {seed}.")
     device = next(policies.parameters()).device
-    at_once = min(episodes, _AT_ONCE if entry.has_native_vector_env else _AT_ONCE_ONE_BY_ONE)
-    for size, chunks in _chunks(episodes, at_once):
+    for size, chunks in _chunks(episodes, _most_at_once(entry)):
         with closed_after(entry.make_vector(len(runs) * size, processes=processes)) as vector_env:
             for first in chunks:
                 rollouts = SampledRollouts(
@@ -69,15 +73,72 @@ def evaluation_rollouts(
                     seeds=runs.seed.tolist(),
                     episodes=size,
                     device=device,
-                    purpose=f"{purpose}/{seed}/{first}",
+                    purpose=_purpose(purpose, seed, first),
                     for_critic=for_critic,
                     greedy=greedy,
                 )
                 yield rollouts.collect(policies)
 
 
-def _chunks(episodes: int, at_once: int) -> list[tuple[int, range]]:
+def play_alike(
+    entry: EnvEntry, player: JointPolicy, seeds: Sequence[int], *, episodes: int, seed: int, processes: int = 1
+) -> dict[str, Float[np.ndarray, " U"]]:
+    """Play a joint policy in the episodes that runs of these training seeds are evaluated on: they start alike.
+
+    Args:
+        entry: the env.
+        player: the joint policy.
+        seeds: of the trainings, each once.
+        episodes: for each of them.
+        seed: of the evaluation; see `evaluation_rollouts`.
+        processes: step the copies.
+
+    Returns:
+        the return of every episode, by agent.
+
+    Raises:
+        InputError: a number is out of range.
+    """
+    returns: dict[str, list[np.ndarray]] = {agent: [] for agent in entry.possible_agents}
+    for size, chunks in _chunks(episodes, _most_at_once(entry)):
+        with closed_after(entry.make_vector(len(seeds) * size, processes=processes)) as vector_env:
+            for first in chunks:
+                purpose = _purpose("evaluation", seed, first)
+                player.begin(vector_env.num_envs, stream(seed, purpose, "joint policy"))
+                starts = start_seeds(RunNoise(seeds, purpose, "env"), size)
+                for agent, earned in _play_once(vector_env, player, starts).items():
+                    returns[agent].append(earned)
+    return {agent: np.concatenate(parts) for agent, parts in returns.items()}
+
+
+def _play_once(vector_env: VectorEnv, player: JointPolicy, starts: Int[np.ndarray, " E"]) -> dict[str, np.ndarray]:
+    """What each agent earns in one episode of each copy, `[E]`."""
+    earned = {agent: np.zeros(vector_env.num_envs) for agent in vector_env.possible_agents}
+    playing, episode = np.ones(vector_env.num_envs, dtype=bool), np.arange(vector_env.num_envs)
+
+    def act(observations: dict[str, Any], masks: dict[str, np.ndarray], step: np.ndarray) -> dict[str, Any]:
+        return ask(player, observations, masks, episode=episode, step=step)
+
+    for step in play_steps(vector_env, act, seed=starts):
+        for agent, paid in step.rewards.items():
+            earned[agent] += np.where(playing, paid, 0.0)
+        playing = playing & ~step.over
+        if not playing.any():
+            break
+    return earned
+
+
+def _purpose(purpose: str, seed: int, first: int) -> str:
+    return f"{purpose}/{seed}/{first}"
+
+
+def _most_at_once(entry: EnvEntry) -> int:
+    return _AT_ONCE if entry.has_native_vector_env else _AT_ONCE_ONE_BY_ONE
+
+
+def _chunks(episodes: int, most: int) -> list[tuple[int, range]]:
     """(size, the first episode of each chunk of this size): whole chunks, then the rest."""
+    at_once = min(episodes, most)
     whole = episodes // at_once * at_once
     chunks = [(at_once, range(0, whole, at_once)), (episodes - whole, range(whole, episodes, at_once))]
     return [(size, firsts) for size, firsts in chunks if size]

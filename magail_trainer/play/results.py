@@ -3,7 +3,10 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from magail_trainer.play.scores import Reference
 
 Acting = Literal["sampled", "greedy"]
 ACTING: tuple[Acting, ...] = ("sampled", "greedy")
@@ -35,6 +38,8 @@ class Evaluation:
     """The share of each joint action drawn, where they are few."""
     scores: Mapping[Column, list[float]] = field(default_factory=dict)
     """Returns as scores, where there are any; see `scores.add_scores`."""
+    reference: "Reference | None" = None
+    """The ends of the scale of the scores."""
     remarks: tuple[str, ...] = ()
     """Sentences: what the scores mean, and who has none."""
 

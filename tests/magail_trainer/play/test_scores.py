@@ -16,7 +16,7 @@ from magail_trainer.errors import InputError
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
-from magail_trainer.play.evaluation import evaluate
+from magail_trainer.play.evaluation import evaluate, evaluation_rollouts, play_alike
 from magail_trainer.play.load_runs import TrainedRuns
 from magail_trainer.play.players import make_joint_policy
 from magail_trainer.play.results import TEAM, Column, Evaluation
@@ -24,11 +24,13 @@ from magail_trainer.play.scores import (
     Reference,
     add_scores,
     find_expert,
+    find_player,
     make_reference,
     mean_returns,
     summarise,
 )
-from magail_trainer.play.statistics import bootstrap_interval, interquartile_mean
+from magail_trainer.play.statistics import Mean, bootstrap_interval, interquartile_mean, score_interval
+from tests.magail_trainer.clock_env import SMALL, clock, clock_dataset, seeded
 
 torch.set_num_threads(1)
 
@@ -151,6 +153,91 @@ def test_the_summary_is_over_the_seeds_of_each_beta() -> None:
     expected = bootstrap_interval(np.array(returns["sampled", "a"][:4]), interquartile_mean)
     assert (table["return_low"][0], table["return_high"][0]) == expected[1:]
     assert np.isnan([table[name][1] for name in ("score", "score_low", "score_high")]).all()
-    assert (table["return"][6], table["score"][6], table["score_low"][6]) == (-2, 1, 1)
+    assert (table["return"][6], table["score"][6]) == (-2, 1)
+    assert np.isnan([table[name][6] for name in ("return_low", "return_high", "score_low", "score_high")]).all()
     assert table["score"][3] == 0
     assert "score" not in summarise(evaluation)
+
+
+@pytest.mark.parametrize("episodes", [5, 40])
+def test_intervals_of_scores_cover_what_few_episodes_leave_open(episodes: int) -> None:
+    rng, low, high, true = np.random.default_rng(0), -10.0, -3.0, 0.6
+    within, without, trials = 0, 0, 60
+    for _ in range(trials):
+        random, expert = rng.normal(low, 4.0, 100), rng.normal(high, 2.0, episodes)
+        seeds = rng.normal(low + true * (high - low), 0.01, 10)
+        interval = score_interval(seeds, Mean.of(random), Mean.of(expert), interquartile_mean)
+        within += interval.low <= true <= interval.high
+        exact = Mean(random.mean(), 0.0, 100), Mean(expert.mean(), 0.0, episodes)
+        blind = score_interval(seeds, *exact, interquartile_mean)
+        without += blind.low <= true <= blind.high
+    assert within / trials >= 0.88
+    assert without / trials < 0.25
+
+
+def test_an_end_of_the_scale_by_hand() -> None:
+    assert Mean.of(np.array([1.0, 3.0])) == Mean(2.0, 1.0, 2)  # √2 / √2
+    assert Mean.of(np.array([2.0, 2.0, 2.0])) == Mean(2.0, 0.0, 3)
+    exact = score_interval(np.array([3.0, 4.0, 5.0, 6.0]), Mean(2.0, 0.0, 9), Mean(7.0, 0.0, 9), interquartile_mean)
+    returns = bootstrap_interval(np.array([3.0, 4.0, 5.0, 6.0]), interquartile_mean)
+    assert exact == pytest.approx([(value - 2) / 5 for value in returns])
+    for values, low in ((np.array([3.0]), Mean(2.0, 0.0, 9)), (np.array([3.0, 4.0]), Mean.of(np.array([2.0])))):
+        estimate, *ends = score_interval(values, low, Mean(7.0, 0.0, 9), interquartile_mean)
+        assert estimate == pytest.approx((values.mean() - 2) / 5)
+        assert np.isnan(ends).all()
+
+
+def test_the_expert_is_played_where_the_runs_are_evaluated(tmp_path: Path) -> None:
+    noisy = {"name": "noisy", "parameters": {"ratio": 0.5, "noise": 0.1, "joint": [[0.45, 0.05], [0.05, 0.45]]}}
+    player, why = find_player(ENTRY, noisy)
+    assert player is not None
+    assert why == ""
+    reference = make_reference(make_runs(prob_a=(1.0, 0.5), path=tmp_path), player, episodes=300, seed=0)
+    random, expert = reference.ends(TEAM)
+    assert (random.episodes, expert.episodes) == (300, 600)  # for each of the two seeds
+    assert expert.value == pytest.approx(1.8, abs=4 * 2 * math.sqrt(0.09 / 600))
+    assert expert.error == pytest.approx(2 * math.sqrt(0.09 / 600), rel=0.2)
+
+
+def test_who_is_not_one_of_the_envs_own_experts_is_not_played() -> None:
+    for policy, why in (
+        (None, "it is not known who the expert is"),
+        ({"name": "os:system", "parameters": {}}, "does not offer the expert 'os:system'"),
+        ({"name": "random", "parameters": {}}, "does not offer the expert 'random'"),
+        ({"name": "bimodal", "parameters": {"ratio": 3}}, "The expert 'bimodal' cannot be made"),
+        ({"name": "bimodal", "parameters": {"ratio": 0.5}}, "offers another expert 'bimodal' now"),
+    ):
+        player, reason = find_player(ENTRY, policy)
+        assert player is None
+        assert why in reason
+
+
+class Starts:
+    """Notes the first observations of each episode."""
+
+    name, parameters = "starts", {}
+
+    def __init__(self) -> None:
+        self.seen: list[np.ndarray] = []
+
+    def begin(self, num_episodes: int, rng: np.random.Generator) -> None: ...
+
+    def act(self, observations: dict, *, episode: np.ndarray, step: np.ndarray) -> dict:
+        if not step.any():
+            self.seen.append(observations["a"][:, 1].copy())
+        return dict.fromkeys(observations, np.zeros(len(episode), dtype=np.int64))
+
+
+def test_the_expert_starts_where_each_run_does() -> None:
+    runs, starts = seeded(4, 7), Starts()
+    trainer = Trainer(clock(), clock_dataset(clock()), runs, SMALL)
+    played = play_alike(clock(), starts, [4, 7], episodes=40, seed=3)
+    rollouts = list(evaluation_rollouts(clock(), trainer.codes, trainer.policies, runs, episodes=40, seed=3))
+    for seen, rollout in zip(starts.seen, rollouts, strict=True):
+        first = rollout.batch.observations["a"][:, :: rollout.batch.num_steps, 1]
+        np.testing.assert_array_equal(seen, first.numpy().ravel())
+    assert {agent: returns.shape for agent, returns in played.items()} == {"a": (80,), "b": (80,)}
+    right = {"a": [0, 3], "b": [2]}  # steps at which action 0 is right
+    assert {agent: set(returns.tolist()) for agent, returns in played.items()} == {
+        agent: {float(len(steps))} for agent, steps in right.items()
+    }
