@@ -36,6 +36,7 @@ from magail_trainer.data.run_folder import (
     write_run,
 )
 from magail_trainer.data.trajectories import FIELDS
+from magail_trainer.envs.same_seed import plays_alike
 from magail_trainer.errors import InputError
 from magail_trainer.files import plain_json, read_arrays
 from magail_trainer.folders import CHECKPOINTS, METRICS, new_file, new_folder, unfinished
@@ -187,7 +188,14 @@ class Checkpoints:
             with new_file(self._metrics) as file:  # without the lines that were logged after the checkpoint
                 lines = zip(self._history.epochs, self._history.rows, strict=True)
                 file.write_text("".join(_line(*line) for line in lines), encoding="utf-8")
-        tqdm.write(f"Going on after {self._reached()}.", file=sys.stderr)
+        note = "" if self._continues() else " The env ignores its seed: its episodes are not those it would have had."
+        tqdm.write(f"Going on after {self._reached()}.{note}", file=sys.stderr)
+
+    def _continues(self) -> bool:
+        """Whether all chance of the env comes from the seeds that it is reset with."""
+        trainer = self._trainer
+        plays = trainer.algorithm != "cloning" and not trainer.entry.has_native_vector_env
+        return not plays or plays_alike(trainer.entry)
 
     def _reached(self) -> str:
         state = self._trainer.state

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import resume, train_with_history
 from tests.magail_trainer.clock_env import SMALL, clock, clock_dataset, seeded, tabular
 from tests.magail_trainer.commands import MATCHING, contents, magail, refused
+from tests.magail_trainer.envs.test_same_seed import Ignores
+from tests.magail_trainer.reach_env import ReachEnv
 
 torch.set_num_threads(1)
 
@@ -103,6 +106,19 @@ def test_it_ends_bitwise_as_one_that_never_was(name: str, every: int, tmp_path: 
     assert lines[-1]["policy_loss" if "policy_loss" in history else "cloning_loss"] == pytest.approx(
         history["policy_loss" if "policy_loss" in history else "cloning_loss"][-1].tolist()
     )
+
+
+@pytest.mark.parametrize(("env", "said"), [(ReachEnv, False), (Ignores, True)])
+def test_of_an_env_that_ignores_its_seed_it_says_so(
+    env: type, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, said: bool
+) -> None:
+    entry, config = EnvEntry("toy", env), replace(SMALL, epochs=3)
+    for how in (killed, lambda: None):
+        trainer = Trainer(entry, None, seeded(0), config, algorithm="rl")
+        with suppress(RuntimeError):
+            measure, checkpoints = stop_at(2, how), Checkpoints(tmp_path, every=1)
+            train_with_history(trainer, log_every=1, measure=measure, checkpoints=checkpoints)
+    assert ("Going on after epoch 1. The env ignores its seed" in capsys.readouterr().err) == said
 
 
 def test_it_can_stop_in_the_warm_start(tmp_path: Path) -> None:
