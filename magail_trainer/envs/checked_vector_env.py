@@ -8,10 +8,9 @@ from gymnasium.spaces import Box, Space
 
 from magail_trainer.envs.env_calls import EnvCall, say_on_stderr
 from magail_trainer.envs.observations import PLAIN, finite_bounds, short
+from magail_trainer.envs.spaces import margin, rounding
 from magail_trainer.envs.vector_env import Seeds, StepResult, VectorEnv, episode_over
 from magail_trainer.errors import EnvError
-
-_ROUNDING = 1e-5
 
 
 class CheckedVectorEnv:
@@ -152,11 +151,9 @@ def _bounds(space: Space) -> _Bounds | None:
         return _Bounds(space, limits, limits)
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     most = float(np.finfo(space.dtype).max) if space.dtype.kind == "f" else np.inf
-    size = np.maximum(*(np.where(np.isfinite(bound), np.abs(bound), 0) for bound in (low, high)))
-    slack = _ROUNDING * (1 + size)
     exact, wide = (
         (_uniform((low - more).clip(-most)), _uniform((high + more).clip(None, most)))
-        for more in (slack, slack + high - low)
+        for more in (rounding(low, high), margin(low, high))
     )
     return _Bounds(space, exact, wide)
 

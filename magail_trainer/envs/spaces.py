@@ -1,7 +1,7 @@
 """A Gymnasium space as plain JSON, so that a dataset can say which spaces it was recorded in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,22 @@ class Bounds:
         """`[N]` bool: which of `[N, *shape]` values are finite and in the space."""
         inside = np.isfinite(values) & (values >= self.low) & (values <= self.high)
         return np.asarray(inside.reshape(len(values), -1).all(axis=1))
+
+    def with_margin(self) -> "Bounds":
+        """The bounds of observations in a Box: what is further outside than `margin` is refused."""
+        more = margin(self.low, self.high)
+        return replace(self, low=self.low - more, high=self.high + more)
+
+
+def rounding(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """How far outside a Box its numbers may lie by rounding."""
+    sizes = [np.where(np.isfinite(bound), np.abs(bound), 0) for bound in (low, high)]
+    return np.asarray(1e-5 * (1 + np.maximum(*sizes)))
+
+
+def margin(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """How far outside a Box observations may lie, since those of many published envs do: by its width."""
+    return np.asarray(rounding(low, high) + high - low)
 
 
 def described_bounds(description: Any) -> Bounds:
