@@ -46,7 +46,7 @@ def import_callable(name: str, *, what: str) -> Callable[..., Any]:
         found = getattr(import_named(module_name), attribute)
     except InputError:  # the module itself says what it lacks
         raise
-    except Exception as error:  # whatever the user's module raises
+    except (Exception, SystemExit) as error:  # whatever the user's module raises
         raise InputError(f"{what} {name!r} cannot be imported: {str(error).rstrip('.')}.") from error
     if not callable(found):
         raise InputError(f"{what} {name!r} is a {type(found).__name__}; expected something to call.")

@@ -42,6 +42,17 @@ def network(inputs, outputs):
     Path("called").touch()
     return nn.Linear(inputs, outputs)
 """
+STOPPING = """
+
+calls = []
+
+
+def reward(logit):
+    calls.append(logit)
+    if len(calls) == 5:
+        raise KeyboardInterrupt
+    return logit
+"""
 Capture = pytest.CaptureFixture[str]
 
 
@@ -289,3 +300,16 @@ def test_code_that_the_reader_names_himself_needs_no_trust(made: Path, here: Pat
     run = strange_run(made, here / "run", env={"id": "evil", "kwargs": {}})
     played = ("--expert", run, "--episodes", 2, "--output", "data")
     assert magail("record", "--env", "evil", *played) == 0
+
+
+def test_a_strangers_training_is_not_resumed_with_his_code(made: Path, here: Path, capsys: Capture) -> None:
+    (here / "evil.py").write_text(EVIL + STOPPING)
+    train = ("train", "--env", MATCHING, "--dataset", made / "data", "--epochs", 8, "--checkpoint-every", 1)
+    with as_a_stranger(here / "state"):
+        assert magail(*train, "--reward-style", "evil:reward", "--output", "run") == 130
+    del sys.modules["evil"]
+    (here / "imported").unlink()
+    assert "evil:reward" in refused(capsys, "train", "--resume", "run")
+    assert not (here / "imported").exists()
+    assert magail("train", "--resume", "run", "--trust") == 130
+    assert (here / "imported").exists()
