@@ -35,7 +35,6 @@ from experiments.particles.training import side_returns
 from experiments.studies.jobs import (
     FORMAT,
     SETTINGS,
-    VERSION,
     check_finished,
     finished,
     read_settings,
@@ -228,7 +227,7 @@ def test_cells_are_known_by_the_settings_that_older_versions_wrote(
         check_finished(tmp_path, lambda settings: job_of(settings, SHARED), read=settings_now)
 
     job = BenchmarkCell("push", method, 2, SHARED)
-    settings = {"format": FORMAT, "version": VERSION, **job.settings()}
+    settings = {"format": FORMAT, "version": 1, **job.settings()}
     now = settings["training"]
     settings["training"] = {key: value for key, value in now.items() if key not in fewer} | more
     (tmp_path / job.name).mkdir()

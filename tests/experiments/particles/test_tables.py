@@ -1,6 +1,5 @@
 """The tables and figures of the particle benchmark, from made-up cells."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from experiments.particles.tables import (
 )
 from experiments.studies import jobs
 from magail_trainer.play.statistics import Interval
+from magail_trainer.sealed import seal
 
 torch.set_num_threads(1)
 
@@ -32,21 +32,20 @@ def cell_folder(root: Path, method: str, scores: dict[int, float]) -> None:
     folder = root / f"speaker_listener-{method}-5"
     folder.mkdir(parents=True)
     settings = {"kind": "cell", "task": "speaker_listener", "method": method, "demonstrations": 5}
-    what = {"format": jobs.FORMAT, "version": jobs.VERSION}
-    (folder / "settings.json").write_text(json.dumps({**what, **settings}))
     lines = [f"simple_speaker_listener,{seed},8,0.5,{10 * score},0" for seed, score in scores.items()]
     header = "env,seed,env_steps,cpu_seconds,return_stochastic,return_argmax"
     (folder / RETURNS).write_text("\n".join([header, *lines]) + "\n")
+    seal(folder / "settings.json", {"format": jobs.FORMAT, "version": jobs.VERSION, **settings})
 
 
 def test_the_mark_is_for_what_does_not_beat_cloning(tmp_path: Path) -> None:
     folder = tmp_path / "speaker_listener-references"
     folder.mkdir()
     what = {"format": jobs.FORMAT, "version": jobs.VERSION, "kind": "references", "task": "speaker_listener"}
-    (folder / "settings.json").write_text(json.dumps(what))
     earned = [("random", 0.0), ("expert", 10.0), ("noop", 2.0)]
     lines = [f"simple_speaker_listener,scripted,{policy},{value},9" for policy, value in earned]
     (folder / RETURNS).write_text("\n".join(["env,expert,policy,return,episodes", *lines]) + "\n")
+    seal(folder / "settings.json", what)
     cell_folder(tmp_path, "cloning", {0: 0.2, 1: 0.6, 2: 0.4})
     cell_folder(tmp_path, "magail_joint", {0: 0.3, 1: 0.7, 2: 0.5})  # better in every seed
     cell_folder(tmp_path, "magail_per_agent", {0: 0.9, 1: 0.5, 2: 0.4})  # better on the mean
