@@ -14,7 +14,8 @@ beside it later, such as a figure, are not listed, and not read.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -110,6 +111,24 @@ def seal(marker: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     sealed = with_hash({**content, "files": files})
     write_json(marker, sealed)
     return sealed
+
+
+@contextmanager
+def as_written(folder: str | Path) -> Iterator[None]:
+    """What goes wrong in the block goes wrong for what the folder holds: hashes that fit prove no sense.
+
+    Raises:
+        InputError: in the place of what was raised.
+    """
+    try:
+        yield
+    except InputError as error:
+        if str(folder) in str(error):
+            raise
+        raise InputError(f"{str(folder)!r} is not as it was written: {error}") from error
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise InputError(f"{str(folder)!r} is not as it was written: {reason}.") from error
 
 
 def with_hash(content: Mapping[str, Any]) -> dict[str, Any]:

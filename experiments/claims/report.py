@@ -25,6 +25,7 @@ from experiments.studies.diverged import count_diverged, exit_status
 from experiments.studies.jobs import run_jobs
 from experiments.studies.plotting import report_missing
 from magail_trainer.cli.command_line import this_command
+from magail_trainer.sealed import as_written
 from magail_trainer.text import display_path
 
 CLAIMS = (COLLAPSE, COLLAPSE_TABLE, MIXING, MISMATCH, REPAIR, THEORY, PAYOFFS_UNSEEN, OTHER_GAMES)
@@ -51,7 +52,8 @@ def write_report(output: Path, parts: Sequence[Part], *, command: str, note: str
     examined = []
     for claim in CLAIMS:
         commands = commands_of([part for part in parts if claim.rests_on(part.name)])
-        examined.append(Examined(claim, claim.examined(output, [part.name for part in parts]), commands))
+        with as_written(output):
+            examined.append(Examined(claim, claim.examined(output, [part.name for part in parts]), commands))
     with tempfile.TemporaryDirectory(dir=output, prefix=".report-") as temporary:
         folder = Path(temporary)
         (folder / FIGURES).mkdir()

@@ -31,6 +31,7 @@ from experiments.studies.statistics import mean_interval, mean_of, share_interva
 from magail_trainer.data.run_folder import open_run, read_healthy_runs, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.learn.config import PolicyStyle
+from magail_trainer.sealed import as_written
 from magail_trainer.text import counted
 
 Table = dict[str, np.ndarray]
@@ -148,11 +149,12 @@ def read_cells(cells: Path) -> tuple[Table, dict[str, np.ndarray]]:
     experts: dict[str, np.ndarray] = {}
     for folder in finished(cells):
         cell = open_cell(folder)
-        settings, runs = cell.content, read_healthy_runs(cell / "run/runs.csv")
-        labels = {"expert": settings["expert_type"], **{key: settings[key] for key in ("policy", "discriminator")}}
-        experts[settings["expert_type"]] = np.asarray(open_run(folder / "run").content["dataset"]["joint"])
-        for name in COLUMNS:
-            columns[name] += [labels[name]] * len(runs["seed"]) if name in labels else runs[name].tolist()
+        with as_written(folder):
+            settings, runs = cell.content, read_healthy_runs(cell / "run/runs.csv")
+            labels = {"expert": settings["expert_type"], **{key: settings[key] for key in ("policy", "discriminator")}}
+            experts[settings["expert_type"]] = np.asarray(open_run(folder / "run").content["dataset"]["joint"])
+            for name in COLUMNS:
+                columns[name] += [labels[name]] * len(runs["seed"]) if name in labels else runs[name].tolist()
     return {name: np.asarray(values) for name, values in columns.items()}, experts
 
 

@@ -37,6 +37,7 @@ from magail_trainer.data.run_folder import healthy, open_run, read_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_arrays
 from magail_trainer.folders import new_folder
+from magail_trainer.sealed import as_written
 from magail_trainer.text import counted, display_path
 
 REPORT = "report.md"
@@ -182,13 +183,14 @@ def criteria_of(name: Name, folder: Path) -> list[Criterion]:
     """
     run = open_run(folder)
     config, table, history = run.content, read_table(run / "runs.csv"), read_arrays(run / "history.npz")
-    kept = healthy(table)
-    runs = {name: column[kept] for name, column in table.items()}
-    history = {name: values[:, kept] for name, values in history.items() if name != "epoch"}
-    criteria = expected_criteria(name, runs, np.asarray(config["dataset"]["joint"]))
-    if not kept.any():
-        return criteria
-    return criteria + is_sound(runs, history, eval_episodes=config["experiment"]["eval_episodes"])
+    with as_written(folder):
+        kept = healthy(table)
+        runs = {name: column[kept] for name, column in table.items()}
+        history = {name: values[:, kept] for name, values in history.items() if name != "epoch"}
+        criteria = expected_criteria(name, runs, np.asarray(config["dataset"]["joint"]))
+        if not kept.any():
+            return criteria
+        return criteria + is_sound(runs, history, eval_episodes=config["experiment"]["eval_episodes"])
 
 
 def expected_criteria(name: Name, runs: Columns, expert_joint: np.ndarray) -> list[Criterion]:

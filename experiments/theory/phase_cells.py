@@ -37,6 +37,7 @@ from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import train_with_history
 from magail_trainer.play.players import make_joint_policy
+from magail_trainer.sealed import as_written
 from magail_trainer.text import counted
 
 RUNS = "runs.csv"
@@ -160,8 +161,9 @@ def read_cells(root: Path, kind: str) -> dict[str, list[Any]]:
     for folder in finished(root):
         cell = open_cell(folder)
         if cell.content.get("kind") == kind:
-            for row in cell_rows(cell.content["reward"], read_healthy_runs(cell / RUNS)):
-                rows[row[:4]] = row  # a cell of two parts has the same runs in both
+            with as_written(folder):
+                for row in cell_rows(cell.content["reward"], read_healthy_runs(cell / RUNS)):
+                    rows[row[:4]] = row  # a cell of two parts has the same runs in both
     return {name: [rows[key][column] for key in sorted(rows)] for column, name in enumerate(COLUMNS)}
 
 

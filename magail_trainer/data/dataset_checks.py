@@ -44,6 +44,8 @@ def check_manifest(dataset: Sealed) -> None:
         dataset.expect(_OF_AUGMENTED)
         if manifest["augmentation"]["copies"] < 0:
             raise InputError(f"{file!r} says that there are {manifest['augmentation']['copies']} copies.")
+    if not manifest["shards"]:
+        raise InputError(f"{file!r} lists no shards: there are no trajectories.")
     agents = manifest["agents"]
     if not agents or not all(isinstance(agent, str) and agent.isprintable() for agent in agents):
         raise InputError(f"{file!r} names the agents {agents}; expected a list of texts.")
@@ -71,11 +73,11 @@ def check_values(part: "Trajectories", *, episodes: int) -> None:
     """
     if len(part) != episodes:
         raise InputError(f"It has {len(part)} episodes; expected {episodes}.")
-    _check_array("episode_starts", part.episode_starts, kinds="iu", shape=())
+    for name in ("terminations", "truncations"):
+        for agent, flags in getattr(part, name).items():
+            _check_array(f"{name}/{agent}", flags, kinds="b", shape=())
     acting, watching = part.active, _watching(part)
     for agent in part.agents:
-        for name in ("terminations", "truncations"):
-            _check_array(f"{name}/{agent}", getattr(part, name)[agent], kinds="b", shape=())
         rewards = part.rewards[agent]
         _check_array(f"rewards/{agent}", rewards, kinds="iuf", shape=())
         if not np.isfinite(rewards).all():

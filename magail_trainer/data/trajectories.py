@@ -87,9 +87,11 @@ class Trajectories:
     """`[K]`: each episode's first transition."""
 
     def __post_init__(self) -> None:
-        for array in (self.episode_starts, *(array for name in FIELDS for array in getattr(self, name).values())):
-            if array.ndim == 0:
-                raise InputError("An array of the trajectories has no axis.")
+        arrays = [array for name in FIELDS for array in getattr(self, name).values()]
+        if self.episode_starts.ndim != 1 or self.episode_starts.dtype.kind != "i":
+            raise InputError("The episode starts of the trajectories are no list of signed integers.")
+        if not all(array.ndim for array in arrays):
+            raise InputError("An array of the trajectories has no axis of steps.")
         starts, transitions, episodes = self.episode_starts, self.num_transitions, len(self)
         if episodes == 0 or starts[0] != 0 or np.any(np.diff(starts) < 1) or starts[-1] >= transitions:
             raise InputError("The episode starts of the trajectories do not rise from 0 within their transitions.")

@@ -83,7 +83,7 @@ def described_bounds(description: Any) -> Bounds:
                     return Bounds(sizes, _of_texts(low, sizes), _of_texts(high, sizes), whole=kind != "f")
     except (TypeError, ValueError, OverflowError):
         pass
-    raise InputError(f"No space is described by {str(description)[:200]}.")
+    raise InputError(f"No space is described by {repr(description)[:200]}.")
 
 
 def finite_space(description: Mapping[str, Any]) -> spaces.Space | None:

@@ -8,6 +8,7 @@ REINFORCE trains tables, PPO after a warm start trains perceptrons.
 
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
+from functools import cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -307,7 +308,10 @@ class MagailConfig(CloningConfig, DiscriminatorConfig, AdvantageConfig, PPOConfi
         values: dict[str, Any] = {"network": "tabular"}
         for name, value in settings.items():
             if name in known:
-                values[name] = tuple(value) if isinstance(value, list) else value
+                value = tuple(value) if isinstance(value, list) else value
+                if not _is_of_type(value, _types()[name]):
+                    raise InputError(f"The setting {name} cannot be {value!r}.")
+                values[name] = value
         if settings.get("own_network"):  # its former name
             values["network"] = settings["own_network"]
         config = object.__new__(cls)
@@ -398,10 +402,27 @@ def at_least_passes(updates: int, passes: int, *, episodes: int, batch_size: int
     return max(updates, -(-passes * episodes // min(batch_size, episodes)))
 
 
+@cache
+def _types() -> dict[str, Any]:
+    return get_type_hints(MagailConfig)
+
+
+def _is_of_type(value: Any, kind: Any) -> bool:
+    """Whether a value from a JSON file is of the type of a setting. Whether a choice is one is checked elsewhere."""
+    parts = get_args(kind)
+    if get_origin(kind) in (Union, UnionType):
+        return any(_is_of_type(value, part) for part in parts)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_is_of_type(part, parts[0]) for part in value)
+    if kind is float:
+        return type(value) in (int, float)
+    return type(value) is kind or get_origin(kind) is Literal or kind is Any
+
+
 def _check_value(expected: str, name: str, value: Any) -> None:
     if expected and not _RANGES[expected](value):
         raise InputError(f"--{name} must be {expected}, not {value}.")
-    choices, own = _choices(get_type_hints(MagailConfig)[name])
+    choices, own = _choices(_types()[name])
     if choices and value not in choices and not (own and _is_own(value, choices)):
         allowed = ", ".join(choices) + (", or module:callable" if own else "")
         handed = "; hand a function itself to Trainer(reward=...)" if own and callable(value) else ""

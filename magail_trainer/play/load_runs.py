@@ -19,6 +19,7 @@ from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.policies import Policies, make_policies
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.scaling import read_scalings
+from magail_trainer.sealed import as_written
 from magail_trainer.trust import Recorded
 
 _ENTRIES = {
@@ -104,10 +105,8 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
     run = open_run(finished_or_newest(path))
     run.expect(_ENTRIES)
     config, recorded = run.content, Recorded(path, run.content, trust)
-    try:
+    with as_written(path):
         training, limit = recorded_settings(recorded), config["env"].get("max_episode_steps")
-    except (TypeError, AttributeError) as error:
-        raise InputError(f"{str(path)!r} is not as it was written: {error}.") from error
     runs, marked = _read_runs(run / "runs.csv")
     if "policies" in config.get("own_parts", {}):
         raise InputError(
@@ -115,14 +114,16 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
             "there again, and load checkpoint/policies.npz into them."
         )
     if entry is None:
-        entry = resolve_recorded(recorded)
+        with as_written(path):
+            entry = resolve_recorded(recorded)
     elif names := replace(entry, max_episode_steps=limit).difference(config["env"]):  # another limit is no other env
         raise InputError(
             f"{str(path)!r} was trained in {names[0]}, not in {names[1]}; it can play in its own env alone."
         )
     codes = Codes.of(entry, network=training.family)
     sizes = {agent: code.size for agent, code in codes.features.items() if code.is_box}
-    codes = codes.scaled(read_scalings(config.get("feature_scaling", {}), sizes))
+    with as_written(path):
+        codes = codes.scaled(read_scalings(config.get("feature_scaling", {}), sizes))
     _check_size(run / "checkpoint/policies.npz", runs, training)
     policies = make_policies(codes, runs, training)
     read_checkpoint(run, "policies", policies)
