@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -204,6 +205,7 @@ def evaluate(trained: TrainedRuns, *, episodes: int, seed: int, processes: int =
     if counts is None:
         return Evaluation(rows, returns)
     shares = counts / counts.sum(axis=1, keepdims=True)
-    return Evaluation(
-        rows, returns, {action: shares[:, index].tolist() for index, action in enumerate(np.ndindex(*sizes))}
-    )
+    played = [code.decode(np.arange(code.size)) for code in trained.codes.finite_actions.values()]
+    # Numbers as they are played; actions of several numbers are counted from 0.
+    joint_actions = product(*(values.tolist() if values.ndim == 1 else range(len(values)) for values in played))
+    return Evaluation(rows, returns, {action: shares[:, index].tolist() for index, action in enumerate(joint_actions)})
