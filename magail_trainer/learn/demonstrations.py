@@ -141,9 +141,9 @@ def scaled_to(codes: Codes, trajectories: Trajectories | Callable[[], Trajectori
     return codes.scaled({agent: scaling for agent, scaling in scalings.items() if scaling is not None})
 
 
-def random_episodes(entry: EnvEntry) -> Trajectories:
+def random_episodes(entry: EnvEntry, *, processes: int) -> Trajectories:
     """A few, to see what features are like where there are no demonstrations."""
-    return record(entry, RandomJointPolicy(entry), episodes=_RANDOM_EPISODES, seed=0)
+    return record(entry, RandomJointPolicy(entry), episodes=_RANDOM_EPISODES, seed=0, processes=processes)
 
 
 def _padded(trajectories: Trajectories, codes: Codes, num_runs: int, device: torch.device) -> Batch:

@@ -106,7 +106,7 @@ class Trainer:
             check_same_env(entry, trajectories)
             self._horizon = None if config.allow_variable_horizon else FixedHorizon.of(trajectories)
         self.device, self.processes = find_device(device), processes
-        seen = partial(random_episodes, entry) if trajectories is None else trajectories
+        seen = partial(random_episodes, entry, processes=processes) if trajectories is None else trajectories
         self.codes = scaled_to(Codes.of(entry, network=config.family), seen)
         self._own = {"policies": policies, "discriminator": discriminator, "reward": reward}
         for name in ("discriminator", "reward"):
