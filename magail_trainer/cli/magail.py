@@ -159,12 +159,13 @@ class CheckEnv:
             print(report)
             return _verdict("see above")
         print("\n".join(report.facts))
-        return _verdict("".join(report.refusals))
+        return _verdict("".join(report.refusals), but=report.warning)
 
 
-def _verdict(reason: str) -> int:
+def _verdict(reason: str, *, but: str = "") -> int:
     """Print whether an env can be trained in, or why not; returns the exit status."""
-    print(f"can be trained: no ({reason.rstrip('.')})" if reason else "can be trained: yes")
+    yes = f"yes, but it {but}" if but else "yes"
+    print(f"can be trained: no ({reason.rstrip('.')})" if reason else f"can be trained: {yes}")
     return 1 if reason else 0
 
 

@@ -10,6 +10,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 from magail_trainer.envs.env_calls import closed_after
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.envs.vector_env import VectorEnv, episode_over
+from magail_trainer.errors import EnvError
 
 
 def plays_alike(entry: EnvEntry, *, seed: int = 0, steps: int = 100) -> bool:
@@ -26,18 +27,26 @@ def plays_alike(entry: EnvEntry, *, seed: int = 0, steps: int = 100) -> bool:
     Raises:
         EnvError: the env cannot be made, raises an error, or does not keep to PettingZoo's rules.
     """
-    copies = entry.make_copies(2, say=lambda _: None)  # it is said to whoever plays the env for its own sake
+    try:
+        copies = _make(entry, 2)
+    except EnvError:  # an env that can exist only once, or not at all
+        copies = _make(entry, 1)
     with closed_after(copies):
         shown = [list(_episode(copies, seed, steps)) for _ in range(2)]
     return _same(*shown) and all(_copies_agree(moment) for moment in shown[0])
 
 
+def _make(entry: EnvEntry, number: int) -> VectorEnv:
+    return entry.make_copies(number, say=lambda _: None)  # it is said to whoever plays the env for its own sake
+
+
 def _episode(copies: VectorEnv, seed: int, steps: int) -> Iterator[Any]:
-    """What two copies show in their first episode, arrays `[2, ...]`, from the same seed and actions."""
+    """What E copies show in their first episode, arrays `[E, ...]`, from the same seed and actions."""
+    number = copies.num_envs
     spaces = {agent: deepcopy(copies.action_space(agent)) for agent in copies.possible_agents}
     for index, space in enumerate(spaces.values()):
         space.seed(seed + index)
-    observations, infos = copies.reset(seed=[seed, seed])
+    observations, infos = copies.reset(seed=[seed] * number)
     yield observations
     for _ in range(steps):
         masks = {agent: info["action_mask"] for agent, info in infos.items() if "action_mask" in info}
@@ -45,7 +54,7 @@ def _episode(copies: VectorEnv, seed: int, steps: int) -> Iterator[Any]:
         actions = {}
         for agent, space in spaces.items():
             action = space.sample(masks[agent][0]) if agent in masks else space.sample()
-            actions[agent] = concatenate(space, [action, action], create_empty_array(space, 2))
+            actions[agent] = concatenate(space, [action] * number, create_empty_array(space, number))
         _, rewards, terminations, truncations, infos = copies.step(actions)
         yield {agent: info["final_obs"] for agent, info in infos.items()}, rewards, terminations, truncations
         if episode_over(terminations, truncations).any():
@@ -53,11 +62,11 @@ def _episode(copies: VectorEnv, seed: int, steps: int) -> Iterator[Any]:
 
 
 def _copies_agree(shown: Any) -> bool:
-    """Whether the two rows of all arrays are the same."""
+    """Whether the first and the last row of all arrays are the same."""
     parts = shown.values() if isinstance(shown, dict) else shown
     if isinstance(shown, dict | tuple):
         return all(_copies_agree(part) for part in parts)
-    return _same(shown[0], shown[1])
+    return _same(shown[0], shown[-1])
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -31,6 +31,8 @@ class EnvReport:
     """What the env is like, a line for each fact."""
     refusals: list[str]
     """Why it cannot be trained in, a sentence for each reason; none if it can."""
+    warning: str = ""
+    """What to know before training in it, if there is anything."""
 
     def __str__(self) -> str:
         return "\n".join(self.facts + self.refusals)
@@ -79,10 +81,10 @@ def check_env(env: EnvEntry | str, *, steps: int = 200, max_episode_steps: int |
     if not any(step.over[0] for step in played):
         refusals.append(f"No episode ended within {len(played):,} steps; --max_episode_steps N cuts episodes off.")
     facts += [*_episodes(agents, played), f"agents that leave early: {_leavers(agents, played)}"]
-    seeded = "the same seed gives the same episodes"
-    facts.append(f"seeds: {seeded if alike else 'ignores its seed: the same seed gave other episodes'}")
+    warning = "" if alike else "ignores its seed: the same seed gave other episodes"
+    facts.append(f"seeds: {warning or 'the same seed gives the same episodes'}")
     facts.append(f"action masks: {', '.join(played[-1].masks) or 'none'}")
-    return EnvReport(facts + remarks, refusals or _together(entry))
+    return EnvReport(facts + remarks, refusals or _together(entry), warning)
 
 
 def _play(entry: EnvEntry, steps: int, *, say: Callable[[str], None]) -> list[Step]:

@@ -77,7 +77,29 @@ def test_envs_whose_episodes_do_not(env: type) -> None:
     assert not plays_alike(entry, seed=3)
     report = check_env(entry)
     assert "seeds: ignores its seed: the same seed gave other episodes" in report.facts
+    assert report.warning == "ignores its seed: the same seed gave other episodes"
     assert report.refusals == []  # it can be trained in all the same
+
+
+class OnlyOne(ReachEnv):
+    """There is one at a time, as of a simulator that holds a port."""
+
+    there = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        if OnlyOne.there:
+            raise FileExistsError("there is one already")
+        OnlyOne.there = 1
+
+    def close(self) -> None:
+        OnlyOne.there = 0
+
+
+def test_an_env_that_exists_once_is_played_twice() -> None:
+    report = check_env(EnvEntry("toy", OnlyOne))
+    assert (report.refusals, report.warning) == ([], "")
+    assert OnlyOne.there == 0
 
 
 @pytest.mark.parametrize("env", [ReachEnv, Reseeds])
