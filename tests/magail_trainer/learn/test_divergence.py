@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from magail_trainer.data.run_folder import healthy
+from magail_trainer.data.run_folder import healthy, read_table
 from magail_trainer.envs.registry import resolve
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.divergence import Divergence
@@ -18,6 +18,7 @@ from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import Trained, save_run, train_with_history
 from magail_trainer.play.players import record_expert
 from tests.magail_trainer.clock_env import SMALL, clock, clock_dataset, seeded, tabular
+from tests.magail_trainer.commands import magail
 
 torch.set_num_threads(1)
 THIRTY = Runs.grid(betas=(0.0, 0.01, 0.1), seeds=range(10))
@@ -189,3 +190,28 @@ def test_the_table_is_marked_only_if_a_run_diverged() -> None:
     }
     assert healthy(marked).tolist() == [True, False]
     assert healthy(table).all()
+
+
+def spoils_run_1(logit: Tensor) -> Tensor:
+    """A reward of one's own that is NaN in the second of three runs."""
+    return logit.index_fill(0, torch.tensor(1), torch.nan) if len(logit) == 3 else logit
+
+
+def test_commands_name_the_run_exit_with_3_and_never_play_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env, run = ("--env", "coordination_env:coordination/matching-v0"), tmp_path / "run"
+    assert magail("record", *env, "--expert", "bimodal", "--episodes", 20, "--output", tmp_path / "data") == 0
+    own = ("--reward_style", f"{__name__}:spoils_run_1", "--epochs", 5, "--seeds", 3, 4, 5)
+    assert magail("train", *env, "--dataset", tmp_path / "data", "--output", run, *own) == 3
+    out, err = capsys.readouterr()
+    assert "β=0, seed 4: policy_loss is nan at epoch 1." in err
+    assert err.endswith("1 of 3 runs diverged and are left out.\n")
+    assert "nan" not in out
+    assert read_table(run / "runs.csv")["diverged"].tolist() == [0, 1, 0]
+    assert magail("evaluate", run, "--episodes", 5, "--output", tmp_path / "table.csv") == 0
+    assert "Left out, for they diverged: β=0, seed 4.\n" in capsys.readouterr().out
+    assert read_table(tmp_path / "table.csv")["seed"].tolist() == [3, 5]
+    play = ("record", *env, "--expert", run, "--episodes", 5, "--expert_args", "run=1", "--output", tmp_path / "more")
+    assert magail(*play) == 2
+    assert "(β=0, seed 4) diverged in training" in capsys.readouterr().err
