@@ -204,7 +204,13 @@ def _check_list(marker: Path, listed: Any) -> None:
 def _is_inside(name: str) -> bool:
     """Whether a name is that of a file in a folder: no absolute path, no way up."""
     parts = PurePosixPath(name).parts
-    return name == "/".join(parts) and ".." not in parts and not set(name) & set("\\:\0") and parts[:1] != ("/",)
+    return (
+        bool(parts)
+        and name == "/".join(parts)
+        and ".." not in parts
+        and not set(name) & set("\\:\0")
+        and parts[:1] != ("/",)
+    )
 
 
 def _without_hash(content: Mapping[str, Any]) -> dict[str, Any]:

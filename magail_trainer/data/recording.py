@@ -58,6 +58,8 @@ def record(
         raise InputError(f"The number of episodes must be at least 1, not {episodes}.")
     if seed < 0:
         raise InputError(f"A seed must be at least 0, not {seed}.")
+    if seed >= 2**63:
+        raise InputError(f"A seed must fit in 64 bits, and {seed} does not.")
     origin = Origin(
         env_id=entry.id,
         env_kwargs=entry.kwargs,

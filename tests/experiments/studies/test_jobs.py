@@ -77,3 +77,32 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent.join()
     wait_until(lambda: not [file.name for file in pids.iterdir() if Path("/proc", file.name).exists()])
     assert not list((tmp_path / "cells").glob("[ab]"))
+
+
+class Filled:
+    """A job that writes a file."""
+
+    name = "cell"
+
+    def __init__(self, kind: str = "cell") -> None:
+        self.kind = kind
+
+    def settings(self) -> dict[str, Any]:
+        return {"kind": self.kind}
+
+    def fill(self, folder: Path) -> str:
+        (folder / "a.txt").write_text("a")
+        return "done"
+
+
+def test_a_cell_that_is_there_is_checked(tmp_path: Path) -> None:
+    run_jobs([Filled()], tmp_path, processes=1)
+    run_jobs([Filled()], tmp_path, processes=1)
+    with pytest.raises(InputError, match="was made with kind=cell, not other"):
+        run_jobs([Filled("other")], tmp_path, processes=1)
+    (tmp_path / "cell" / "a.txt").write_text("b")
+    with pytest.raises(InputError, match=r"a\.txt' was altered .*; delete '.*cell' to have it made anew"):
+        run_jobs([Filled()], tmp_path, processes=1)
+    (tmp_path / "cell" / "settings.json").unlink()
+    with pytest.raises(InputError, match="is no cell of a benchmark"):
+        run_jobs([Filled()], tmp_path, processes=1)
