@@ -27,7 +27,7 @@ from experiments.studies.statistics import mean_of
 from experiments.theory import phase_diagram
 from experiments.theory.phase_portrait import PhasePortraitConfig, draw_phase_portrait
 from magail_trainer.errors import InputError
-from magail_trainer.learn.config import RewardStyle
+from magail_trainer.learn.config import MagailConfig, RewardStyle
 from magail_trainer.text import counted
 
 SEEDS_OF_A, QUICK_SEEDS_OF_A = 100, 30
@@ -128,15 +128,15 @@ def game_configs(*, quick: bool) -> dict[str, CoordinationConfig]:
     Independent policies train as in the suggested runs, correlated ones as in the correlation table.
     """
     epochs = 500 if quick else 2000
-    plain = CoordinationConfig(
-        betas=(0.0,), seeds=tuple(range(10 if quick else 20)), epochs=2000, reward_style="gail", lr_disc=0.005
-    )
-    recipe = replace(
-        plain, epochs=epochs, batch_size=200, baseline="batch", lr_policy=40 / epochs, lr_disc=200 / epochs,
+    gail = MagailConfig(network="tabular", epochs=2000, reward_style="gail", lr_disc=0.005)
+    correlated = replace(
+        gail, epochs=epochs, batch_size=200, baseline="batch", lr_policy=40 / epochs, lr_disc=200 / epochs,
         lr_schedule="linear",
     )  # fmt: skip
-    shared = replace(recipe, policy="shared_signal", signals=8)
-    both = replace(plain, betas=(0.0, 1.0), expert_type="pure_equilibria", epochs=1000)
+    plain = CoordinationConfig(betas=(0.0,), seeds=tuple(range(10 if quick else 20)), training=gail)
+    recipe = replace(plain, training=correlated)
+    shared = replace(plain, training=replace(correlated, policy="shared_signal", signals=8))
+    both = replace(plain, betas=(0.0, 1.0), expert_type="pure_equilibria", training=replace(gail, epochs=1000))
     chicken, equilibrium = "chicken", "correlated_equilibrium"
     return {
         "stag_hunt": replace(both, game="stag_hunt"),

@@ -4,7 +4,7 @@ python -m experiments.coordination --help
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,6 @@ from magail_trainer.text import counted
 FIGURE = "figure.png"
 ENV_ID = "coordination_env:coordination/matching-v0"
 
-_TRAINING = {setting.name for setting in fields(MagailConfig)} & {
-    setting.name for setting in fields(CoordinationConfig)
-}
-"""The flags that are settings of the trainer."""
-
 
 @dataclass(frozen=True)
 class Setup:
@@ -78,7 +73,7 @@ def set_up(config: CoordinationConfig) -> Setup:
         raise InputError(f"--eval_episodes must be at least 1, not {config.eval_episodes}.")
     _check_dataset_stands_alone(config)
     expert = _expert_to_record(config, entry, experts_of(game)) if config.dataset is None else None
-    return Setup(game, entry, runs, _training(config), expert)
+    return Setup(game, entry, runs, config.training.settled("tabular"), expert)
 
 
 def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
@@ -126,9 +121,9 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
             modules=trainer.modules,
         )
         measured = (table, history, expert_joint, config.eval_episodes, training_cpu_seconds)
-        results = Results(Path(target), *measured, game, config.policy)
+        results = Results(Path(target), *measured, game, setup.training.policy)
     if not config.no_plots and len(results.healthy.runs["seed"]):
-        save_figures(results.folder, {FIGURE: lambda: _figure(results, config)})
+        save_figures(results.folder, {FIGURE: lambda: _figure(results, config, setup.training)})
     return results
 
 
@@ -145,7 +140,7 @@ def _check_dataset_stands_alone(config: CoordinationConfig) -> None:
 def _left_out(config: CoordinationConfig) -> set[str]:
     """Settings that say where and not what, those of the trainer, which `training` holds as they ran, and those of an
     expert that was not recorded here."""
-    return {"output", "overwrite", "dataset", *_TRAINING, *(_EXPERT_FIELDS if config.dataset is not None else ())}
+    return {"output", "overwrite", "dataset", "training", *(_EXPERT_FIELDS if config.dataset is not None else ())}
 
 
 def _fresh_folder(config: CoordinationConfig) -> Path:
@@ -155,21 +150,6 @@ def _fresh_folder(config: CoordinationConfig) -> Path:
 
 def _expert(config: CoordinationConfig) -> str:
     return str(config.expert_type) if config.dataset is None else "recorded"
-
-
-def _training(config: CoordinationConfig) -> MagailConfig:
-    tables = MagailConfig(network="tabular", **{name: getattr(config, name) for name in _TRAINING - {"network"}})
-    return tables if config.network == "tabular" else for_perceptrons(tables)
-
-
-def for_perceptrons(tables: MagailConfig) -> MagailConfig:
-    """The settings that train perceptrons as tables are trained.
-
-    With these learning rates the logits move about as fast, and the discriminator's as fast in relation, as those of
-    tables. They decide what the runs end in, and were found by trying; see the suggested runs with `--network mlp`.
-    """
-    rates = {"lr_policy": tables.lr_policy * 0.1, "lr_disc": tables.lr_disc * 0.03}
-    return replace(tables, network="mlp", hidden=(128,), **rates)
 
 
 def _expert_to_record(config: CoordinationConfig, entry: EnvEntry, offered: Sequence[str]) -> JointPolicy:
@@ -203,16 +183,17 @@ def _play(trainer: Trainer, game: MatrixGame, episodes: int) -> np.ndarray:
     return np.asarray(counts).reshape(-1, *game.num_actions) / episodes
 
 
-def _figure(results: Results, config: CoordinationConfig) -> Figure:
+def _figure(results: Results, config: CoordinationConfig, training: MagailConfig) -> Figure:
     diverged, results = count_diverged(results.folder), results.healthy
     expert = _expert(config).replace("pure_equilibria", "pure equilibria").replace("correlated_e", "correlated e")
-    others = [config.policy.replace("_", " ") + " policies"] if config.policy != "independent" else []
-    others += [config.discriminator.replace("_", "-") + " discriminators"] if config.discriminator != "joint" else []
-    others += [f"reward {reward_name(config.reward_style)}", f"{counted(len(config.seeds), 'seed')} for each β"]
+    policy, discriminator = training.policy.replace("_", " "), training.discriminator.replace("_", "-")
+    others = [f"{policy} policies"] if policy != "independent" else []
+    others += [f"{discriminator} discriminators"] if discriminator != "joint" else []
+    others += [f"reward {reward_name(training.reward_style)}", f"{counted(len(config.seeds), 'seed')} for each β"]
     others += [f"{diverged} and left out"] if diverged else []
     heading = ", ".join([f"MAGAIL in {title(results.game)}: {expert} expert", *others])
     drawn = (results.runs, results.history, results.expert_joint)
-    return coordination_figure(*drawn, title=heading, game=results.game, policy=config.policy)
+    return coordination_figure(*drawn, title=heading, game=results.game, policy=training.policy)
 
 
 def main(config: CoordinationConfig) -> int:

@@ -30,7 +30,7 @@ from experiments.studies.plotting import save_figures, wrote
 from experiments.studies.statistics import mean_interval, mean_of, share_interval
 from magail_trainer.data.run_folder import open_run, read_healthy_runs, write_table
 from magail_trainer.errors import InputError
-from magail_trainer.learn.config import PolicyStyle
+from magail_trainer.learn.config import MagailConfig, PolicyStyle
 from magail_trainer.sealed import as_written
 from magail_trainer.text import counted
 
@@ -49,21 +49,21 @@ FIGURE = "correlation.png"
 class Cell:
     """All runs of one expert, class of policies and discriminator."""
 
-    training: CoordinationConfig
+    sweep: CoordinationConfig
 
     @property
     def name(self) -> str:
         """The folder's name."""
-        return f"{self.training.expert_type}-{self.training.policy}-{self.training.discriminator}"
+        return f"{self.sweep.expert_type}-{self.sweep.training.policy}-{self.sweep.training.discriminator}"
 
     def settings(self) -> dict[str, Any]:
         """The settings that decide the content of the folder."""
-        return settings_of(self.training)
+        return settings_of(self.sweep)
 
     def fill(self, folder: Path) -> str:
         """Train, measure, and write the run folder."""
-        command = command_of("coordination", self.training)
-        results = run_experiment(replace(self.training, output=folder / "run", no_plots=True), command=command)
+        command = command_of("coordination", self.sweep)
+        results = run_experiment(replace(self.sweep, output=folder / "run", no_plots=True), command=command)
         distance = results.healthy.runs["js_distance"]
         matching = f"{int((distance < MATCH).sum())} of {counted(len(distance), 'run')}"
         return f"JS distance {mean_of(distance):.3f}, a match in {matching}"
@@ -72,12 +72,8 @@ class Cell:
 def cell_of(config: CorrelationConfig, expert: ExpertType, policy: PolicyStyle, discriminator: str) -> Cell:
     """One cell, with the settings that all cells share."""
     assert discriminator in ("joint", "per_agent")
-    training = CoordinationConfig(
-        game=config.game,
-        num_agents=config.num_agents,
-        expert_type=expert,
-        betas=config.betas,
-        seeds=tuple(range(config.seeds)),
+    training = MagailConfig(
+        network="tabular",
         epochs=config.epochs,
         batch_size=200,
         lr_policy=40 / config.epochs,
@@ -86,11 +82,19 @@ def cell_of(config: CorrelationConfig, expert: ExpertType, policy: PolicyStyle, 
         reward_style="gail",
         baseline="batch",
         policy=policy,
-        signals=config.signals if policy == "shared_signal" else CoordinationConfig.signals,
+        signals=config.signals if policy == "shared_signal" else MagailConfig.signals,
         discriminator=discriminator,
+    )
+    sweep = CoordinationConfig(
+        game=config.game,
+        num_agents=config.num_agents,
+        expert_type=expert,
+        betas=config.betas,
+        seeds=tuple(range(config.seeds)),
+        training=training,
         no_plots=True,
     )
-    return Cell(training)
+    return Cell(sweep)
 
 
 def jobs_of(config: CorrelationConfig) -> list[Cell]:
@@ -120,7 +124,7 @@ def jobs_of(config: CorrelationConfig) -> list[Cell]:
         for discriminator in config.discriminators
     ]
     for cell in cells:
-        set_up(cell.training)  # checks the rest
+        set_up(cell.sweep)  # checks the rest
     return cells
 
 

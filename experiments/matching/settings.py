@@ -1,19 +1,55 @@
 """The flags of the commands on matrix games: coordination, correlation, suggested_runs and benchmark."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import tyro
 
 from experiments.matching.games import USUAL_EXPERT, ExpertType, GameName, experts_of, make_game
 from experiments.studies.commands import with_defaults
-from magail_trainer.learn.config import Baseline, MagailConfig, PolicyStyle, RewardStyle, Schedule
+from magail_trainer.learn.config import MagailConfig, PolicyStyle
 
 DiscriminatorName = Literal["joint", "per_agent"]
 Name = Literal["A", "B", "C", "D"]
 Network = Literal["tabular", "mlp"]
 MATCHING_EXPERTS: tuple[ExpertType, ...] = ("mixed", "bimodal", "asymmetric", "noisy", "all_AA")
+
+FLAGS = ("epochs", "rollout_episodes", "lr_policy", "lr_disc", "reward_style", "network", "policy", "signals",
+         "discriminator", "baseline", "lr_schedule", "policy_init_uniform", "batch_size", "exact")  # fmt: skip
+"""The settings of the trainer that are flags of the coordination experiment."""
+_NETWORK = (
+    "Tables, or perceptrons with a hidden layer of 128 in their place, trained in the same way: their learning rates "
+    "are lr_policy times 0.1 and lr_disc times 0.03, for an update moves an output by many weights."
+)
+
+
+def _flags() -> Any:
+    """A dataclass of `FLAGS`, with the trainer's help and its defaults for tables."""
+    kinds, settings = get_type_hints(MagailConfig), {setting.name: setting.metadata for setting in fields(MagailConfig)}
+    flags = []
+    for name in FLAGS:
+        kind, help, default = kinds[name], settings[name]["help"], settings[name]["tabular"]
+        if name == "network":
+            kind, help, default = Network, _NETWORK, "tabular"
+        about = tyro.conf.arg(help=help, help_behavior_hint=f"(default: {default})")
+        flags.append((name, Annotated[kind, about], default))
+    return make_dataclass("Training", flags)
+
+
+def _training(flags: Annotated[_flags(), tyro.conf.arg(name="")]) -> MagailConfig:  # type: ignore[valid-type]
+    tables = MagailConfig(**{**vars(flags), "network": "tabular"})
+    return tables if flags.network == "tabular" else for_perceptrons(tables)
+
+
+def for_perceptrons(tables: MagailConfig) -> MagailConfig:
+    """The settings that train perceptrons as tables are trained.
+
+    With these learning rates the logits move about as fast, and the discriminator's as fast in relation, as those of
+    tables. They decide what the runs end in, and were found by trying; see the suggested runs with `--network mlp`.
+    """
+    rates = {"lr_policy": tables.lr_policy * 0.1, "lr_disc": tables.lr_disc * 0.03}
+    return replace(tables, network="mlp", hidden=(128,), **rates)
 
 
 @dataclass(frozen=True)
@@ -34,42 +70,14 @@ class CoordinationConfig:
     """Weights of the policies' entropy bonus."""
     seeds: tuple[int, ...] = (42, 123, 456, 789, 999)
     """One run for each, and each β."""
-    epochs: int = 4000
-    """Training epochs."""
-    rollout_episodes: int = 200
-    """Episodes that each run plays per epoch."""
     eval_episodes: int = 5000
     """Episodes that each run plays after training."""
-    lr_policy: float = 0.01
-    """Adam's learning rate for the policies."""
-    lr_disc: float = 0.01
-    """Adam's learning rate for the discriminator."""
-    reward_style: RewardStyle | str = "non_saturating"
-    """What the policies maximise: log D (non_saturating), -log(1 - D) (gail), log D - log(1 - D) (airl), or 2D - 1
-    (symmetric). Or module:callable, a function of your own from a tensor of logits to one of rewards."""
-    network: Literal["tabular", "mlp"] = "tabular"
-    """Tables, or perceptrons with a hidden layer of 128 in their place, trained in the same way. Their learning rates
-    are the given ones times 0.1 (policies) and 0.03 (discriminator), for an update moves an output by many weights."""
-    policy: PolicyStyle = "independent"
-    """What the agents share when they act: nothing (independent), a signal drawn for each episode and hidden from the
-    discriminator (shared_signal), or what the agents before them are about to do (autoregressive)."""
-    signals: int = MagailConfig.signals
-    """How many values a shared signal has."""
-    discriminator: Literal["joint", "per_agent"] = "joint"
-    """One discriminator of the joint action, or one for each agent that sees its own action alone."""
-    baseline: Baseline = "none"
-    """What REINFORCE subtracts from the reward: nothing, or its mean over the batch."""
-    lr_schedule: Schedule = "constant"
-    """What the policies' learning rate does: stay, or fall to 0 in a line."""
-    policy_init_uniform: bool = False
-    """Start all policies at exactly equal probabilities, not at logits of 0.1 times a standard normal."""
+    training: Annotated[MagailConfig, tyro.conf.arg(constructor=_training)] = field(
+        default=MagailConfig(network="tabular"), metadata={"flags": FLAGS}
+    )
+    """How the runs are trained."""
     no_plots: bool = False
     """Skip the figure."""
-    batch_size: int = 32
-    """Joint actions of the expert and of the learner in a discriminator step, and of the learner in a policy step."""
-    exact: bool = False
-    """Train with expectations over all joint actions in place of samples; then neither rollout_episodes nor
-    batch_size matters."""
     expert_ratio: float | None = None
     """Share of AA among the matching episodes of a bimodal, asymmetric or noisy expert, or of the first of several pure
     equilibria; by default the expert's own."""

@@ -192,7 +192,7 @@ def main(config: BenchmarkConfig) -> None:
     for row in rows + particles:
         print(f"{row.what:36} {row.rate:>14,.0f} {row.unit} per CPU-second")
     default = CoordinationConfig()
-    run_epochs = len(default.betas) * len(default.seeds) * default.epochs
+    run_epochs = len(default.betas) * len(default.seeds) * default.training.epochs
     print(f"The default sweep, {run_epochs:,} run-epochs, trains in {run_epochs / rows[0].rate:.1f} CPU-seconds here.")
     if particles:
         print(f"MAGAIL runs at {particles[1].rate / particles[0].rate:.0%} of the step rate of mpe2's spread alone.")

@@ -11,14 +11,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from experiments.matching.best_product import best_product_js
 from experiments.matching.coordination import FIGURE, run_experiment
 from experiments.matching.results import AGENTS, Columns
-from experiments.matching.settings import CoordinationConfig, Name, Network, SuggestedRunsConfig
+from experiments.matching.settings import CoordinationConfig, Name, Network, SuggestedRunsConfig, for_perceptrons
 from experiments.studies.criteria import (
     HEADER,
     Criterion,
@@ -37,6 +36,7 @@ from magail_trainer.data.run_folder import healthy, open_run, read_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import read_arrays
 from magail_trainer.folders import new_folder
+from magail_trainer.learn.config import MagailConfig
 from magail_trainer.sealed import as_written
 from magail_trainer.text import counted, display_path
 
@@ -140,29 +140,30 @@ def _near_half(runs: Columns, *, within: float) -> Criterion:
     return Criterion(f"coordination ≈ 0.5 (interval within {within:g})", interval_text(rate), holds)
 
 
-_SHARED: dict[str, Any] = {"reward_style": "gail", "lr_disc": 0.005, "epochs": 2000}
+_NORMAL = MagailConfig(network="tabular", reward_style="gail", lr_disc=0.005, epochs=2000)
+_UNIFORM = replace(_NORMAL, policy_init_uniform=True)
 _FIVE_SEEDS = (42, 123, 456, 789, 999)
 
 SUGGESTED_RUNS: Mapping[Name, SuggestedRun] = {
     "A": SuggestedRun(
         "Without an entropy bonus, learning collapses to one of the two conventions, which one depends on the seed.",
-        CoordinationConfig(betas=(0.0,), seeds=tuple(range(1, 11)), policy_init_uniform=True, **_SHARED),
+        CoordinationConfig(betas=(0.0,), seeds=tuple(range(1, 11)), training=_UNIFORM),
         {0.0: (collapses, splits)},
     ),
     "B": SuggestedRun(
         "A large entropy bonus drives both agents to the independent 50/50 mix.",
-        CoordinationConfig(betas=(5.0,), seeds=tuple(range(1, 6)), policy_init_uniform=True, **_SHARED),
+        CoordinationConfig(betas=(5.0,), seeds=tuple(range(1, 6)), training=_UNIFORM),
         {5.0: (mixes,)},
     ),
     "C": SuggestedRun(
         "Independent policies cannot match correlated demonstrations, with or without the bonus.",
-        CoordinationConfig(betas=(0.0, 5.0), seeds=_FIVE_SEEDS, **_SHARED),
+        CoordinationConfig(betas=(0.0, 5.0), seeds=_FIVE_SEEDS, training=_NORMAL),
         {0.0: (collapses,), 5.0: (mixes,)},
         out_of_reach=True,
     ),
     "D": SuggestedRun(
         "Independent policies do match an expert without correlation.",
-        CoordinationConfig(expert_type="mixed", betas=(0.0, 5.0), seeds=_FIVE_SEEDS, **_SHARED),
+        CoordinationConfig(expert_type="mixed", betas=(0.0, 5.0), seeds=_FIVE_SEEDS, training=_NORMAL),
         {0.0: (matches_uniform,), 5.0: (matches_uniform, mixes)},
     ),
 }
@@ -211,7 +212,8 @@ def run_suggested(
     name: Name, folder: Path, *, num_seeds: int | None = None, network: Network = "tabular"
 ) -> list[Criterion]:
     """Train and evaluate a run, write its run folder `folder`, and compute its criteria from the folder."""
-    config = replace(SUGGESTED_RUNS[name].config, network=network, output=folder)
+    config = replace(SUGGESTED_RUNS[name].config, output=folder)
+    config = config if network == "tabular" else replace(config, training=for_perceptrons(config.training))
     config = replace(config, seeds=tuple(range(1, num_seeds + 1))) if num_seeds else config
     run_experiment(config, command=command_of_run(name, num_seeds=num_seeds, network=network))
     return [*none_diverged(folder), *criteria_of(name, folder)]

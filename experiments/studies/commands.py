@@ -2,8 +2,8 @@
 
 import os
 import shlex
-from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
 from datetime import datetime
 from importlib import import_module
 from typing import Any, NoReturn
@@ -58,14 +58,23 @@ def command_of(module: str, config: Any) -> str:
         config: not settled yet, where that fills in defaults.
     """
     words = ["python", "-m", f"experiments.{module}"]
-    for setting in fields(config):
-        value = getattr(config, setting.name)
-        if setting.name in NOT_SETTINGS or value == setting.default:
+    for name, value, default in _flags_of(config):
+        if name in NOT_SETTINGS or value == default:
             continue
-        words.append(f"--{setting.name}")
+        words.append(f"--{name}")
         if value is not True:
             words += [str(item) for item in (value if isinstance(value, tuple) else (value,))]
     return shlex.join(words)
+
+
+def _flags_of(config: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Name, value and default of each flag; a field may hold the values of several, which its metadata names."""
+    for setting in fields(config):
+        value = getattr(config, setting.name)
+        for name in setting.metadata.get("flags", ()):
+            yield name, getattr(value, name), getattr(setting.default, name)
+        if "flags" not in setting.metadata:
+            yield setting.name, value, setting.default
 
 
 def fresh_name(start: str) -> str:
@@ -75,4 +84,5 @@ def fresh_name(start: str) -> str:
 
 def settings_of(config: Any) -> dict[str, Any]:
     """All settings of a dataclass that make a difference, as plain JSON; `quick` makes none once it is settled."""
-    return plain_json({name: value for name, value in asdict(config).items() if name not in (*NOT_SETTINGS, "quick")})
+    left_out = (*NOT_SETTINGS, "quick")
+    return plain_json({name: value for name, value, _ in _flags_of(config) if name not in left_out})

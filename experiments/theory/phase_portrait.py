@@ -33,6 +33,7 @@ from magail_trainer.cli.command_line import this_command
 from magail_trainer.data.run_folder import CONFIG, write_table
 from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder
+from magail_trainer.learn.config import MagailConfig
 from magail_trainer.sealed import seal
 from magail_trainer.text import counted
 
@@ -117,10 +118,13 @@ def _runs_of(config: PhasePortraitConfig, kind: Kind, folder: Path) -> Coordinat
         expert_type=config.expert_type,
         betas=config.betas,
         seeds=tuple(range(config.seeds)),
-        epochs=config.epochs,
-        lr_policy=config.lr_policy,
-        lr_disc=_lr_disc(config, kind),
-        reward_style=config.reward_style,
+        training=MagailConfig(
+            network="tabular",
+            epochs=config.epochs,
+            lr_policy=config.lr_policy,
+            lr_disc=_lr_disc(config, kind),
+            reward_style=config.reward_style,
+        ),
         no_plots=True,
         output=folder / kind,
     )

@@ -37,6 +37,8 @@ from experiments.theory.phase_diagram import PhaseConfig
 from experiments.theory.phase_portrait import PhasePortraitConfig
 from magail_trainer.cli.command_line import parse
 from magail_trainer.errors import InputError
+from magail_trainer.learn.config import MagailConfig
+from tests.experiments.matching.sweeps import changed
 
 torch.set_num_threads(1)
 
@@ -141,7 +143,8 @@ def test_the_command_of_settings_makes_them_again() -> None:
             again: Any = parse(type(config), prog="again", args=command[3:])
             assert command_of(module, again) == command_of(module, config)
             assert settings_of(again) == settings_of(config)
-    assert command_of("coordination", CoordinationConfig(exact=True, seeds=(1, 2), output=Path("x"))) == (
+    exact = CoordinationConfig(training=MagailConfig(network="tabular", exact=True), seeds=(1, 2), output=Path("x"))
+    assert command_of("coordination", exact) == (
         "python -m experiments.coordination --expert_type bimodal --seeds 1 2 --exact"
     )
 
@@ -200,7 +203,7 @@ def test_an_interrupted_report_goes_on_and_does_nothing_twice(tmp_path: Path, mo
 
 def test_parts_of_other_settings_are_refused(tmp_path: Path) -> None:
     parts = [part for part in all_parts(quick=True) if part.place == "games"]
-    config = replace(game_configs(quick=True)["matching_3"], seeds=(0, 1), epochs=5, eval_episodes=2)
+    config = changed(game_configs(quick=True)["matching_3"], seeds=(0, 1), epochs=5, eval_episodes=2)
     other = game_part("matching_3", config)
     run_jobs([other], tmp_path, processes=1)
     with pytest.raises(InputError, match="was made with seeds="):

@@ -20,6 +20,7 @@ from magail_trainer.envs.registry import resolve
 from magail_trainer.play.evaluation import evaluate
 from magail_trainer.play.load_runs import load_runs
 from magail_trainer.play.players import make_joint_policy
+from tests.experiments.matching.sweeps import SMALL, changed
 
 torch.set_num_threads(1)
 
@@ -40,14 +41,13 @@ COLUMNS = [
     *("sampled_coordination_rate", "sampled_js_distance"),
 ]
 CELLS = ("aa", "ab", "ba", "bb")
-SMALL = CoordinationConfig(betas=(0.0, 2.0), seeds=(7, 3, 5), epochs=25, eval_episodes=450, no_plots=True)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """A short experiment with an asymmetric expert, whose folder the tests read."""
     output = tmp_path_factory.mktemp("small") / "run"
-    return run_experiment(replace(SMALL, expert_type="asymmetric", lr_policy=0.05, output=output), command="a command")
+    return run_experiment(changed(SMALL, expert_type="asymmetric", lr_policy=0.05, output=output), command="a command")
 
 
 def read_rows(folder: Path) -> list[dict[str, str]]:
@@ -137,10 +137,8 @@ def test_the_config_says_what_was_done(small: Results) -> None:
     config = json.loads((small.folder / "config.json").read_text())
     assert config["command"] == "a command"
     assert config["env"] == {"id": "coordination_env:coordination/matching-v0", "kwargs": {}}
-    where = {"output", "overwrite", "dataset"}
-    assert set(config["experiment"]) == {field.name for field in fields(CoordinationConfig)} - where - set(
-        config["training"]
-    )
+    where = {"output", "overwrite", "dataset", "training"}
+    assert set(config["experiment"]) == {field.name for field in fields(CoordinationConfig)} - where
     assert str(small.folder) not in json.dumps(config)  # the same run elsewhere says the same
     assert "partial" not in json.dumps(config)
     assert (config["experiment"]["betas"], config["experiment"]["expert_type"]) == ([0.0, 2.0], "asymmetric")
@@ -167,13 +165,13 @@ def test_the_checkpoint_is_that_of_the_table(small: Results) -> None:
 
 
 def test_the_same_settings_give_the_same_bytes(small: Results, tmp_path: Path) -> None:
-    again = run_experiment(replace(SMALL, expert_type="asymmetric", lr_policy=0.05, output=tmp_path / "again"))
+    again = run_experiment(changed(SMALL, expert_type="asymmetric", lr_policy=0.05, output=tmp_path / "again"))
     for name in ("runs.csv", "history.npz", "dataset/shard-00000.npz", "checkpoint/policies.npz"):
         assert (again.folder / name).read_bytes() == (small.folder / name).read_bytes(), name
 
 
 def test_a_run_has_the_same_row_in_a_smaller_sweep(small: Results, tmp_path: Path) -> None:
-    config = replace(SMALL, betas=(2.0,), seeds=(3,), expert_type="asymmetric", lr_policy=0.05)
+    config = changed(SMALL, betas=(2.0,), seeds=(3,), expert_type="asymmetric", lr_policy=0.05)
     alone = run_experiment(replace(config, output=tmp_path / "alone"))
     assert read_rows(alone.folder) == [read_rows(small.folder)[4]]
 
@@ -182,9 +180,9 @@ def test_a_recorded_dataset_gives_the_same_rows_as_recording_it(tmp_path: Path) 
     entry = resolve(coordination.ENV_ID)
     policy = make_joint_policy("noisy", entry, {"ratio": 0.6, "noise": 0.3})
     record(entry, policy, episodes=400, seed=9).save(tmp_path / "dataset")
-    recording = replace(SMALL, expert_type="noisy", expert_ratio=0.6, expert_noise=0.3, expert_seed=9)
+    recording = changed(SMALL, expert_type="noisy", expert_ratio=0.6, expert_noise=0.3, expert_seed=9)
     first = run_experiment(replace(recording, expert_episodes=400, output=tmp_path / "recording"))
-    second = run_experiment(replace(SMALL, dataset=tmp_path / "dataset", output=tmp_path / "reading"))
+    second = run_experiment(changed(SMALL, dataset=tmp_path / "dataset", output=tmp_path / "reading"))
     assert (first.folder / "runs.csv").read_bytes() == (second.folder / "runs.csv").read_bytes()
     assert not (second.folder / "dataset").exists()
     config = json.loads((second.folder / "config.json").read_text())
@@ -193,5 +191,5 @@ def test_a_recorded_dataset_gives_the_same_rows_as_recording_it(tmp_path: Path) 
 
 
 def test_the_figure_is_drawn_unless_it_is_not_wanted(tmp_path: Path) -> None:
-    results = run_experiment(replace(SMALL, epochs=11, no_plots=False, output=tmp_path / "run"))
+    results = run_experiment(changed(SMALL, epochs=11, no_plots=False, output=tmp_path / "run"))
     assert (results.folder / "figure.png").read_bytes().startswith(b"\x89PNG")

@@ -18,17 +18,19 @@ from experiments.matching import coordination
 from experiments.matching.coordination import CoordinationConfig, run_experiment
 from experiments.matching.metrics import product_joint
 from experiments.matching.results import Results, exact_columns, summary
-from magail_trainer.cli.command_line import run_command
+from experiments.matching.settings import FLAGS
+from magail_trainer.cli.command_line import parse, run_command
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import read_table
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
+from magail_trainer.learn.config import MagailConfig
 from magail_trainer.play.players import make_joint_policy
+from tests.experiments.matching.sweeps import SMALL, changed
 
 torch.set_num_threads(1)
 
 CHECKOUT = Path(coordination.__file__).parents[2]
-SMALL = CoordinationConfig(betas=(0.0, 2.0), seeds=(7, 3, 5), epochs=25, eval_episodes=450, no_plots=True)
 
 CHANGES: dict[str, Any] = {
     "expert_type": "mixed",
@@ -60,25 +62,32 @@ TESTED_BY_THEMSELVES = {"game", "signals", "no_plots", "dataset", "device", "out
 @pytest.fixture(scope="module")
 def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Results:
     output = tmp_path_factory.mktemp("unchanged") / "run"
-    return run_experiment(replace(SMALL, expert_type="noisy", output=output))
+    return run_experiment(changed(SMALL, expert_type="noisy", output=output))
 
 
 def test_every_setting_has_a_change_to_test() -> None:
-    assert set(CHANGES) | TESTED_BY_THEMSELVES == {field.name for field in fields(CoordinationConfig)}
+    own = {field.name for field in fields(CoordinationConfig)} - {"training"}
+    assert set(CHANGES) | TESTED_BY_THEMSELVES == own | set(FLAGS)
+
+
+def test_the_flag_for_perceptrons_trains_them_as_tables_are_trained() -> None:
+    flags = parse(CoordinationConfig, prog="coordination", args=["--network", "mlp", "--lr_disc", "1", "--exact"])
+    tables = MagailConfig(network="tabular", lr_disc=1.0, exact=True)
+    assert flags.training == replace(tables, network="mlp", hidden=(128,), lr_policy=0.001, lr_disc=0.03)
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_has_an_effect(name: str, unchanged: Results, tmp_path: Path) -> None:
-    config = replace(SMALL, expert_type="noisy", output=tmp_path / "run")
-    results = run_experiment(replace(config, **{name: CHANGES[name]}))
+    config = changed(SMALL, expert_type="noisy", output=tmp_path / "run")
+    results = run_experiment(changed(config, **{name: CHANGES[name]}))
     column = "sampled_joint_aa" if name == "eval_episodes" else "prob_a_agent_0"
     assert not np.array_equal(results.runs[column], unchanged.runs[column])
 
 
 def test_the_number_of_signals_has_an_effect(tmp_path: Path) -> None:
-    shared = replace(SMALL, policy="shared_signal")
+    shared = changed(SMALL, policy="shared_signal")
     two, three = (
-        run_experiment(replace(shared, signals=signals, output=tmp_path / str(signals))).runs for signals in (2, 3)
+        run_experiment(changed(shared, signals=signals, output=tmp_path / str(signals))).runs for signals in (2, 3)
     )
     assert not np.array_equal(two["prob_a_agent_0"], three["prob_a_agent_0"])
     assert (two["mutual_information"] > 0).all()
@@ -111,7 +120,7 @@ def test_bad_settings_are_refused_and_leave_nothing_behind(
     settings: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError) as refusal:
-        run_experiment(replace(SMALL, **settings, output=tmp_path / "run"))
+        run_experiment(changed(SMALL, **settings, output=tmp_path / "run"))
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert not list(tmp_path.iterdir())
@@ -121,7 +130,7 @@ def test_bad_settings_are_refused_and_leave_nothing_behind(
 def test_a_bad_setting_is_named_before_a_folder_that_is_taken(settings: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError) as refusal:
-        run_experiment(replace(SMALL, **settings, output=tmp_path))
+        run_experiment(changed(SMALL, **settings, output=tmp_path))
     assert "already holds files" not in str(refusal.value)
 
 
@@ -129,24 +138,24 @@ def test_a_dataset_of_another_game_is_refused(tmp_path: Path) -> None:
     entry = resolve(coordination.ENV_ID, {"num_actions": 3})
     record(entry, make_joint_policy("mixed", entry, {}), episodes=5, seed=0).save(tmp_path / "dataset")
     with pytest.raises(InputError, match="record one in the env to train in"):
-        run_experiment(replace(SMALL, dataset=tmp_path / "dataset", output=tmp_path / "run"))
+        run_experiment(changed(SMALL, dataset=tmp_path / "dataset", output=tmp_path / "run"))
 
 
 def test_results_are_not_replaced_unless_asked_for(tmp_path: Path) -> None:
-    config = replace(SMALL, epochs=2, output=tmp_path / "run")
+    config = changed(SMALL, epochs=2, output=tmp_path / "run")
     first = run_experiment(config)
     before = {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()}
     with pytest.raises(InputError, match="already holds files; choose another folder or add --overwrite"):
-        run_experiment(replace(config, epochs=3))
+        run_experiment(changed(config, epochs=3))
     assert {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()} == before
-    run_experiment(replace(config, epochs=3, overwrite=True))
+    run_experiment(changed(config, epochs=3, overwrite=True))
     assert json.loads((first.folder / "config.json").read_text())["training"]["epochs"] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_the_default_folder_is_a_new_one_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    folders = [run_experiment(replace(SMALL, epochs=1)).folder for _ in range(3)]
+    folders = [run_experiment(changed(SMALL, epochs=1)).folder for _ in range(3)]
     assert len(set(folders)) == 3
     assert all((tmp_path / folder / "runs.csv").exists() for folder in folders)
     assert {folder.parent for folder in folders} == {Path("results/coordination")}
@@ -234,7 +243,8 @@ def test_a_mistake_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
     arguments = ["--epochs", "0", "--output", str(tmp_path / "run")]
     done = run_script(["experiments/coordination.py"], arguments, CHECKOUT)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "python -m experiments.coordination: --epochs must be at least 1, not 0.\n"
+    assert done.stderr.startswith("python -m experiments.coordination: --epochs must be at least 1, not 0;")
+    assert done.stderr.count("\n") == 1
 
 
 def test_every_expert_of_the_seed_is_one_of_the_env() -> None:
@@ -248,7 +258,7 @@ def test_a_figure_that_fails_takes_nothing_with_it(
         raise ValueError("no font")
 
     monkeypatch.setattr("experiments.matching.coordination.coordination_figure", broken)
-    status = coordination.main(replace(SMALL, no_plots=False, output=tmp_path / "run"))
+    status = coordination.main(changed(SMALL, no_plots=False, output=tmp_path / "run"))
     out, err = capsys.readouterr()
     assert (status, err.count("\n"), out.endswith("run, with runs.csv.\n")) == (1, 1, True)
     assert "figure.png failed (ValueError: no font)" in err
@@ -257,7 +267,7 @@ def test_a_figure_that_fails_takes_nothing_with_it(
 
 
 def test_a_reward_of_ones_own_trains_and_is_drawn(tmp_path: Path) -> None:
-    config = replace(SMALL, epochs=5, no_plots=False, reward_style=f"{__name__}:half_logit", output=tmp_path / "run")
+    config = changed(SMALL, epochs=5, no_plots=False, reward_style=f"{__name__}:half_logit", output=tmp_path / "run")
     assert (run_experiment(config).folder / "figure.png").exists()
 
 
@@ -267,7 +277,7 @@ def half_logit(logit: torch.Tensor) -> torch.Tensor:
 
 
 def test_runs_that_diverge_are_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = replace(SMALL, epochs=5, reward_style=f"{__name__}:nan_at_once", no_plots=False, output=tmp_path / "run")
+    config = changed(SMALL, epochs=5, reward_style=f"{__name__}:nan_at_once", no_plots=False, output=tmp_path / "run")
     assert coordination.main(config) == 3
     out, err = capsys.readouterr()
     runs = len(SMALL.betas) * len(SMALL.seeds)

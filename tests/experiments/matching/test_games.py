@@ -1,7 +1,6 @@
 """The main experiment in games other than the 2×2 matching game: columns, experts, refusals, summaries, panels."""
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,15 +19,16 @@ from experiments.matching.results import Columns, exact_columns, prob_columns, s
 from magail_trainer.envs.registry import resolve
 from magail_trainer.errors import InputError
 from magail_trainer.play.players import make_joint_policy
+from tests.experiments.matching.sweeps import SMALL, changed
 
 torch.set_num_threads(1)
 
 DIVERGENCES = ("total_variation", "mutual_information", "kl_irreducible", "kl_marginals", "kl_recovered")
-SMALL = CoordinationConfig(betas=(0.0, 2.0), seeds=(1, 2), epochs=12, eval_episodes=40, no_plots=True)
 
 
 def small(game: GameName, **settings: Any) -> CoordinationConfig:
-    return replace(SMALL, game=game, expert_type=settings.pop("expert_type", None), **settings)
+    settings = {"expert_type": None, "seeds": (1, 2), "epochs": 12, "eval_episodes": 40, **settings}
+    return changed(SMALL, game=game, **settings)
 
 
 def test_every_named_game_can_be_chosen_and_has_a_usual_expert() -> None:

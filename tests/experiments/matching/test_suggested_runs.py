@@ -28,7 +28,9 @@ from experiments.studies.criteria import Criterion, all_hold
 from magail_trainer.cli.command_line import run_command
 from magail_trainer.data.run_folder import read_table
 from magail_trainer.errors import InputError
+from magail_trainer.learn.config import MagailConfig
 from tests.damage import seal_anew
+from tests.experiments.matching.sweeps import changed
 
 torch.set_num_threads(1)
 
@@ -137,10 +139,12 @@ def test_the_four_runs_have_the_settings_of_the_seed() -> None:
     }
     for name, run in SUGGESTED_RUNS.items():
         config = run.config
-        assert (len(config.seeds), config.betas, config.policy_init_uniform) == expected[name]
-        assert (config.reward_style, config.lr_disc, config.lr_policy, config.epochs) == ("gail", 0.005, 0.01, 2000)
+        uniform = name in "AB"
+        assert (len(config.seeds), config.betas, uniform) == expected[name]
+        assert config.training == MagailConfig(
+            network="tabular", epochs=2000, reward_style="gail", lr_disc=0.005, policy_init_uniform=uniform
+        )
         assert config.expert_type == ("mixed" if name == "D" else "bimodal")
-        assert not config.exact
 
 
 def test_the_report_shows_every_criterion_and_the_verdict() -> None:
@@ -164,7 +168,7 @@ def exit_code(arguments: list[str]) -> int:
 def shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     """The four runs, but nearly without training."""
     short = {
-        name: replace(run, config=replace(run.config, epochs=2, eval_episodes=10, no_plots=True))
+        name: replace(run, config=changed(run.config, epochs=2, eval_episodes=10, no_plots=True))
         for name, run in SUGGESTED_RUNS.items()
     }
     monkeypatch.setattr(suggested_runs, "SUGGESTED_RUNS", short)
@@ -271,6 +275,8 @@ def test_a_hundred_seeds_of_a_choose_as_a_fair_coin_would(tmp_path: Path) -> Non
 def test_the_defaults_of_the_main_job_are_the_seeds() -> None:
     config = CoordinationConfig()
     assert (config.expert_type, config.betas) == ("bimodal", (0.0, 0.1, 0.5, 1.0, 2.0, 5.0))
-    assert (config.seeds, config.epochs, config.rollout_episodes) == ((42, 123, 456, 789, 999), 4000, 200)
-    assert (config.eval_episodes, config.lr_policy, config.lr_disc) == (5000, 0.01, 0.01)
-    assert (config.reward_style, config.policy_init_uniform, config.no_plots) == ("non_saturating", False, False)
+    assert (config.seeds, config.eval_episodes, config.no_plots) == ((42, 123, 456, 789, 999), 5000, False)
+    training = config.training
+    assert (training.epochs, training.rollout_episodes, training.batch_size) == (4000, 200, 32)
+    assert (training.lr_policy, training.lr_disc) == (0.01, 0.01)
+    assert (training.reward_style, training.policy_init_uniform) == ("non_saturating", False)
