@@ -1,5 +1,6 @@
 """An env whose right action depends on the step, its expert, and what trains small networks on it in no time."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,12 @@ def clock(**kwargs: Any) -> EnvEntry:
 
 
 def clock_dataset(entry: EnvEntry, episodes: int = 20) -> Trajectories:
-    return record(entry, Clockwork(continuous=entry.kwargs.get("continuous", False)), episodes=episodes, seed=0)
+    return _recorded(episodes, **entry.kwargs)
+
+
+@cache
+def _recorded(episodes: int, **kwargs: Any) -> Trajectories:
+    return record(clock(**kwargs), Clockwork(continuous=kwargs.get("continuous", False)), episodes=episodes, seed=0)
 
 
 def seeded(*seeds: int, beta: float = 0.01) -> Runs:

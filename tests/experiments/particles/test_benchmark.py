@@ -1,12 +1,14 @@
 """The particle benchmark: what it writes, that it goes on where it was stopped, and that its scores are right."""
 
 import csv
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -73,11 +75,16 @@ def rows_of(file: Path) -> list[dict[str, str]]:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny benchmark of a cooperative and a competitive env."""
     output = tmp_path_factory.mktemp("mpe") / "results"
-    done = benchmark(output, "--tasks", "speaker_listener", "push", "--methods", "cloning", "magail_joint")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""  # no progress bar where there is no terminal
-    assert sum(line.startswith(("speaker_listener-", "push-")) for line in done.stdout.splitlines()) == 6
-    assert (output / "table.md").read_text() in done.stdout
+    flags = ["--tasks", "speaker_listener", "push", "--methods", "cloning", "magail_joint", "--output", str(output)]
+    with (
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as err,
+        pytest.raises(SystemExit) as stop,
+    ):
+        run_command(MpeConfig, mpe.main, prog="mpe", args=[*TINY, *flags])
+    assert (stop.value.code, err.getvalue()) == (0, "")  # no progress bar where there is no terminal
+    assert sum(line.startswith(("speaker_listener-", "push-")) for line in out.getvalue().splitlines()) == 6
+    assert (output / "table.md").read_text() in out.getvalue()
     return output
 
 

@@ -28,8 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         expert = ("--expert", "signalling_game:Signallers", "--expert-args", f"shift={SHIFT}")
-        assert magail("record", *env, *expert, "--episodes", 300, "--output", folder / "data") == 0
-        rates = ("--lr-policy", 0.1, "--lr-disc", 0.1, "--rollout-episodes", 32, "--epochs", 150)
+        assert magail("record", *env, *expert, "--episodes", 100, "--output", folder / "data") == 0
+        rates = ("--lr-policy", 0.3, "--lr-disc", 0.3, "--rollout-episodes", 32, "--epochs", 60)
         data = ("--dataset", folder / "data", "--seeds", *SEEDS)
         assert magail("train", *env, *rates, *data, "--output", folder / "run") == 0
     return folder

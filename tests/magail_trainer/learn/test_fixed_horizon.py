@@ -112,11 +112,11 @@ def test_the_envs_own_reward_for_each_step_is_one_for_living_long(scaled: bool) 
     entry = EnvEntry("survival", SurvivalEnv)
     config = replace(
         MagailConfig(network="mlp"),
-        epochs=25,
+        epochs=10,
         rollout_episodes=32,
         hidden=(16,),
         normalize_rewards=scaled,
-        lr_policy=3e-3,
+        lr_policy=1e-2,
     )
     trainer = Trainer(entry, None, Runs.grid(betas=(0.0,), seeds=(0, 1)), config)
     returns = [record.metrics["return/a"] for record in trainer.train()]

@@ -121,7 +121,9 @@ def test_learns_numbers_that_the_expert_plays() -> None:
 def test_trains_with_every_joint_action_of_a_one_step_env(critic: Any) -> None:
     entry = resolve("coordination_env:coordination/matching-v0")
     dataset = record(entry, make_joint_policy("joint", entry, {"joint": [[0.0, 1.0], [0.0, 0.0]]}), episodes=20, seed=0)
-    config = replace(SMALL, critic=critic, exact=True, gradient_penalty=0.0, epochs=60, lr_policy=0.03, hidden=(16,))
+    config = replace(
+        SMALL, critic=critic, exact=True, gradient_penalty=0.0, epochs=20, lr_policy=0.1, lr_disc=0.03, hidden=(16,)
+    )
     trainer = Trainer(entry, dataset, seeded(0, 1), config)
     *_, last = trainer.train()
     assert (last.rollout.batch.weight[:, 1] > 0.9).all()  # agent_0 plays A, agent_1 plays B
@@ -129,8 +131,8 @@ def test_trains_with_every_joint_action_of_a_one_step_env(critic: Any) -> None:
 
 def test_cloning_trains_policies_alone() -> None:
     dataset = clock_dataset(clock())
-    config = replace(SMALL, lr_cloning=0.02)
-    trainer = Trainer(clock(), dataset, seeded(0, 1), config, algorithm="cloning", updates=200)
+    config = replace(SMALL, lr_cloning=0.05)
+    trainer = Trainer(clock(), dataset, seeded(0, 1), config, algorithm="cloning", updates=80)
     records = list(trainer.clone())
     assert (accuracy(trainer, dataset) > 0.5).all()
     assert (records[-1].loss < records[0].loss / 4).all()
@@ -150,7 +152,7 @@ def test_what_is_rewarded_is_what_was_judged() -> None:
     # A judge that knows the right action by heart: after training, the (observation, action) pairs of the expert earn
     # more than the same observations with the actions of one step before.
     dataset = clock_dataset(clock())
-    trainer = Trainer(clock(), dataset, seeded(0, 1), replace(SMALL, epochs=15, disc_updates=20, hidden=(32,)))
+    trainer = Trainer(clock(), dataset, seeded(0, 1), replace(SMALL, epochs=5, disc_updates=20, hidden=(32,)))
     seen: list[Tensor] = []
     assert isinstance(trainer.discriminator, Discriminators)
     (judge,) = trainer.discriminator.judges.values()

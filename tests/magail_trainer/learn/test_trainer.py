@@ -87,11 +87,11 @@ def outcome(entry: EnvEntry, dataset: Trajectories, runs: Runs, config: MagailCo
 
 
 SETTINGS = {
-    "sampled": ({}, tabular(epochs=25)),
-    "a batch of 7": ({}, tabular(epochs=25, batch_size=7, rollout_episodes=50)),
-    "a batch of 33": ({}, tabular(epochs=25, batch_size=33, reward_style="gail")),
-    "exact": ({}, tabular(epochs=25, exact=True)),
-    "three steps": ({"horizon": 3}, tabular(epochs=12, rollout_episodes=40)),
+    "sampled": ({}, tabular(epochs=8)),
+    "a batch of 7": ({}, tabular(epochs=8, batch_size=7, rollout_episodes=50)),
+    "a batch of 33": ({}, tabular(epochs=8, batch_size=33, reward_style="gail")),
+    "exact": ({}, tabular(epochs=8, exact=True)),
+    "three steps": ({"horizon": 3}, tabular(epochs=4, rollout_episodes=40)),
 }
 
 
@@ -115,7 +115,7 @@ def test_a_run_alone_equals_the_same_run_among_30_bit_for_bit(name: str) -> None
 @pytest.mark.parametrize("exact", [False, True])
 def test_a_run_with_its_own_learning_rates_equals_the_run_of_a_config_with_them(exact: bool) -> None:  # noqa: FBT001
     entry, rates = resolve(MATCHING), [(0.01, 0.01), (0.003, 0.1), (0.1, 0.001), (0.003, 0.001)]
-    dataset, config = make_dataset(entry), tabular(epochs=25, exact=exact, reward_style="gail")
+    dataset, config = make_dataset(entry), tabular(epochs=8, exact=exact, reward_style="gail")
     lr_policy, lr_disc = np.array(rates).T
     many = Runs(np.array([3, 3, 3, 5]), np.array([0.0, 0.0, 0.0, 0.5]), lr_policy=lr_policy, lr_disc=lr_disc)
     together = outcome(entry, dataset, many, config)
@@ -140,7 +140,7 @@ def test_a_learning_rate_of_0_holds_a_run() -> None:
 
 
 def test_a_run_does_not_notice_that_others_play_longer_episodes() -> None:
-    entry, config = EnvEntry("uneven", Uneven), replace(UNEVEN, epochs=15, rollout_episodes=10, batch_size=8)
+    entry, config = EnvEntry("uneven", Uneven), replace(UNEVEN, epochs=6, rollout_episodes=10, batch_size=8)
     dataset = make_dataset(entry, "random", 50)
     pairs = [(beta, seed) for beta in (0.0, 1.0) for seed in range(6)]
     together = outcome(entry, dataset, runs_of(pairs), config)
@@ -199,7 +199,12 @@ def test_beta_and_the_seed_have_an_effect() -> None:
 def test_learns_what_the_expert_does(exact: bool) -> None:  # noqa: FBT001
     entry = resolve(MATCHING)
     dataset = make_dataset(entry, "joint", joint=[[0.0, 1.0], [0.0, 0.0]])  # agent_0 plays A, agent_1 plays B
-    trainer = Trainer(entry, dataset, runs_of(PAIRS[:3]), tabular(epochs=350, exact=exact))
+    trainer = Trainer(
+        entry,
+        dataset,
+        runs_of(PAIRS[:3]),
+        tabular(epochs=60, lr_policy=0.1, lr_disc=0.1, rollout_episodes=50, exact=exact),
+    )
     train_with_history(trainer, log_every=100)
     start = dict.fromkeys(("agent_0", "agent_1"), torch.zeros(3, 1, dtype=torch.int64))
     probs = {agent: policy.probs[:, 0] for agent, policy in trainer.policies(start).items()}
