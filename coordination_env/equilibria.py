@@ -35,14 +35,6 @@ def action_values(payoffs: ArrayLike, strategies: Sequence[ArrayLike], player: i
     return every_players[..., player, :]
 
 
-def best_responses(
-    payoffs: ArrayLike, strategies: Sequence[ArrayLike], player: int, *, tolerance: float = 1e-9
-) -> NDArray[np.bool_]:
-    """Which actions are best for `player` against the others' strategies: `[..., A_i]`, ties within `tolerance`."""
-    values = action_values(payoffs, strategies, player)
-    return values >= values.max(axis=-1, keepdims=True) - tolerance
-
-
 def nash_conv(payoffs: ArrayLike, strategies: Sequence[ArrayLike]) -> FloatArray:
     """How far the strategies are from a Nash equilibrium: `[...]`, zero (up to rounding) at one, positive elsewhere.
 

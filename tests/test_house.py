@@ -20,7 +20,7 @@ ROOMS = {  # room -> the rooms of its package that it may import; all may import
     "magail_trainer": {
         "ground": set(),
         "envs": set(),
-        "data": {"envs", "play"},  # a trained policy is played by its name
+        "data": {"envs"},
         "learn": {"envs", "data"},
         "play": {"envs", "data", "learn"},
         "cli": {"envs", "data", "learn", "play"},

@@ -36,7 +36,7 @@ CHANGES: dict[str, Any] = {
     "expert_type": "mixed",
     "betas": (0.0, 3.0),
     "seeds": (7, 3, 4),
-    "epochs": 26,
+    "epochs": 6,
     "rollout_episodes": 60,
     "eval_episodes": 451,
     "lr_policy": 0.02,
@@ -62,7 +62,7 @@ TESTED_BY_THEMSELVES = {"game", "signals", "no_plots", "dataset", "device", "out
 @pytest.fixture(scope="module")
 def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Results:
     output = tmp_path_factory.mktemp("unchanged") / "run"
-    return run_experiment(changed(SMALL, expert_type="noisy", output=output))
+    return run_experiment(changed(SMALL, expert_type="noisy", epochs=5, output=output))
 
 
 def test_every_setting_has_a_change_to_test() -> None:
@@ -78,14 +78,14 @@ def test_the_flag_for_perceptrons_trains_them_as_tables_are_trained() -> None:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_setting_has_an_effect(name: str, unchanged: Results, tmp_path: Path) -> None:
-    config = changed(SMALL, expert_type="noisy", output=tmp_path / "run")
+    config = changed(SMALL, expert_type="noisy", epochs=5, output=tmp_path / "run")
     results = run_experiment(changed(config, **{name: CHANGES[name]}))
     column = "sampled_joint_aa" if name == "eval_episodes" else "prob_a_agent_0"
     assert not np.array_equal(results.runs[column], unchanged.runs[column])
 
 
 def test_the_number_of_signals_has_an_effect(tmp_path: Path) -> None:
-    shared = changed(SMALL, policy="shared_signal")
+    shared = changed(SMALL, policy="shared_signal", epochs=5)
     two, three = (
         run_experiment(changed(shared, signals=signals, output=tmp_path / str(signals))).runs for signals in (2, 3)
     )

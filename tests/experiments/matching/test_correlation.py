@@ -29,7 +29,7 @@ torch.set_num_threads(1)
 
 TINY = CorrelationConfig(
     expert_types=("bimodal", "mixed"), policies=("independent", "shared_signal"), discriminators=("joint",), seeds=3,
-    epochs=100,
+    epochs=50,
 )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_what_is_finished_is_not_done_again_and_other_settings_are_refused(
     run_jobs(jobs_of(TINY), output / "cells", processes=1)
     assert "4 of 4 cells were finished before" in capsys.readouterr().out
     other = replace(TINY, epochs=200)
-    with pytest.raises(InputError, match=r"was made with epochs=100, not 200"):
+    with pytest.raises(InputError, match=r"was made with epochs=50, not 200"):
         check_finished(output / "cells", lambda made: job_of(made, other))
     with pytest.raises(InputError, match="no cell of this table"):
         job_of({"kind": "map"}, TINY)

@@ -30,20 +30,17 @@ FEW = replace(
 )
 
 
-def train_a_little(env_id: str, kwargs: dict[str, object], style: DiscriminatorStyle = "joint") -> None:
-    """Record, train, and check that everything is finite and everybody has moved."""
+def learns(env_id: str, kwargs: dict[str, object], style: DiscriminatorStyle = "joint") -> bool:
+    """Record, train a little, and see whether everything is finite and every run of every policy has moved."""
     entry = resolve(env_id, kwargs)
     assert not check_env(entry, steps=1).refusals
     dataset = record(entry, make_joint_policy("random", entry, {}), episodes=3, seed=0)
     trainer = Trainer(entry, dataset, Runs.grid(betas=(0.01,), seeds=(0, 1)), replace(FEW, discriminator=style))
     start = {name: value.clone() for name, value in trainer.policies.named_parameters()}
-    records = list(trainer.train())
-    assert len(records) == 2
-    for value in records[-1].metrics.values():
-        assert torch.isfinite(value).all()
-    for name, value in trainer.policies.named_parameters():
-        assert torch.isfinite(value).all()
-        assert all(not torch.equal(*pair) for pair in zip(start[name], value, strict=True)), name
+    *_, last = trainer.train()
+    after = dict(trainer.policies.named_parameters())
+    moved = all((after[name] != before).flatten(1).any(1).all() for name, before in start.items())
+    return moved and all(torch.isfinite(value).all() for value in (*last.metrics.values(), *after.values()))
 
 
 def test_there_are_a_dozen_envs() -> None:
@@ -54,26 +51,26 @@ def test_there_are_a_dozen_envs() -> None:
 @pytest.mark.parametrize("continuous", [False, True])
 @pytest.mark.parametrize("name", ENVS)
 def test_an_mpe_env_trains(name: str, continuous: bool) -> None:  # noqa: FBT001
-    train_a_little(f"mpe2.{name}", {"continuous_actions": continuous, "max_cycles": 8})
+    assert learns(f"mpe2.{name}", {"continuous_actions": continuous, "max_cycles": 8})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("style", ["per_agent", "own_view_joint_action"])
 def test_unlike_agents_train_with_judges_of_their_own(style: DiscriminatorStyle) -> None:
-    train_a_little("mpe2.simple_speaker_listener_v4", {"max_cycles": 8}, style)
+    assert learns("mpe2.simple_speaker_listener_v4", {"max_cycles": 8}, style)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["simple_push_v3", "simple_tag_v3"])
 def test_two_sides_train_with_a_zero_sum_judge(name: str) -> None:
-    train_a_little(f"mpe2.{name}", {"max_cycles": 8}, "zero_sum")
+    assert learns(f"mpe2.{name}", {"max_cycles": 8}, "zero_sum")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["simple_spread", "balance"])
 def test_a_vmas_scenario_trains(scenario: str) -> None:
     pytest.importorskip("vmas")
-    train_a_little(f"vmas:{scenario}", {"max_steps": 8})
+    assert learns(f"vmas:{scenario}", {"max_steps": 8})
 
 
 def test_the_twin_of_an_mpe_env_trains_as_the_env_itself() -> None:

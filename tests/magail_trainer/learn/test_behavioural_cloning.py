@@ -82,7 +82,7 @@ def cloned(policies: Policies, *, continuous: bool, updates: int) -> tuple[Demon
 
 def test_a_perceptron_learns_a_separable_task() -> None:
     policies = make_policies(Codes.of(clock(), network="mlp"), seeded(0, 1), replace(SMALL, hidden=(32,)))
-    demonstrations, losses = cloned(policies, continuous=False, updates=300)
+    demonstrations, losses = cloned(policies, continuous=False, updates=150)
     batch = demonstrations.all
     for agent, distribution in policies(batch.observations).items():
         probs = distribution.log_prob(batch.actions[agent]).exp()
@@ -93,7 +93,7 @@ def test_a_perceptron_learns_a_separable_task() -> None:
 def test_a_gaussian_learns_a_number() -> None:
     codes = Codes.of(clock(continuous=True), network="mlp")
     policies = make_policies(codes, seeded(0, 1), replace(SMALL, hidden=(32,)))
-    demonstrations, _ = cloned(policies, continuous=True, updates=400)
+    demonstrations, _ = cloned(policies, continuous=True, updates=250)
     batch = demonstrations.all
     for agent, distribution in policies(batch.observations).items():
         assert (distribution.mode() - batch.actions[agent]).abs().max() < 0.1

@@ -263,7 +263,7 @@ def assert_all_differ(before: dict[str, np.ndarray], after: dict[str, np.ndarray
 def test_every_setting_of_tables_has_an_effect(name: str) -> None:
     entry = resolve(MATCHING, {"horizon": 2} if name == "discount" else {})
     dataset = record(entry, make_joint_policy("asymmetric", entry, {}), episodes=100, seed=0)
-    config, runs = tabular(epochs=12, rollout_episodes=50), Runs.grid(betas=(0.0,), seeds=(42, 123))
+    config, runs = tabular(epochs=4, rollout_episodes=50), Runs.grid(betas=(0.0,), seeds=(42, 123))
     change: dict[str, Any] = {name: OF_TABLES[name]}
     assert_all_differ(trained(entry, dataset, runs, config), trained(entry, dataset, runs, replace(config, **change)))
 

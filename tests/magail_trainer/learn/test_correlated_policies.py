@@ -178,16 +178,16 @@ def test_cloning_with_a_signal_copies_a_correlated_expert() -> None:
     codes, runs = Codes.of(MATCHING), Runs.grid(betas=(0.0,), seeds=(0, 1))
     expert = ExactDemonstrations(dataset, codes, num_runs=2, device=CPU)
     for style in STYLES:
-        config = MagailConfig(network="tabular", policy=style, lr_cloning=0.1)
+        config = MagailConfig(network="tabular", policy=style, lr_cloning=0.3)
         policies = make_policies(codes, runs, config)
-        list(behavioural_cloning(policies, expert, config, updates=200, num_runs=2))
+        list(behavioural_cloning(policies, expert, config, updates=60, num_runs=2))
         np.testing.assert_allclose(enumerated(2).joint(policies).detach(), [[0.7, 0, 0, 0.3]] * 2, atol=0.02)
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_run_alone_equals_the_same_run_in_company(style: PolicyStyle) -> None:
     dataset = record(MATCHING, make_joint_policy("bimodal", MATCHING, {}), episodes=100, seed=0)
-    config = MagailConfig(network="tabular", policy=style, epochs=20, baseline="batch")
+    config = MagailConfig(network="tabular", policy=style, epochs=6, baseline="batch")
 
     def trained(*seeds: int) -> dict[str, Tensor]:
         trainer = Trainer(MATCHING, dataset, Runs.grid(betas=(0.1,), seeds=seeds), config)

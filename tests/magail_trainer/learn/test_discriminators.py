@@ -214,9 +214,9 @@ def test_a_joint_judge_can_tell_what_per_agent_judges_cannot() -> None:
     for style in STYLES:
         codes = Codes.of(clock(), network="mlp")
         discriminator = make_discriminator(codes, seeded(0), replace(SMALL, discriminator=style, hidden=(16,)))
-        optimizer = RunAdam(discriminator.parameters(), torch.tensor([0.03]))
+        optimizer = RunAdam(discriminator.parameters(), torch.tensor([0.1]))
         loss = torch.zeros(1)
-        for _ in range(150):
+        for _ in range(40):
             logits = zip(discriminator(expert).values(), discriminator(learner).values(), strict=True)
             parts = [discriminator_loss(mine, weight, theirs, weight) for mine, theirs in logits]
             loss = torch.stack(parts).mean(0)
@@ -289,8 +289,8 @@ def test_trained_on_exact_batches_it_becomes_the_log_ratio() -> None:
     p_learner = torch.tensor([[0.06, 0.24, 0.14, 0.56], [0.25, 0.25, 0.25, 0.25]])
     discriminator = tables(2)
     expert, learner = joint_batch(p_expert), joint_batch(p_learner)
-    optimizer = RunAdam(discriminator.parameters(), lr=torch.tensor([0.02, 0.05]))
-    for _ in range(2000):
+    optimizer = RunAdam(discriminator.parameters(), lr=torch.tensor([0.05, 0.1]))
+    for _ in range(700):
         logits = discriminator(expert)["joint"], discriminator(learner)["joint"]
         optimizer.descend(discriminator_loss(logits[0], expert.weight, logits[1], learner.weight))
     torch.testing.assert_close(discriminator(expert)["joint"].detach(), (p_expert / p_learner).log(), atol=1e-3, rtol=0)

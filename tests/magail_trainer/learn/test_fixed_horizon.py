@@ -90,7 +90,10 @@ def test_who_left_with_the_expert_leaves_with_the_learner() -> None:
 
 
 def test_enumerated_actions_of_no_weight_are_no_short_episodes() -> None:
-    FixedHorizon({EPISODES: 1}).check(Batch({}, {}, torch.tensor([[1.0, 0.0]])))
+    enumerated = Batch({}, {}, torch.tensor([[1.0, 0.0]]))
+    FixedHorizon({EPISODES: 1}).check(enumerated)
+    with pytest.raises(InputError, match="for the learner and 2 for the expert"):
+        FixedHorizon({EPISODES: 2}).check(enumerated)
 
 
 def test_an_agent_that_leaves_sooner_or_later_is_refused_and_one_that_leaves_on_time_is_not() -> None:

@@ -17,7 +17,7 @@ from tests.magail_trainer.clock_env import AGENTS, SMALL, clock, clock_dataset, 
 
 torch.set_num_threads(1)
 
-EPISODES, STEPS = 40, 8
+EPISODES, STEPS = 24, 8
 CONFIG = replace(SMALL, policy="shared_signal", signals=2, signal_starts=3)
 CODES = Codes.of(clock(), network="mlp")
 

@@ -179,7 +179,7 @@ def test_perceptrons_train_with_it(continuous: bool) -> None:  # noqa: FBT001
 def test_tables_learn_how_the_expert_of_a_zero_sum_game_mixes(game: str) -> None:
     entry = resolve(f"coordination_env:coordination/{game}-v0")
     dataset = record(entry, make_joint_policy("mixed", entry, {}), episodes=1000, seed=0)
-    config = tabular(epochs=150, discriminator="zero_sum", lr_policy=0.02, lr_disc=0.1, batch_size=200)
+    config = tabular(epochs=75, discriminator="zero_sum", lr_policy=0.03, lr_disc=0.2, batch_size=200)
     trainer = Trainer(entry, dataset, Runs.grid(betas=(0.0,), seeds=range(3)), config)
     tilt = torch.tensor([1.5, 0.0, 0.0][: 2 if game == "matching_pennies" else 3])
     for policy in trainer.policies.policies.values():
@@ -198,4 +198,4 @@ def test_tables_learn_how_the_expert_of_a_zero_sum_game_mixes(game: str) -> None
     assert nash_conv().min() > 0.9
     for _ in trainer.train():
         pass
-    assert nash_conv().max() < 0.2  # measured: 0.12 and 0.08
+    assert nash_conv().max() < 0.2
