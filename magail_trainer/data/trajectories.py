@@ -93,7 +93,7 @@ class Trajectories:
         if not all(array.ndim for array in arrays):
             raise InputError("An array of the trajectories has no axis of steps.")
         starts, transitions, episodes = self.episode_starts, self.num_transitions, len(self)
-        if episodes == 0 or starts[0] != 0 or np.any(np.diff(starts) < 1) or starts[-1] >= transitions:
+        if episodes == 0 or starts[0] != 0 or np.any(starts[1:] <= starts[:-1]) or starts[-1] >= transitions:
             raise InputError("The episode starts of the trajectories do not rise from 0 within their transitions.")
         for name in FIELDS:
             arrays = getattr(self, name)

@@ -73,7 +73,7 @@ class Runs:
         """
         for name, kinds in (("seed", "iu"), ("beta", "iuf"), ("lr_policy", "iuf"), ("lr_disc", "iuf")):
             if (name in table or name in ("seed", "beta")) and table[name].dtype.kind not in kinds:
-                raise InputError(f"The column {name!r} holds {table[name][0]!s}; expected numbers.")
+                raise InputError(f"The column {name!r} holds {str(table[name][0])!r}; expected numbers.")
         rates = {name: table[name].astype(np.float64) for name in ("lr_policy", "lr_disc") if name in table}
         return cls(seed=table["seed"], beta=table["beta"].astype(np.float64), **rates)
 

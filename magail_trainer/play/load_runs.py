@@ -120,9 +120,9 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
         raise InputError(
             f"{str(path)!r} was trained in {names[0]}, not in {names[1]}; it can play in its own env alone."
         )
-    codes = Codes.of(entry, network=training.family)
-    sizes = {agent: code.size for agent, code in codes.features.items() if code.is_box}
     with as_written(path):
+        codes = Codes.of(entry, network=training.family)
+        sizes = {agent: code.size for agent, code in codes.features.items() if code.is_box}
         codes = codes.scaled(read_scalings(config.get("feature_scaling", {}), sizes))
     _check_size(run / "checkpoint/policies.npz", runs, training)
     policies = make_policies(codes, runs, training)
