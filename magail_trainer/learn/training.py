@@ -30,6 +30,15 @@ Measure = Callable[[EpochRecord | CloningRecord], Mapping[str, Tensor]]
 """Computes more metrics `[R]` to log for an epoch, by name."""
 
 
+_ENTRIES = {
+    **{"env.id": str, "env.kwargs": dict, "env.max_episode_steps?": (int, type(None)), "training": dict},
+    **{"algorithm": str, "updates?": int, "device": str, "dataset": dict, "dataset.path?": str, "command?": str},
+    **{"own_parts?": dict, "progress.training": str, "progress.log_every": int, "progress.processes": int},
+    **{"progress.checkpoint_every": (int, type(None)), "progress.timeout": (int, float, type(None))},
+}
+"""What a checkpoint says, to go on from."""
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trainer with trained policies, and its history."""
@@ -152,10 +161,11 @@ def resume(path: str | Path, *, dataset: str | Path | None = None, trust: bool =
             return None
         raise InputError(f"There is no checkpoint of {str(path)!r} to go on from; start its training again.")
     run = open_run(found[-1])
+    run.expect(_ENTRIES)
     config, progress = run.content, run.content["progress"]
     recorded = Recorded(found[-1], config, trust)
     if "own_parts" in config:
-        own = ", ".join(config["own_parts"].values())
+        own = ", ".join(map(str, config["own_parts"].values()))
         raise InputError(f"{str(path)!r} was trained with {own}, handed in from Python; call train there again.")
     return train(
         resolve_recorded(recorded),

@@ -1,5 +1,6 @@
 """A training that was stopped and goes on ends as one that never was."""
 
+import hashlib
 import json
 import os
 import signal
@@ -19,10 +20,12 @@ from magail_trainer.data.run_folder import checkpoints_in, read_table
 from magail_trainer.data.trajectories import Trajectories
 from magail_trainer.envs.registry import EnvEntry, resolve
 from magail_trainer.errors import InputError
+from magail_trainer.files import write_arrays
 from magail_trainer.learn.checkpoints import Checkpoints
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import resume, train_with_history
+from magail_trainer.sealed import with_hash
 from tests.magail_trainer.clock_env import SMALL, clock, clock_dataset, seeded, tabular
 from tests.magail_trainer.commands import MATCHING, contents, magail, refused
 from tests.magail_trainer.envs.test_same_seed import Ignores
@@ -250,6 +253,21 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     for checkpoint in checkpoints_in(tmp_path / ".third.magail-partial"):
         (checkpoint / "history.npz").write_bytes(b"")
     assert "are damaged" in refused(capsys, "train", "--resume", tmp_path / "third")
+
+
+def test_resume_believes_no_checkpoint_blindly(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_with_signals(tmp_path / "run", {6: [signal.SIGTERM]}) == 143
+    newest = checkpoints_in(tmp_path / ".run.magail-partial")[-1]
+    content = json.loads((newest / "config.json").read_text())
+    for name, value in {"device": 3, "progress": {}, "algorithm": None, "training": {"lr_policy": "x"}}.items():
+        (newest / "config.json").write_text(json.dumps(with_hash({**content, name: value})))
+        refused(capsys, "train", "--resume", tmp_path / "run", "--trust")
+    state = newest / "state" / "policy_optimizer.npz"
+    write_arrays(state, {"steps": np.array(3)})
+    files = {**content["files"], "state/policy_optimizer.npz": hashlib.sha256(state.read_bytes()).hexdigest()}
+    (newest / "config.json").write_text(json.dumps(with_hash({**content, "files": files})))
+    assert magail("train", "--resume", tmp_path / "run", "--trust") == 2
+    assert "magail: The policy optimizer of the checkpoint does not fit its training" in capsys.readouterr().err
 
 
 def test_resume_says_what_it_lacks(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
