@@ -10,7 +10,7 @@ command that wants `out`, to read or to write it, gives it its name back.
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
@@ -62,15 +62,14 @@ def new_folder(
         raise InputError(f"Cannot write to {str(path)!r}: {error}.") from error
     with no_empty_folders(target.parent):
         try:
-            recover(target)
-            if target.exists() and not _is_being_written(target):
-                shutil.rmtree(_hidden(target, "old"), ignore_errors=True)
+            clear(target)
             _check_free(path, marker, others, reads, overwrite=overwrite)
             target.parent.mkdir(parents=True, exist_ok=True)
-            staging, lock = _lock(target)
+            staging, lock = _lock(target, Path.mkdir)
         except OSError as error:
             raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
         try:
+            _empty(staging, keep=_of_training(path, staging, others, overwrite=overwrite))
             yield staging
             _check_free(path, marker, others, reads, overwrite=overwrite)  # somebody else may have been quicker
             (staging / _WRITER).unlink()
@@ -106,6 +105,24 @@ def recover(target: Path) -> None:
         if old.is_dir() and not target.exists():
             old.rename(target)
         shutil.rmtree(_put_away(target), ignore_errors=True)
+
+
+def clear(target: Path) -> None:
+    """Do so for a command that wants the name for itself: what then is still there, is there to be gone on with."""
+    recover(target)
+    staging = _hidden(target, "partial")
+    try:
+        lock = _try_lock(staging)
+    except BlockingIOError:
+        return
+    except OSError:  # there is none
+        lock = None
+    _bring_back_checkpoints(staging)
+    if not has_checkpoints(staging):
+        shutil.rmtree(staging, ignore_errors=True)
+    if target.exists():
+        shutil.rmtree(_hidden(target, "old"), ignore_errors=True)
+    _unlock(lock)
 
 
 def unfinished(path: Path) -> tuple[Path, Path]:
@@ -153,12 +170,12 @@ def new_file(path: str | Path) -> Iterator[Path]:
     """Yield a hidden name beside `path`; when the block ends, what was written there replaces `path` at one stroke.
 
     Raises:
-        InputError: it cannot be written, said on entry where that is known. What stood at `path` stays as it was.
+        InputError: it cannot be written, or another process is writing it, said on entry where that is known. What
+            stood at `path` stays as it was.
     """
     target = Path(path)
-    staging = _hidden(target, f"partial-{os.getpid()}")
     try:
-        staging.touch()
+        staging, lock = _lock(target, Path.touch)
     except OSError as error:
         raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
     try:
@@ -169,9 +186,36 @@ def new_file(path: str | Path) -> Iterator[Path]:
             _flush_folder(target.parent)
         except OSError as error:
             raise InputError(f"Cannot write to {str(path)!r}: {error.strerror or error}.") from error
-    finally:
+    except BaseException:
         with suppress(OSError):
             staging.unlink(missing_ok=True)
+        raise
+    finally:
+        _unlock(lock)
+
+
+@contextmanager
+def new_files(folder: Path) -> Iterator[Path]:
+    """Yield a hidden folder whose files, at any depth, replace those in `folder` when the block ends.
+
+    Each does so at one stroke. If the block fails, nothing changes.
+
+    Raises:
+        InputError: another process is doing the same.
+    """
+    staging, lock = _lock(folder / "files", Path.mkdir)
+    try:
+        _empty(staging)
+        yield staging
+        _flush(staging)
+        for file in sorted(path for path in staging.rglob("*") if path.is_file() and path.name != _WRITER):
+            target = folder / file.relative_to(staging)
+            target.parent.mkdir(exist_ok=True)
+            file.replace(target)
+        _flush_folder(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        _unlock(lock)
 
 
 @contextmanager
@@ -211,11 +255,22 @@ def _hidden(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}.magail-{suffix}")
 
 
-def _lock(target: Path) -> tuple[Path, int | None]:
-    """Make the folder to write in, empty, and lock it; its path, and what `_unlock` takes."""
+def _lock(target: Path, make: Callable[..., None]) -> tuple[Path, int | None]:
+    """Make the hidden folder or file to write to, and lock it.
+
+    Args:
+        target: what it will become.
+        make: how; called with `exist_ok=True`.
+
+    Returns:
+        its path, and what `_unlock` takes.
+
+    Raises:
+        InputError: another process has it.
+    """
     staging = _hidden(target, "partial")
     while True:
-        staging.mkdir(exist_ok=True)
+        make(staging, exist_ok=True)
         try:
             lock = _try_lock(staging)
         except BlockingIOError:
@@ -223,14 +278,26 @@ def _lock(target: Path) -> tuple[Path, int | None]:
         except FileNotFoundError:  # its writer has finished between our calls
             continue
         if lock is None or (staging.exists() and staging.stat().st_ino == os.fstat(lock).st_ino):
-            break
+            return staging, lock
         _unlock(lock)
-    _bring_back_checkpoints(staging)
-    for left in staging.iterdir():  # by a writer that was stopped
-        if not (left.name in (CHECKPOINTS, METRICS) or has_checkpoints(left)):
+
+
+def _of_training(path: Path, staging: Path, others: Sequence[str], *, overwrite: bool) -> Sequence[str]:
+    """What a training goes on with, if the folder is to be one's."""
+    if METRICS in others:
+        return (CHECKPOINTS, METRICS)
+    if (staging / CHECKPOINTS).exists() and not overwrite:
+        what = f"{str(path)!r} is the name of a training that was stopped"
+        raise InputError(f"{what}; go on with it (magail train --resume), choose another name, or add --overwrite.")
+    return ()
+
+
+def _empty(staging: Path, *, keep: Sequence[str] = ()) -> None:
+    """Delete what a writer that was stopped has left, but for some names and for trainings inside; and sign."""
+    for left in staging.iterdir():
+        if left.name not in keep and (left.name == CHECKPOINTS or not has_checkpoints(left)):
             shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     (staging / _WRITER).write_text(f"process {os.getpid()} on {socket.gethostname()}")
-    return staging, lock
 
 
 def _try_lock(folder: Path) -> int | None:

@@ -10,7 +10,6 @@ reproduced" and no figure is missing, and 3 if a run diverged.
 """
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from experiments.studies.diverged import count_diverged, exit_status
 from experiments.studies.jobs import run_jobs
 from experiments.studies.plotting import report_missing
 from magail_trainer.cli.command_line import this_command
+from magail_trainer.folders import new_files
 from magail_trainer.sealed import as_written
 from magail_trainer.text import display_path
 
@@ -54,8 +54,7 @@ def write_report(output: Path, parts: Sequence[Part], *, command: str, note: str
         commands = commands_of([part for part in parts if claim.rests_on(part.name)])
         with as_written(output):
             examined.append(Examined(claim, claim.examined(output, [part.name for part in parts]), commands))
-    with tempfile.TemporaryDirectory(dir=output, prefix=".report-") as temporary:
-        folder = Path(temporary)
+    with new_files(output) as folder:
         (folder / FIGURES).mkdir()
         for figure in (figure for claim in CLAIMS for figure in claim.figures):
             if (output / figure.file).is_file():  # a quick report does not draw them all
@@ -63,9 +62,6 @@ def write_report(output: Path, parts: Sequence[Part], *, command: str, note: str
         blocks = blocks_of(examined, folder / FIGURES, command=command, note=note)
         (folder / "report.html").write_text(html(blocks), encoding="utf-8")
         (folder / "report.md").write_text(markdown(blocks, base=folder), encoding="utf-8")
-        (output / FIGURES).mkdir(exist_ok=True)
-        for file in [*(folder / FIGURES).iterdir(), folder / "report.md", folder / "report.html"]:
-            file.replace(output / file.relative_to(folder))
     return examined
 
 

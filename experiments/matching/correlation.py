@@ -25,11 +25,12 @@ from experiments.matching.settings import CoordinationConfig, CorrelationConfig
 from experiments.studies.commands import command_of, settings_of
 from experiments.studies.criteria import interval_text
 from experiments.studies.diverged import count_diverged, exit_status
-from experiments.studies.jobs import check_finished, finished, open_cell, replaced_together, run_jobs
+from experiments.studies.jobs import check_finished, finished, open_cell, run_jobs
 from experiments.studies.plotting import save_figures, wrote
 from experiments.studies.statistics import mean_interval, mean_of, share_interval
 from magail_trainer.data.run_folder import open_run, read_healthy_runs, write_table
 from magail_trainer.errors import InputError
+from magail_trainer.folders import new_files
 from magail_trainer.learn.config import MagailConfig, PolicyStyle
 from magail_trainer.sealed import as_written
 from magail_trainer.text import counted
@@ -205,7 +206,7 @@ def write_report(output: Path) -> list[str]:
         InputError: a cell is not as it was written.
     """
     table, experts = read_cells(output / "cells")
-    with replaced_together(output) as folder:
+    with new_files(output) as folder:
         write_table(folder / "correlation.csv", table)
     cells = {expert: cells_of(table, expert) for expert in sorted(experts, key=_expert_place)}
     game = _game_of(output / "cells")

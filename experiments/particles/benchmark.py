@@ -17,11 +17,12 @@ from experiments.particles.figures import curves_figure, scores_figure
 from experiments.particles.settings import MpeConfig
 from experiments.particles.tables import floor_table, markdown, read_curves, score_table, summarise
 from experiments.studies.diverged import count_diverged, exit_status
-from experiments.studies.jobs import Job, check_finished, finished, replaced_together, run_jobs
+from experiments.studies.jobs import Job, check_finished, finished, run_jobs
 from experiments.studies.plotting import save_figures
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.errors import InputError
 from magail_trainer.files import write_arrays
+from magail_trainer.folders import new_files
 from magail_trainer.text import display_path
 
 
@@ -71,7 +72,7 @@ def write_results(output: Path) -> tuple[list[str], Mapping[str, Callable[[], Fi
     curves, summaries = read_curves(cells, floors), summarise(table, floors)
     diverged = count_diverged(cells)
     lines = [*markdown(summaries), *([f"{diverged} and left out."] if diverged else [])]
-    with replaced_together(output) as folder:
+    with new_files(output) as folder:
         write_table(folder / "table.csv", table)
         write_table(folder / "floors.csv", floors)
         write_arrays(folder / "curves.npz", {name: array for curve in curves for name, array in curve.arrays().items()})

@@ -49,12 +49,13 @@ from experiments.particles.tables import COLUMNS, floor_table, score_table
 from experiments.particles.tasks import TASKS
 from experiments.studies.criteria import interval_text
 from experiments.studies.diverged import count_diverged, exit_status
-from experiments.studies.jobs import Job, check_finished, open_cell, replaced_together, run_jobs
+from experiments.studies.jobs import Job, check_finished, open_cell, run_jobs
 from experiments.studies.plotting import save_figures
 from experiments.studies.statistics import mean_interval
 from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import read_table, write_table
 from magail_trainer.errors import InputError
+from magail_trainer.folders import new_files
 from magail_trainer.play.load_runs import load_runs
 from magail_trainer.text import counted, display_path
 
@@ -183,7 +184,7 @@ def write_results(output: Path) -> tuple[list[str], Mapping[str, Callable[[], Fi
         InputError: a file of a cell is damaged.
     """
     table, expert = read_conventions(output / "cells")
-    with replaced_together(output) as folder:
+    with new_files(output) as folder:
         write_table(folder / "conventions.csv", table)
         write_table(folder / "expert.csv", expert)
     return summary(table, expert), {"conventions.png": lambda: conventions_figure(table, expert)}

@@ -122,15 +122,6 @@ def check_folder(folder: Path, job_of: Callable[[dict[str, Any]], Job], *, read:
         raise InputError(f"{str(folder)!r} was made with {difference}; choose another --output or delete the old.")
 
 
-@contextlib.contextmanager
-def replaced_together(folder: Path) -> Iterator[Path]:
-    """Yield a hidden folder whose files move into `folder` when the block ends; if it fails, nothing changes."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as temporary:
-        yield Path(temporary)
-        for file in Path(temporary).iterdir():
-            file.replace(folder / file.name)
-
-
 def run_jobs(
     jobs: Sequence[Job], root: Path, *, processes: int, unit: str = "cell", read: Read = read_settings
 ) -> None:

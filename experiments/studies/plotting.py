@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from magail_trainer.folders import new_file
 from magail_trainer.text import display_path
 
 STYLE: dict[Any, Any] = {
@@ -53,17 +54,14 @@ def save_figures(folder: Path, figures: Mapping[str, Callable[[], Figure]]) -> i
     """
     status = 0
     for name, draw in figures.items():
-        file, unfinished = folder / name, folder / f".{name}.partial"
         try:
-            save_figure(draw(), unfinished)
-            unfinished.replace(file)
+            with new_file(folder / name) as file:
+                save_figure(draw(), file)
         except Exception as error:
             status = 1
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             print(f"The figure {name} failed ({reason}); all other results are in {str(folder)!r}.", file=sys.stderr)
-            file.unlink(missing_ok=True)
-        finally:
-            unfinished.unlink(missing_ok=True)
+            (folder / name).unlink(missing_ok=True)
     return status
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from experiments.studies.diverged import count_diverged, exit_status
-from experiments.studies.jobs import check_finished, replaced_together, run_jobs
+from experiments.studies.jobs import check_finished, run_jobs
 from experiments.studies.plotting import save_figures, wrote
 from experiments.theory.discriminator_speed import critical_beta_at_speed
 from experiments.theory.frozen_discriminator import Frozen, frozen_critical_beta
@@ -28,6 +28,7 @@ from experiments.theory.phase_figure import Boundary, phase_figure
 from experiments.theory.settings import PhaseConfig
 from magail_trainer.data.run_folder import write_table
 from magail_trainer.errors import InputError
+from magail_trainer.folders import new_files
 from magail_trainer.learn.config import RewardStyle
 from magail_trainer.text import counted
 
@@ -94,7 +95,7 @@ def write_report(output: Path, *, title: str, boundary: Boundary, boundary_label
     """
     parts = output / "parts"
     cells, (lines, reproduced) = read_cells(parts, "map"), verdict_lines(parts)
-    with replaced_together(output) as folder:
+    with new_files(output) as folder:
         write_table(folder / "cells.csv", cells)
         write_table(folder / "table.csv", read_cells(parts, "table"))
         (folder / "verdicts.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from magail_trainer.data.trajectories import Trajectories, read_manifest
 from magail_trainer.envs.recorded import resolve_recorded
 from magail_trainer.envs.registry import EnvEntry, make_env
 from magail_trainer.errors import InputError
-from magail_trainer.folders import new_folder, unfinished
+from magail_trainer.folders import clear, new_folder, unfinished
 from magail_trainer.learn.checkpoints import Checkpoints, save_run
 from magail_trainer.learn.config import DEFAULT_BETA, MagailConfig, recorded_settings
 from magail_trainer.learn.magail import EpochRecord
@@ -155,6 +155,7 @@ def resume(path: str | Path, *, dataset: str | Path | None = None, trust: bool =
             trusts, or parts that were handed in.
     """
     target, folder = unfinished(Path(path))
+    clear(target)
     found = checkpoints_in(folder)
     if not found:
         if (target / CONFIG).is_file():

@@ -2,16 +2,16 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from magail_trainer.errors import InputError
-from magail_trainer.folders import new_file, new_folder, recover
+from magail_trainer.folders import CHECKPOINTS, METRICS, clear, new_file, new_files, new_folder, recover
+from tests.kills import KILLED, Disk, status_of, strays
 
 
 def write(path: Path, text: str = "new", *, overwrite: bool = False) -> None:
@@ -164,40 +164,17 @@ def test_a_folder_is_not_replaced_by_what_reads_it(tmp_path: Path) -> None:
     assert reads.exists()
 
 
-KILLED = """
-import os, pathlib, shutil, sys
-
-path, kill_at, calls = sys.argv[1], int(sys.argv[2]), 0
-
-
-def counting(real):
-    def call(*args, **kwargs):
-        global calls
-        calls += 1
-        if calls == kill_at:
-            os.kill(os.getpid(), 9)
-        return real(*args, **kwargs)
-
-    return call
+def write_more(path: Path) -> None:
+    with new_folder(path, marker="marker", others=("more",), overwrite=True) as folder:
+        (folder / "more").mkdir()
+        (folder / "more" / "file").write_text("new")
+        (folder / "marker").write_text("new")
 
 
-for owner, names in ((pathlib.Path, ("mkdir", "rename", "unlink", "write_text")), (os, ("fsync", "open", "close")),
-                     (shutil, ("rmtree",))):
-    for name in names:
-        setattr(owner, name, counting(getattr(owner, name)))
-from magail_trainer.folders import new_folder
-
-with new_folder(path, marker="marker", others=("more",), overwrite=True) as folder:
-    (folder / "more").mkdir()
-    (folder / "more" / "file").write_text("new")
-    (folder / "marker").write_text("new")
-"""
-
-
-def killed_at(call: int, path: Path) -> bool:
-    done = subprocess.run([sys.executable, "-c", KILLED, str(path), str(call)], check=False)
-    assert done.returncode in (0, -signal.SIGKILL)
-    return done.returncode != 0
+def killed_at(call: int, action: Callable[[], object]) -> bool:
+    status = status_of(action, Disk(call))
+    assert status in (0, KILLED)
+    return status == KILLED
 
 
 @pytest.mark.parametrize("replaces", ["nothing", "old"])
@@ -207,7 +184,7 @@ def test_a_writer_that_is_killed_at_any_call_loses_nothing_and_leaves_nothing(re
         call += 1
         if not first:
             write(path, "old", overwrite=True)
-        was_killed = killed_at(call, path)
+        was_killed = killed_at(call, lambda: write_more(path))
         recover(path)
         if path.exists():
             assert (path / "marker").read_text() in (("new",) if first else ("old", "new"))
@@ -284,3 +261,44 @@ def test_what_fails_while_a_file_is_made_is_not_blamed_on_the_file(tmp_path: Pat
     with pytest.raises(ConnectionResetError):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_whose_writer_is_killed_at_any_call_are_old_or_new_and_nothing_is_left(tmp_path: Path) -> None:
+    def replace_file() -> None:
+        with new_file(tmp_path / "table.csv") as file:
+            file.write_text("new")
+
+    def replace_files() -> None:
+        with new_files(tmp_path) as folder:
+            (folder / "figures").mkdir()
+            (folder / "figures" / "one.png").write_text("new")
+            (folder / "table.csv").write_text("new")
+
+    for action in (replace_file, replace_files):
+        for call in count(1):
+            (tmp_path / "table.csv").write_text("old")
+            was_killed = killed_at(call, action)
+            assert (tmp_path / "table.csv").read_text() in ("old", "new")
+            action()
+            assert (tmp_path / "table.csv").read_text() == "new"
+            assert strays(tmp_path) == []
+            if not was_killed:
+                assert call > 4
+                break
+
+
+def test_what_a_stopped_training_left_is_gone_on_with_or_named_but_never_mixed_into_something_else(
+    tmp_path: Path,
+) -> None:
+    left = tmp_path / ".out.magail-partial"
+    (left / CHECKPOINTS / "epoch-1").mkdir(parents=True)
+    (left / METRICS).touch()
+    with pytest.raises(InputError, match=r"'.*out' is the name of a training that was stopped; go on with it"):
+        write(tmp_path / "out")
+    assert {file.name for file in left.iterdir()} >= {CHECKPOINTS, METRICS}
+    (left / CHECKPOINTS).rename(left / f".{CHECKPOINTS}.magail-old")  # killed while it got its name
+    clear(tmp_path / "out")
+    assert (left / CHECKPOINTS / "epoch-1").is_dir()
+    write(tmp_path / "out", overwrite=True)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["marker"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
