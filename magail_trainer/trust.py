@@ -6,7 +6,8 @@ this user made the folder, or if the user says so: `--trust`, `trust=True`, or y
 
 What this user makes is noted outside of it: a line for each folder in `~/.local/state/magail/made` (or below
 `$XDG_STATE_HOME`), the SHA-256 of what its `config.json` or `manifest.json` says. So a copy of a folder of one's own is
-still one's own, and an altered one is not.
+still one's own, and an altered one is not. All checkpoints of a training are one note, whatever was learnt by then, for
+they name the same code; else a long training would crowd out the notes of all others.
 """
 
 import hashlib
@@ -98,6 +99,8 @@ def is_noted(content: Mapping[str, Any]) -> bool:
 
 def _fingerprint(content: Mapping[str, Any]) -> bytes:
     """A line of the notes. Of what is said, not of the bytes that were read: only that is acted on."""
+    if "progress" in content:  # a checkpoint
+        content = {name: value for name, value in content.items() if name not in ("progress", "files", "sha256")}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest().encode() + b"\n"
 

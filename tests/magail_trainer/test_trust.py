@@ -237,6 +237,19 @@ def test_notes_are_few_bytes_private_and_of_two_processes(tmp_path: Path, monkey
     assert (notes.stat().st_mode & 0o777, (notes / "made").stat().st_mode & 0o777) == (0o700, 0o600)
 
 
+def test_the_checkpoints_of_a_training_are_one_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    checkpoint = {"env": {"id": "a:b"}, "progress": {"epoch": 1}, "files": {"runs.csv": "0"}, "sha256": "1"}
+    for epoch in range(3):
+        trust.note(
+            {**checkpoint, "progress": {"epoch": epoch}, "files": {"runs.csv": str(epoch)}, "sha256": str(epoch)}
+        )
+    assert (tmp_path / "magail" / "made").stat().st_size == 65
+    assert trust.is_noted(checkpoint)
+    assert not trust.is_noted({**checkpoint, "env": {"id": "os:system"}})
+    assert not trust.is_noted({name: value for name, value in checkpoint.items() if name != "progress"})
+
+
 @pytest.mark.parametrize("state", ["relative", "/dev/null/state"])
 def test_without_a_place_for_notes_nothing_is_noted_and_nothing_fails(
     state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
