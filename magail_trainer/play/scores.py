@@ -127,7 +127,7 @@ def find_player(entry: EnvEntry, policy: Any) -> tuple[JointPolicy | None, str]:
     if not isinstance(policy, Mapping) or not isinstance(policy.get("parameters"), Mapping):
         return None, "it is not known who the expert is"
     name, parameters = policy.get("name"), dict(policy["parameters"])
-    if name not in entry.experts:
+    if not isinstance(name, str) or name not in entry.experts:
         return None, f"{entry.id} does not offer the expert {name!r}"
     factory = entry.experts[name]
     accepted = set(signature(factory).parameters) - set(getattr(factory, "keywords", {}))

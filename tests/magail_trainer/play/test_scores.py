@@ -203,6 +203,7 @@ def test_who_is_not_one_of_the_envs_own_experts_is_not_played() -> None:
     for policy, why in (
         (None, "it is not known who the expert is"),
         ({"name": "os:system", "parameters": {}}, "does not offer the expert 'os:system'"),
+        ({"name": ["bimodal"], "parameters": {}}, "does not offer the expert ['bimodal']"),
         ({"name": "random", "parameters": {}}, "does not offer the expert 'random'"),
         ({"name": "bimodal", "parameters": {"ratio": 3}}, "The expert 'bimodal' cannot be made"),
         ({"name": "bimodal", "parameters": {"ratio": 0.5}}, "offers another expert 'bimodal' now"),
