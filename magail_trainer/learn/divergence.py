@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from magail_trainer.learn.runs import Runs
+from magail_trainer.learn.state import copy_into
 
 
 class Divergence:
@@ -101,7 +102,14 @@ class Divergence:
         return {"epochs": self._epochs, "proved": self._proved}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a `state_dict`; `begin` keeps the parameters."""
+        """Go on from a `state_dict`; `begin` keeps the parameters.
+
+        Raises:
+            KeyError: something is missing.
+            ValueError: something has another shape or type.
+        """
+        size = sum(one.numel() for _, one in self._named) // len(self._runs)
+        copy_into({"epochs": self._epochs, "proved": self._last.new_empty(len(self._runs), size)}, state)
         self._epochs, self._proved = (state[name].to(self._epochs.device) for name in ("epochs", "proved"))
         self._any = bool((self._epochs > 0).any())
 

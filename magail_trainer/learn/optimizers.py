@@ -45,8 +45,15 @@ class RunAdam:
         return {"steps": torch.tensor(self._steps), **self._running}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Go on from what `state_dict` returned.
+
+        Raises:
+            KeyError: something is missing.
+            ValueError: something has another shape or type, or there are fewer than no steps.
+        """
         self._steps = int(state["steps"])
+        if self._steps < 0:
+            raise ValueError(f"it has taken {self._steps} steps")
         copy_into(self._running, state)
 
     @property

@@ -81,7 +81,7 @@ class PolicyStep:
         if critic is not None:
             lr = torch.full_like(beta, config.lr_critic)
             self._critic_optimizer = join("critic_optimizer", RunAdam(critic.parameters(), lr=lr, max_norm=norm))
-        scale = ReturnScale(config.discount, centred=not config.allow_variable_horizon)
+        scale = ReturnScale(config.discount, num_runs=len(beta), centred=not config.allow_variable_horizon)
         self._return_scale = join("return_scale", scale)
 
     @property
@@ -250,8 +250,8 @@ class ReturnScale:
 
     _DECAY = 0.95
 
-    def __init__(self, discount: float, *, centred: bool) -> None:
-        self._discount, self._centred = discount, centred
+    def __init__(self, discount: float, *, num_runs: int, centred: bool) -> None:
+        self._discount, self._num_runs, self._centred = discount, num_runs, centred
         self._square: dict[str, Tensor] = {}
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -259,7 +259,14 @@ class ReturnScale:
         return {f"square/{agent}": square for agent, square in self._square.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state_dict` returned."""
+        """Go on from what `state_dict` returned.
+
+        Raises:
+            ValueError: it is of another number of runs.
+        """
+        for name, square in state.items():
+            if square.shape != (self._num_runs,):
+                raise ValueError(f"{name} has shape {tuple(square.shape)}")
         self._square = {name.removeprefix("square/"): square for name, square in state.items()}
 
     def scale(self, rewards: Mapping[str, Float[Tensor, "R B"]], batch: Batch) -> dict[str, Float[Tensor, "R B"]]:

@@ -92,7 +92,7 @@ class TrainingState:
     def _load(self, name: str, part: Stateful) -> None:
         try:
             part.load_state_dict(self._saved[name])
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, ValueError, RuntimeError, TypeError, OverflowError) as error:
             raise InputError(
                 f"The {name.replace('_', ' ')} of the checkpoint does not fit its training: {error}."
             ) from error

@@ -144,7 +144,7 @@ def test_who_has_left_is_not_learnt_from() -> None:
 def test_centred_rewards_of_who_has_left_stay_0_without_a_critic() -> None:
     rollout = Rollout(some_rollout(leaving=True).batch, {})  # no ends, as they are kept for a critic alone
     reward = torch.tensor([[1.0, 3.0, 2.0, 2.0, 2.0, 0.0, 5.0, 100.0, 0.0]])  # of mean 2.5 while `a` is there
-    scaled = ReturnScale(0.5, centred=True).scale(dict.fromkeys("ab", reward), rollout.batch)
+    scaled = ReturnScale(0.5, num_runs=1, centred=True).scale(dict.fromkeys("ab", reward), rollout.batch)
     advantage = policy_targets(tables(), None, rollout, scaled, REINFORCE).advantage["a"]
     # Its last steps in the first and in the last episode: as far from the mean as their rewards, in one unit.
     assert advantage[0, 6].item() / advantage[0, 2].item() == pytest.approx((5 - 2.5) / (2 - 2.5))
@@ -184,7 +184,7 @@ def test_an_advantage_is_measured_by_weights_and_normalised_for_each_agent() -> 
 def test_rewards_are_centred_and_scaled_by_the_deviation_of_the_return() -> None:
     batch = some_rollout().batch
     reward = torch.tensor([[3.0, 1.0, 2.0, 2.0, 2.0, 50.0, 2.0, 2.0, 50.0]])  # of mean 2 without what pads
-    scaled = ReturnScale(1.0, centred=True).scale({"a": reward, "b": reward}, batch)
+    scaled = ReturnScale(1.0, num_runs=1, centred=True).scale({"a": reward, "b": reward}, batch)
     # Centred 1, -1, 0, …: the returns to go are 0, -1, 0, …, whose mean square is 1/7.
     present = batch.weight[0] > 0
     expected = torch.tensor([1.0, -1, 0, 0, 0, 0, 0]) * math.sqrt(7)
@@ -193,7 +193,7 @@ def test_rewards_are_centred_and_scaled_by_the_deviation_of_the_return() -> None
 
 
 def test_the_scale_runs_slowly() -> None:
-    batch, scale = some_rollout().batch, ReturnScale(0.0, centred=True)
+    batch, scale = some_rollout().batch, ReturnScale(0.0, num_runs=1, centred=True)
     signs = torch.tensor([[1.0, -1.0, 1.0, -1.0, 1.0, 0.0, -1.0, 0.0, 0.0]])  # mean 0, mean square 6/7
     first = scale.scale({"a": signs}, batch)["a"]
     second = scale.scale({"a": 10 * signs}, batch)["a"]
