@@ -102,7 +102,7 @@ class Checkpoints:
         self._trainer = trainer
         self._progress = {"training": _fingerprint(trainer, log_every), "log_every": log_every}
         self._progress |= {"checkpoint_every": self._every, "processes": trainer.processes}
-        self._progress |= {"timeout": trainer.entry.timeout}
+        self._progress |= {"timeout": trainer.entry.timeout, "described": list(self._description)}
         self._resume()
         trainer.after_update = self.save_if_due
         with stop_requests() as self._stop:
@@ -158,6 +158,8 @@ class Checkpoints:
             except (InputError, KeyError, TypeError) as error:
                 damage = damage or str(error)
                 continue
+            if damage:
+                tqdm.write(f"{damage} So an earlier checkpoint is taken.", file=sys.stderr)
             return self._start_anew(progress) if saved is None else self._go_on(saved)
         if found:
             raise InputError(f"The checkpoints in {str(self._folder)!r} are damaged ({damage}); delete that folder.")

@@ -35,6 +35,7 @@ _ENTRIES = {
     **{"algorithm": str, "updates?": int, "device": str, "dataset": dict, "dataset.path?": str, "command?": str},
     **{"own_parts?": dict, "progress.training": str, "progress.log_every": int, "progress.processes": int},
     **{"progress.checkpoint_every": (int, type(None)), "progress.timeout": (int, float, type(None))},
+    **{"progress.described?": list},
 }
 """What a checkpoint says, to go on from."""
 
@@ -68,6 +69,7 @@ def train(
     description: Mapping[str, Any] | None = None,
     max_episode_steps: int | None = None,
     timeout: float | None = None,
+    keep_checkpoints: bool = False,
     **trainer_arguments: Any,
 ) -> Trained:
     """Train policies to imitate demonstrations: one run for every pair of β and seed, all at once.
@@ -87,6 +89,7 @@ def train(
         description: more entries for `config.json`.
         max_episode_steps: cut episodes off after so many steps, as in the demonstrations.
         timeout: seconds that a worker process has for a reset or a step.
+        keep_checkpoints: refuse to start anew where there are checkpoints of another training, even with `overwrite`.
         **trainer_arguments: `algorithm`, `policies`, `discriminator`, `reward`, and so on; see `Trainer`.
 
     Raises:
@@ -111,7 +114,7 @@ def train(
         trainer = make_trainer()
         described = {**(description or {}), **({} if path is None else {"dataset": describe_dataset(path)})}
         again = f"magail train --resume {shlex.quote(display_path(output))}"
-        own = {"discard": overwrite, "again": again, "description": described}
+        own = {"discard": overwrite and not keep_checkpoints, "again": again, "description": described}
         checkpoints = Checkpoints(folder, every=checkpoint_every, **own)
         history = train_with_history(trainer, log_every=log_every, checkpoints=checkpoints)
         save_run(folder, trainer, history, description=described)
@@ -177,10 +180,11 @@ def resume(path: str | Path, *, dataset: str | Path | None = None, trust: bool =
         updates=config.get("updates"),
         output=target,
         overwrite=target.exists(),
+        keep_checkpoints=True,
         device=config["device"],
         max_episode_steps=config["env"].get("max_episode_steps"),
         **{name: progress[name] for name in ("log_every", "checkpoint_every", "processes", "timeout")},
-        description={"command": config["command"]} if "command" in config else None,
+        description={name: value for name, value in config.items() if name in progress.get("described", ())},
     )
 
 

@@ -247,12 +247,38 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     newest = checkpoints_in(tmp_path / ".run.magail-partial")[-1]
     (newest / "state" / "rollouts.npz").write_bytes(b"PK")
     assert magail("train", "--resume", tmp_path / "run") == 0
-    assert "Going on after epoch 5." in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "rollouts.npz' was altered or cut short: its SHA-256 is not the one that was recorded. So an earlier" in said
+    assert "Going on after epoch 5." in said
     assert results(tmp_path / "run") == results(tmp_path / "whole")
     assert train_with_signals(tmp_path / "third", {7: [signal.SIGTERM]}) == 143
     for checkpoint in checkpoints_in(tmp_path / ".third.magail-partial"):
         (checkpoint / "history.npz").write_bytes(b"")
     assert "are damaged" in refused(capsys, "train", "--resume", tmp_path / "third")
+
+
+def test_resume_never_starts_anew(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_with_signals(tmp_path / "run", {}) == 0
+    assert train_with_signals(tmp_path / "run", {6: [signal.SIGTERM]}, "--overwrite", "--lr_policy", 0.5) == 143
+    mt.record(MATCHING, "bimodal", episodes=40, seed=7).save(tmp_path / "other")
+    before = contents(tmp_path)
+    resuming = ("train", "--resume", tmp_path / "run", "--dataset", tmp_path / "other")
+    assert "was begun with other settings or data" in refused(capsys, *resuming)
+    assert contents(tmp_path) == before
+
+
+def test_what_python_describes_is_kept_by_who_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = {"seeds": (0,), "config": TABLES, "description": {"note": "mine"}, "output": tmp_path / "run"}
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "log", lambda _: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            mt.train(MATCHING, data, **how)
+    trained = resume(tmp_path / "run")
+    assert trained is not None
+    assert trained.trainer.state.resumed
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["note"] == "mine"
 
 
 def test_resume_believes_no_checkpoint_blindly(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,12 +288,21 @@ def test_resume_believes_no_checkpoint_blindly(data: Path, tmp_path: Path, capsy
     for name, value in {"device": 3, "progress": {}, "algorithm": None, "training": {"lr_policy": "x"}}.items():
         (newest / "config.json").write_text(json.dumps(with_hash({**content, name: value})))
         refused(capsys, "train", "--resume", tmp_path / "run", "--trust")
-    state = newest / "state" / "policy_optimizer.npz"
-    write_arrays(state, {"steps": np.array(3)})
-    files = {**content["files"], "state/policy_optimizer.npz": hashlib.sha256(state.read_bytes()).hexdigest()}
-    (newest / "config.json").write_text(json.dumps(with_hash({**content, "files": files})))
-    assert magail("train", "--resume", tmp_path / "run", "--trust") == 2
-    assert "magail: The policy optimizer of the checkpoint does not fit its training" in capsys.readouterr().err
+    for part, arrays in (
+        ("policy_optimizer", {"steps": np.array(3)}),
+        ("policy_optimizer", {**np.load(newest / "state/policy_optimizer.npz"), "steps": np.array(-3)}),
+        ("return_scale", {"square/agent_0": np.ones((1, 2), np.float32)}),
+        ("divergence", {"epochs": np.zeros(3, np.int64), "proved": np.zeros((3, 1), np.float32)}),
+    ):
+        state = newest / "state" / f"{part}.npz"
+        whole = state.read_bytes()
+        write_arrays(state, arrays)
+        files = {**content["files"], f"state/{part}.npz": hashlib.sha256(state.read_bytes()).hexdigest()}
+        (newest / "config.json").write_text(json.dumps(with_hash({**content, "files": files})))
+        assert magail("train", "--resume", tmp_path / "run", "--trust") == 2
+        what = part.replace("_", " ")
+        assert f"magail: The {what} of the checkpoint does not fit its training" in capsys.readouterr().err
+        state.write_bytes(whole)
 
 
 def test_resume_says_what_it_lacks(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
