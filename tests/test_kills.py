@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from experiments.matching import correlation
+from experiments.matching.settings import CorrelationConfig
 from magail_trainer.cli import main
 from magail_trainer.data.run_folder import CONFIG, finished_or_newest, open_run
 from magail_trainer.folders import recover
@@ -147,3 +149,14 @@ def test_a_command_that_is_killed_at_some_changes(name: str, total: int, folder:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_is_killed_at_any_change(name: str, folder: Path) -> None:
     assert check_kills(folder, COMMANDS[name]) > 30
+
+
+def sweep(folder: Path) -> None:
+    """A small cell, the table and the figure."""
+    config = CorrelationConfig(expert_types=("bimodal",), policies=("independent",), seeds=2, epochs=10)
+    correlation.main(replace(config, output=folder / "out"))
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_at_many_changes(folder: Path) -> None:
+    assert check_kills(folder, Command(sweep, rerun(sweep)), range(1, 1000, 7)) > 20
