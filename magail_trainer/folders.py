@@ -108,7 +108,7 @@ def recover(target: Path) -> None:
 
 
 def clear(target: Path) -> None:
-    """Do so for a command that wants the name for itself: what then is still there, is there to be gone on with."""
+    """Clean up after killed writers, for a command that wants the name: of theirs, only checkpoints are kept."""
     recover(target)
     staging = _hidden(target, "partial")
     try:

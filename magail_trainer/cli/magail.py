@@ -207,7 +207,7 @@ def _joint_actions(trajectories: Trajectories) -> np.ndarray:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """The entry point of `magail`; exits with 0, 2 for bad input, or 130 for Ctrl-C."""
+    """The entry point of `magail`; exits with 0, or what the command returns, 2 for bad input, 130 for Ctrl-C."""
     commands: dict[str, type] = {
         "check-env": CheckEnv,
         "record": Record,
