@@ -210,10 +210,12 @@ def _timed(job: Job, root: Path) -> tuple[str, str, float]:
 
 def _quiet(job: Job, root: Path) -> tuple[str, str, float]:
     """The same without progress bars, which would write over those of other processes: they see no terminal."""
-    with contextlib.redirect_stderr(io.StringIO()) as complaints:
-        done = _timed(job, root)
-    print(complaints.getvalue(), end="", file=sys.stderr, flush=True)
-    return done
+    complaints = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaints):
+            return _timed(job, root)
+    finally:  # also of a job that fails or is stopped
+        print(complaints.getvalue(), end="", file=sys.stderr, flush=True)
 
 
 def _prepare_worker() -> None:
