@@ -84,7 +84,7 @@ class Evaluate:
             if file is not None:
                 write_table(file, evaluation.table())
         _print_runs(evaluation, self.episodes)
-        _print_table("Over seeds, the interquartile mean and its 95 % bootstrap interval:", summarise(evaluation))
+        _print_table("Over seeds, the interquartile mean and its 95 % interval:", summarise(evaluation))
         print("\n".join(evaluation.remarks))
         if self.output is not None:
             print(f"Wrote {display_path(self.output)}.")

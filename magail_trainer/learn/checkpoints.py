@@ -174,7 +174,7 @@ class Checkpoints:
         shutil.rmtree(self._folder / CHECKPOINTS)
         (self._folder / METRICS).unlink(missing_ok=True)
 
-    def _read(self, run: Sealed) -> "_Saved":
+    def _read(self, run: Sealed) -> _Saved:
         run.verify()
         return _Saved(run, read_state(run), History.of(read_arrays(run / "history.npz")))
 
@@ -222,7 +222,7 @@ def save_run(
         columns: further columns of `runs.csv`; by default the last row of the history.
         state: of an unfinished training.
     """
-    first = dict(description or {})
+    first = dict(description or {})  # first in the file, and what counts
     write_run(
         folder,
         config=first | trainer.describe() | first,

@@ -114,6 +114,7 @@ def train(
         trainer = make_trainer()
         described = {**(description or {}), **({} if path is None else {"dataset": describe_dataset(path)})}
         again = f"magail train --resume {shlex.quote(display_path(output))}"
+        again = "the same call in Python" if "own_parts" in trainer.describe() else again
         own = {"discard": overwrite and not keep_checkpoints, "again": again, "description": described}
         checkpoints = Checkpoints(folder, every=checkpoint_every, **own)
         history = train_with_history(trainer, log_every=log_every, checkpoints=checkpoints)

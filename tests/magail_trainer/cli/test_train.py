@@ -173,7 +173,7 @@ def test_evaluate_scores_runs_by_the_dataset_of_their_training(
     assert err == ""
     assert "Score:" in out
     assert "Scores: 0 is the random joint policy (left -" in out
-    assert "Over seeds, the interquartile mean and its 95 % bootstrap interval:" in out
+    assert "Over seeds, the interquartile mean and its 95 % interval:" in out
     table = read_table(tmp_path / "a.csv")
     returns = [table[f"{greedy}return_{agent}"] for greedy in ("", "greedy_") for agent in ("left", "right", "team")]
     np.testing.assert_allclose(returns[0] + returns[1], returns[2])

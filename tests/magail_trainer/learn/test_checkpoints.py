@@ -315,7 +315,7 @@ def test_resume_says_what_it_lacks(data: Path, tmp_path: Path, capsys: pytest.Ca
     assert read_table(tmp_path / "run" / "runs.csv")["seed"].tolist() == [0, 1]
 
 
-def test_parts_from_python_go_on_only_there(tmp_path: Path) -> None:
+def test_parts_from_python_go_on_only_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = mt.record(MATCHING, "bimodal", episodes=40, seed=0)
     how = {"seeds": (0, 1), "config": TABLES, "checkpoint_every": 2, "log_every": 1, "reward": reward_with_signals}
     whole = mt.train(MATCHING, dataset, **how)
@@ -325,6 +325,7 @@ def test_parts_from_python_go_on_only_there(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         mt.train(MATCHING, dataset, output=tmp_path / "run", **how)
     SIGNALS.clear()
+    assert "Go on with the same call in Python." in capsys.readouterr().err
     with pytest.raises(InputError, match="handed in from Python; call train there again"):
         resume(tmp_path / "run")
     again = mt.train(MATCHING, dataset, output=tmp_path / "run", **how)

@@ -156,7 +156,7 @@ def test_evaluate_scores_the_learner_against_the_opponents(
     order = [
         "Mean return of 200 episodes:",
         "Score:\nside     beta  seed  learner  greedy learner\n",
-        "Over seeds, the interquartile mean and its 95 % bootstrap interval:",
+        "Over seeds, the interquartile mean and its 95 % interval:",
         "Scores: 0 is the random joint policy against joint (agent_0 ",
         "; 1 is joint against joint (agent_0 1.0000, agent_1 -1.0000).\n",
     ]
