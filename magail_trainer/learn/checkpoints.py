@@ -180,6 +180,7 @@ class Checkpoints:
 
     def _go_on(self, saved: "_Saved") -> None:
         trainer, self._history = self._trainer, saved.history
+        trainer.codes = trainer.codes.scaled_as(saved.run.content.get("feature_scaling", {}))
         for name, module in trainer.modules.items():
             read_checkpoint(saved.run, name, module)
         trainer.state.load_state_dict(
@@ -237,7 +238,8 @@ def save_run(
 
 def _fingerprint(trainer: Trainer, log_every: int) -> str:
     """A hash of all that decides how a training ends."""
-    about = {name: value for name, value in trainer.describe().items() if name not in ("device", "versions")}
+    without = ("device", "versions", "feature_scaling")  # the last is that of the checkpoint, see `_go_on`
+    about = {name: value for name, value in trainer.describe().items() if name not in without}
     about["runs"] = {name: column.tolist() for name, column in trainer.runs.columns.items()}
     digest = hashlib.sha256(json.dumps(plain_json({**about, "log_every": log_every}), sort_keys=True).encode())
     if trainer.trajectories is not None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.envs.spaces import find_image
 from magail_trainer.errors import InputError
-from magail_trainer.learn.scaling import Scaling
+from magail_trainer.learn.scaling import Scaling, read_scalings
 
 MAX_ACTIONS = 4096
 """Most joint actions of one agent with one perceptron output each; larger MultiDiscrete and MultiBinary spaces are
@@ -135,8 +136,8 @@ class FeatureSpace:
         """The numbers in values of a Box, as they are."""
         return values.reshape(len(values), self.size)
 
-    def scaled(self, scaling: Scaling) -> "FeatureSpace":
-        """This space with a scaling of its numbers."""
+    def scaled(self, scaling: Scaling | None) -> "FeatureSpace":
+        """This space with a scaling of its numbers, or without."""
         code = copy(self)
         code.scaling = scaling
         return code
@@ -256,7 +257,7 @@ class Codes:
             {agent: act(entry.action_space(agent), f"action space of {agent}") for agent in agents},
         )
 
-    def scaled(self, scalings: Mapping[str, Scaling]) -> "Codes":
+    def scaled(self, scalings: Mapping[str, Scaling | None]) -> "Codes":
         """With scalings of some agents' features."""
         observations = dict(self.observations)
         for agent, scaling in scalings.items():
@@ -264,6 +265,15 @@ class Codes:
             assert isinstance(code, FeatureSpace)
             observations[agent] = code.scaled(scaling)
         return replace(self, observations=observations)
+
+    def scaled_as(self, described: Any) -> "Codes":
+        """With the scalings that a run folder's `config.json` describes, and no others.
+
+        Raises:
+            InputError: they are of something else.
+        """
+        sizes = {agent: code.size for agent, code in self.features.items() if code.is_box}
+        return self.scaled({**dict.fromkeys(sizes), **read_scalings(described, sizes)})
 
     @property
     def features(self) -> dict[str, FeatureSpace]:

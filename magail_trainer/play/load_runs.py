@@ -18,7 +18,6 @@ from magail_trainer.learn.config import MagailConfig, recorded_settings
 from magail_trainer.learn.encoders import Codes
 from magail_trainer.learn.policies import Policies, make_policies
 from magail_trainer.learn.runs import Runs
-from magail_trainer.learn.scaling import read_scalings
 from magail_trainer.sealed import as_written
 from magail_trainer.trust import Recorded
 
@@ -122,8 +121,7 @@ def load_runs(path: str | Path, *, entry: EnvEntry | None = None, trust: bool = 
         )
     with as_written(path):
         codes = Codes.of(entry, network=training.family)
-        sizes = {agent: code.size for agent, code in codes.features.items() if code.is_box}
-        codes = codes.scaled(read_scalings(config.get("feature_scaling", {}), sizes))
+        codes = codes.scaled_as(config.get("feature_scaling", {}))
     _check_size(run / "checkpoint/policies.npz", runs, training)
     policies = make_policies(codes, runs, training)
     read_checkpoint(run, "policies", policies)

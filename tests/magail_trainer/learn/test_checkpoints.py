@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box
 from torch import Tensor
 
 import magail_trainer as mt
@@ -111,16 +112,30 @@ def test_it_ends_bitwise_as_one_that_never_was(name: str, every: int, tmp_path: 
     )
 
 
-@pytest.mark.parametrize(("env", "said"), [(ReachEnv, False), (Ignores, True)])
+class IgnoresFarAway(Ignores):
+    """Its features need a scaling, which no two looks at random episodes find alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._box = Box(-np.inf, np.inf, (2,), np.float64)
+
+    def _observe(self) -> dict[str, Any]:
+        return {agent: 1e8 + seen.astype(np.float64) for agent, seen in super()._observe().items()}
+
+
+@pytest.mark.parametrize(("env", "said"), [(ReachEnv, False), (Ignores, True), (IgnoresFarAway, True)])
 def test_of_an_env_that_ignores_its_seed_it_says_so(
     env: type, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, said: bool
 ) -> None:
     entry, config = EnvEntry("toy", env), replace(SMALL, epochs=3)
+    scalings = []
     for how in (killed, lambda: None):
         trainer = Trainer(entry, None, seeded(0), config, algorithm="rl")
         with suppress(RuntimeError):
             measure, checkpoints = stop_at(2, how), Checkpoints(tmp_path, every=1)
             train_with_history(trainer, log_every=1, measure=measure, checkpoints=checkpoints)
+        scalings.append(trainer.describe().get("feature_scaling"))
+    assert scalings[0] == scalings[1]
     assert ("Going on after epoch 1. The env ignores its seed" in capsys.readouterr().err) == said
 
 
