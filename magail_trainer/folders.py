@@ -210,7 +210,7 @@ def new_files(folder: Path) -> Iterator[Path]:
         _flush(staging)
         for file in sorted(path for path in staging.rglob("*") if path.is_file() and path.name != _WRITER):
             target = folder / file.relative_to(staging)
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
         _flush_folder(folder)
     finally:

@@ -259,11 +259,7 @@ class ReturnScale:
         return {f"square/{agent}": square for agent, square in self._square.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state_dict` returned.
-
-        Raises:
-            ValueError: it is of another number of runs.
-        """
+        """Go on from what `state_dict` returned; a ValueError if it is of another number of runs."""
         for name, square in state.items():
             if square.shape != (self._num_runs,):
                 raise ValueError(f"{name} has shape {tuple(square.shape)}")
