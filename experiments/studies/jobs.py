@@ -25,7 +25,7 @@ from magail_trainer.errors import InputError
 from magail_trainer.folders import new_folder, no_empty_folders
 from magail_trainer.importing import without_working_directory
 from magail_trainer.sealed import Sealed, open_sealed, seal
-from magail_trainer.text import counted
+from magail_trainer.text import counted, display_path
 
 SETTINGS = "settings.json"
 FORMAT, VERSION = "magail-benchmark-cell", 2  # 1 had no hashes
@@ -152,10 +152,14 @@ def run_jobs(
             print(f"{done} of {counted(len(jobs), unit)} {were} finished before.", flush=True)
         with tqdm(total=len(jobs), initial=len(jobs) - len(missing), desc=f"{unit}s", unit=unit, disable=None) as bar:
             run = _one_by_one if processes == 1 or len(missing) < 2 else _side_by_side
-            for name, said, seconds in run(missing, root, bar, processes):
-                bar.update()
-                tqdm.write(f"{name}: {said} ({seconds:.0f} s)")
-                sys.stdout.flush()
+            try:
+                for name, said, seconds in run(missing, root, bar, processes):
+                    bar.update()
+                    tqdm.write(f"{name}: {said} ({seconds:.0f} s)")
+                    sys.stdout.flush()
+            except (KeyboardInterrupt, SystemExit):
+                tqdm.write(f"Stopped; the same command goes on with what is in {display_path(root)}.", file=sys.stderr)
+                raise
 
 
 def _check_writable(root: Path) -> None:

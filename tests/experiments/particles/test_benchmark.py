@@ -48,6 +48,7 @@ from magail_trainer.data.recording import record
 from magail_trainer.data.run_folder import read_config
 from magail_trainer.errors import InputError
 from magail_trainer.files import write_json
+from magail_trainer.folders import has_checkpoints
 from magail_trainer.learn.config import MagailConfig
 from magail_trainer.play.cross_play import make_side_reference
 from magail_trainer.play.load_runs import load_runs
@@ -372,7 +373,9 @@ def test_stopped_it_leaves_no_processes_and_no_halves(number: signal.Signals, pr
     _, err = process.communicate(timeout=30)
     assert process.returncode == (130 if number == signal.SIGINT else 128 + number), err
     assert "Traceback" not in err
-    assert [path.name for path in cells.iterdir()] == ["push-references"]
+    assert f"Stopped; the same command goes on with what is in {cells}." in err
+    assert [path.name for path in cells.iterdir() if not path.name.startswith(".")] == ["push-references"]
+    assert all(has_checkpoints(path) for path in cells.glob(".*"))
     while is_anybody_left(process.pid):
         assert time.monotonic() < deadline
         time.sleep(0.1)
