@@ -140,7 +140,7 @@ def _read_runs(file: SealedFile) -> tuple[Runs, Bool[np.ndarray, " R"]]:
 def _check_size(file: SealedFile, runs: Runs, training: MagailConfig) -> None:
     """Refuse settings that ask for more parameters than were saved, before there is memory for them."""
     arrays = read_arrays(file)
-    widths = training.hidden if training.family == "mlp" else ()
+    widths = training.hidden if training.network == "mlp" else ()  # a network of one's own may ignore them
     signals = training.signals if training.policy == "shared_signal" else 1
     needed = max([signals, *widths, *(rows * columns for rows, columns in pairwise(widths))])
     if needed * len(runs) > sum(array.size for array in arrays.values()):

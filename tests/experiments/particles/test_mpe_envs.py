@@ -100,7 +100,7 @@ def test_what_it_does_not_know_is_left_to_mpe2(name: str, kwargs: dict[str, Any]
 
 def test_the_trainer_finds_it() -> None:
     entry = resolve("experiments.mpe_envs.simple_spread", {"N": 2})
-    assert isinstance(entry.make_vector(2), module("simple_spread").SimpleSpreadVectorEnv)
+    assert entry.has_native_vector_env
     assert entry.make().possible_agents == ["agent_0", "agent_1"]
 
 
