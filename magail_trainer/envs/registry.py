@@ -270,8 +270,8 @@ class EnvEntry:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Worker processes are sent how to make the env, not the spaces."""
-        made_by = (self.id, self.make_parallel, self.kwargs, self.module, self.make_native, self.max_episode_steps)
-        return type(self), made_by
+        made_by = (self.id, self.make_parallel, self.kwargs, self.module, self.make_native)
+        return type(self), (*made_by, self.max_episode_steps, self.timeout)
 
     def difference(self, described: Mapping[str, Any]) -> tuple[str, str] | None:
         """The names of another env and of this one; None if both are the same, made with the same arguments.

@@ -23,6 +23,7 @@ from magail_trainer.learn.config import DEFAULT_BETA, MagailConfig, recorded_set
 from magail_trainer.learn.magail import EpochRecord
 from magail_trainer.learn.runs import Runs
 from magail_trainer.learn.trainer import CloningRecord, Trainer, settle_network
+from magail_trainer.sealed import Sealed
 from magail_trainer.text import display_path
 from magail_trainer.trust import Recorded
 
@@ -165,10 +166,9 @@ def resume(path: str | Path, *, dataset: str | Path | None = None, trust: bool =
         if (target / CONFIG).is_file():
             return None
         raise InputError(f"There is no checkpoint of {str(path)!r} to go on from; start its training again.")
-    run = open_run(found[-1])
-    run.expect(_ENTRIES)
+    run = _newest_whole(found)
     config, progress = run.content, run.content["progress"]
-    recorded = Recorded(found[-1], config, trust)
+    recorded = Recorded(run.folder, config, trust)
     if "own_parts" in config:
         own = ", ".join(map(str, config["own_parts"].values()))
         raise InputError(f"{str(path)!r} was trained with {own}, handed in from Python; call train there again.")
@@ -187,6 +187,21 @@ def resume(path: str | Path, *, dataset: str | Path | None = None, trust: bool =
         **{name: progress[name] for name in ("log_every", "checkpoint_every", "processes", "timeout")},
         description={name: value for name, value in config.items() if name in progress.get("described", ())},
     )
+
+
+def _newest_whole(checkpoints: Sequence[Path]) -> Sealed:
+    """The newest checkpoint that says what it should; what is wrong with its other files is found when it is loaded."""
+    damage: InputError | None = None
+    for checkpoint in reversed(checkpoints):
+        try:
+            run = open_run(checkpoint)
+            run.expect(_ENTRIES)
+        except InputError as error:
+            damage = damage or error
+        else:
+            return run
+    assert damage is not None
+    raise damage
 
 
 def train_with_history(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -254,16 +255,17 @@ def test_another_training_neither_goes_on_nor_takes_the_name(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "run"]
 
 
+@pytest.mark.parametrize("file", ["state/rollouts.npz", "config.json"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    file: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train_with_signals(tmp_path / "whole", {}) == 0
     assert train_with_signals(tmp_path / "run", {7: [signal.SIGTERM]}) == 143
     newest = checkpoints_in(tmp_path / ".run.magail-partial")[-1]
-    (newest / "state" / "rollouts.npz").write_bytes(b"PK")
+    (newest / file).write_bytes(b"PK")
     assert magail("train", "--resume", tmp_path / "run") == 0
     said = capsys.readouterr().err
-    assert "rollouts.npz' was altered or cut short: its SHA-256 is not the one that was recorded. So an earlier" in said
+    assert re.search(rf"{Path(file).name}' .*So an earlier", said)
     assert "Going on after epoch 5." in said
     assert results(tmp_path / "run") == results(tmp_path / "whole")
     assert train_with_signals(tmp_path / "third", {7: [signal.SIGTERM]}) == 143
@@ -298,7 +300,8 @@ def test_what_python_describes_is_kept_by_who_goes_on(
 
 def test_resume_believes_no_checkpoint_blindly(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train_with_signals(tmp_path / "run", {6: [signal.SIGTERM]}) == 143
-    newest = checkpoints_in(tmp_path / ".run.magail-partial")[-1]
+    older, newest = checkpoints_in(tmp_path / ".run.magail-partial")
+    (older / "config.json").unlink()
     content = json.loads((newest / "config.json").read_text())
     for name, value in {"device": 3, "progress": {}, "algorithm": None, "training": {"lr_policy": "x"}}.items():
         (newest / "config.json").write_text(json.dumps(with_hash({**content, name: value})))
