@@ -140,7 +140,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-@pytest.mark.parametrize(("name", "total"), [("record --overwrite", 40), ("train --resume", 430)])
+@pytest.mark.parametrize(("name", "total"), [("record --overwrite", 40), ("train --resume", 400)])
 def test_a_command_that_is_killed_at_some_changes(name: str, total: int, folder: Path) -> None:
     assert check_kills(folder, COMMANDS[name], sample(total, 6)) == 6
 

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -181,6 +181,14 @@ TRAIN = (
     *("train", "--env", MATCHING, "--seeds", 0, 1, "--epochs", 12, "--log_every", 1, "--checkpoint_every", 5),
     *("--reward_style", "tests.magail_trainer.learn.test_checkpoints:reward_with_signals"),
 )
+
+
+@pytest.fixture(autouse=True)
+def heed_ctrl_c() -> Iterator[None]:
+    """Tests that are started in the background may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def accuracy(trainer: Trainer, dataset: Trajectories) -> np.ndarray:
 
 
 LEARNING = replace(
-    SMALL, epochs=40, rollout_episodes=32, batch_size=16, hidden=(32,), lr_policy=0.03, policy_epochs=4, warm_start=0,
+    SMALL, epochs=80, rollout_episodes=32, batch_size=16, hidden=(32,), lr_policy=0.03, policy_epochs=4, warm_start=0,
     warm_critic=0, cloning=0.0, gradient_penalty=0.02,
 )  # fmt: skip
 
