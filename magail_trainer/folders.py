@@ -115,14 +115,18 @@ def clear(target: Path) -> None:
         lock = _try_lock(staging)
     except BlockingIOError:
         return
-    except OSError:  # there is none
-        lock = None
+    except OSError:  # there is none; what is there from now on is another writer's
+        return _delete_replaced(target)
     _bring_back_checkpoints(staging)
     if not has_checkpoints(staging):
         shutil.rmtree(staging, ignore_errors=True)
+    _delete_replaced(target)
+    _unlock(lock)
+
+
+def _delete_replaced(target: Path) -> None:
     if target.exists():
         shutil.rmtree(_hidden(target, "old"), ignore_errors=True)
-    _unlock(lock)
 
 
 def unfinished(path: Path) -> tuple[Path, Path]:
