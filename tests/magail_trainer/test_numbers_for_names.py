@@ -113,4 +113,5 @@ def test_two_sides_named_by_numbers() -> None:
     data = record_expert(NAME, "last", episodes=20)
     for sides in ("", "1:0"):
         config = MagailConfig(network="tabular", discriminator="zero_sum", sides=sides, **SMALL)
-        train(NAME, data, seeds=(0,), config=config)
+        trained = train(NAME, data, seeds=(0,), config=config)
+        assert trained.trainer.discriminator.opposed == (("0",) if sides else ("1",))

@@ -40,7 +40,7 @@ def test_a_changed_or_a_missing_file_is_refused_by_name(run: Path, name: str) ->
     with pytest.raises(InputError, match=f"{name}' cannot be read"):
         open_run(run).verify()
     with pytest.raises(InputError, match=r"does not list 'figure\.png'"):
-        open_run(run) / "figure.png"
+        _ = open_run(run) / "figure.png"
 
 
 def test_a_folder_of_the_version_without_hashes_is_read(run: Path) -> None:
