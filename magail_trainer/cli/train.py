@@ -6,6 +6,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_type_hints
 
+import numpy as np
 import tyro
 
 from magail_trainer.cli.command_line import key_values, this_command
@@ -196,7 +197,7 @@ def _summarise(trained: "Trained", output: Path) -> int:
     lost = trained.diverged > 0
     for name, values in final_metrics(trained.history).items():
         for beta in dict.fromkeys(trainer.runs.beta[~lost].tolist()):
-            of_beta = values[(trainer.runs.beta == beta) & ~lost]
+            of_beta = values[(trainer.runs.beta == beta) & ~lost].astype(np.float64)  # squares may be large
             print(f"β={beta:<6g} {name:24} mean {of_beta.mean():9.4f}   std {of_beta.std():.4f}")
     if not lost.any():
         return 0

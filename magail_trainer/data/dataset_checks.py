@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magail_trainer.envs.spaces import described_bounds
+from magail_trainer.envs.spaces import LARGEST_REWARD, described_bounds
 from magail_trainer.errors import InputError
 from magail_trainer.sealed import Sealed
 
@@ -80,8 +80,9 @@ def check_values(part: "Trajectories", *, episodes: int) -> None:
     for agent in part.agents:
         rewards = part.rewards[agent]
         _check_array(f"rewards/{agent}", rewards, kinds="iuf", shape=())
-        if not np.isfinite(rewards).all():
-            raise InputError(f"The array 'rewards/{agent}' holds {rewards[~np.isfinite(rewards)][0]}.")
+        usable = np.abs(rewards) < LARGEST_REWARD
+        if not usable.all():
+            raise InputError(f"The array 'rewards/{agent}' holds {rewards[~usable][0]}.")
         for name, rows in (("observations", watching[agent]), ("actions", acting[agent])):
             described = part.origin.spaces[agent][name.removesuffix("s")]
             bounds, values = described_bounds(described), getattr(part, name)[agent]

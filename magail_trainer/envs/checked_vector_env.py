@@ -8,7 +8,7 @@ from gymnasium.spaces import Box, Space
 
 from magail_trainer.envs.env_calls import EnvCall, say_on_stderr
 from magail_trainer.envs.observations import PLAIN, finite_bounds, short
-from magail_trainer.envs.spaces import margin, rounding
+from magail_trainer.envs.spaces import LARGEST_REWARD, margin, rounding
 from magail_trainer.envs.vector_env import Seeds, StepResult, VectorEnv, episode_over
 from magail_trainer.errors import EnvError
 
@@ -83,12 +83,12 @@ class CheckedVectorEnv:
 
     def _check_rewards(self, rewards: dict[str, np.ndarray]) -> None:
         for agent in self.possible_agents:
-            finite = np.isfinite(rewards[agent])
-            if not finite.all():
-                copy = int(np.argmin(finite))
+            usable = np.abs(rewards[agent]) < LARGEST_REWARD
+            if not usable.all():
+                copy = int(np.argmin(usable))
                 raise EnvError(
                     f"{self._name} gives {agent} the reward {rewards[agent][copy]} in step {self._lengths[copy]}; "
-                    "expected a finite number."
+                    f"expected a finite number of size below {LARGEST_REWARD:g}."
                 )
 
     def _check_observations(self, observations: dict[str, Any], lengths: np.ndarray) -> None:

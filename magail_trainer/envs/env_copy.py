@@ -226,6 +226,8 @@ def _asked(env: Any, name: str) -> Spaces:
     for agent in agents:
         if not isinstance(agent, str):
             raise EnvError(f"{name} calls an agent {short(agent)}; expected text for a name.")
+        if not agent.isprintable():
+            raise EnvError(f"{name} calls an agent {agent!r}; expected a name that can be printed.")
     if len(set(agents)) < len(agents):
         raise EnvError(f"{name} has the possible_agents {short(agents)}; expected each name once.")
     which = ("observation_space", "action_space")

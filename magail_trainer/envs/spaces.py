@@ -58,6 +58,10 @@ def rounding(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.asarray(1e-5 * (1 + np.maximum(*sizes)))
 
 
+LARGEST_REWARD = 1e30
+"""Sums of such rewards, and their squares in double precision, stay finite."""
+
+
 def margin(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """How far outside a Box observations may lie, since those of many published envs do: by its width."""
     return np.asarray(rounding(low, high) + high - low)

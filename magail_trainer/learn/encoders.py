@@ -17,6 +17,8 @@ from magail_trainer.envs.spaces import find_image
 from magail_trainer.errors import InputError
 from magail_trainer.learn.scaling import Scaling, read_scalings
 
+MAX_FEATURES = 100_000
+"""Most numbers that a perceptron sees of one agent's observation."""
 MAX_ACTIONS = 4096
 """Most joint actions of one agent with one perceptron output each; larger MultiDiscrete and MultiBinary spaces are
 factored."""
@@ -50,7 +52,7 @@ class FiniteSpace:
         digits = _digits(space)
         if isinstance(space, spaces.Box) and np.array_equal(space.low, space.high):
             digits = np.ones(space.low.size, dtype=np.int64), space.low.ravel()
-        if digits is None:
+        if digits is None or not digits[0].size:
             raise InputError(f"The {where} is {space}; a table needs a finite one, such as Discrete.")
         self._sizes, self._start = digits
         self._shape = space.shape or ()
@@ -89,7 +91,7 @@ class FeatureSpace:
         where: name of the space in error messages.
 
     Raises:
-        InputError: the space is of another kind, or holds images.
+        InputError: the space is of another kind, or holds images, or is too large.
     """
 
     def __init__(self, space: spaces.Space, where: str) -> None:
@@ -107,6 +109,8 @@ class FeatureSpace:
         self.is_box = isinstance(space, spaces.Box)
         self._dims = len(space.shape or ())
         self.size = math.prod(space.shape or ()) if self._sizes is None else int(self._sizes.sum())
+        if self.size > MAX_FEATURES:
+            raise InputError(f"The {where} has {self.size:,} numbers or values; expected at most {MAX_FEATURES:,}.")
         fixed = np.array_equal(space.low, space.high) if isinstance(space, spaces.Box) else self.size == 0
         self.is_constant = fixed if self._sizes is None else bool((self._sizes == 1).all())
         """Whether the space has one value."""
@@ -123,7 +127,8 @@ class FeatureSpace:
         batch = values.shape[: values.ndim - self._dims]
         flat = values.reshape(*batch, -1)
         if self._sizes is None or self._start is None:
-            return (flat if self.scaling is None else self.scaling(flat)).astype(np.float32)
+            with np.errstate(over="ignore"):  # whoever reads a dataset refuses what is not finite then
+                return (flat if self.scaling is None else self.scaling(flat)).astype(np.float32)
         digits = (flat - self._start).astype(np.int64)
         if (digits < 0).any() or (digits >= self._sizes).any():
             raise ValueError("A value lies outside the space.")
@@ -151,12 +156,14 @@ class ContinuousSpace:
         where: name of the space in error messages.
 
     Raises:
-        InputError: a bound is infinite.
+        InputError: a bound is infinite, or there are no numbers.
     """
 
     def __init__(self, space: spaces.Box, where: str) -> None:
         if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
             raise InputError(f"The {where} is {space}; expected finite bounds.")
+        if not space.low.size:
+            raise InputError(f"The {where} is {space}; expected at least one number.")
         # In double precision: high - low may overflow in the space's own dtype.
         self._low, self._high = space.low.astype(np.float64), space.high.astype(np.float64)
         self._dims, self._dtype = len(space.shape), space.dtype

@@ -284,6 +284,9 @@ def called(name: str, said: str, names: Any) -> type:
 NoAgents = called("NoAgents", "has no possible_agents; expected at least one.", [])
 IntegerAgents = called("IntegerAgents", "calls an agent 0; expected text for a name.", [0, 1])
 ListedAgents = called("ListedAgents", "calls an agent ['a']; expected text for a name.", [["a"], ["b"]])
+LoneSurrogate = called(
+    "LoneSurrogate", r"calls an agent '\ud800'; expected a name that can be printed.", ["\ud800", "b"]
+)
 TwinAgents = called("TwinAgents", "has the possible_agents ['a', 'a']; expected each name once.", ["a", "a"])
 CountedAgents = called("CountedAgents", "raised TypeError asked for its possible_agents: 'int' object is not", 2)
 
@@ -450,12 +453,14 @@ def pays(name: str, said: str, reward: Any) -> type:
     return refused(said)(env) if said else fine(env)
 
 
+FINITE = "expected a finite number of size below 1e+30."
 PaysNone = pays("PaysNone", "gives a the reward None in step 1; expected a number.", None)
 PaysWords = pays("PaysWords", "gives a the reward '1' in step 1; expected a number.", "1")
 PaysTwice = pays("PaysTwice", "gives a the reward [1. 2.] in step 1; expected a number.", np.array([1.0, 2.0]))
 PaysComplex = pays("PaysComplex", "gives a the reward 1j in step 1; expected a number.", 1j)
-PaysNan = pays("PaysNan", "gives a the reward nan in step 1; expected a finite number.", float("nan"))
-PaysInfinity = pays("PaysInfinity", "gives a the reward inf in step 1; expected a finite number.", np.inf)
+PaysNan = pays("PaysNan", f"gives a the reward nan in step 1; {FINITE}", float("nan"))
+PaysInfinity = pays("PaysInfinity", f"gives a the reward inf in step 1; {FINITE}", np.inf)
+PaysTooMuch = pays("PaysTooMuch", f"gives a the reward -1e+308 in step 1; {FINITE}", -1e308)
 PaysArrays = pays("PaysArrays", "", np.array([1.0], np.float32))
 PaysTruth = pays("PaysTruth", "", np.True_)
 

@@ -48,7 +48,7 @@ NOT_FINITE = [
     ("observation", 0, np.nan, "an observation with nan at [1] in reset"),
     ("observation", 2, np.inf, "an observation with inf at [1] in step 2"),
     ("observation", 4, -np.inf, "an observation with -inf at [1] in step 4"),
-    ("reward", 4, np.nan, "the reward nan in step 4; expected a finite number."),
+    ("reward", 4, np.nan, "the reward nan in step 4; expected a finite number of size below 1e+30."),
 ]
 
 

@@ -1,6 +1,7 @@
 """Values of finite spaces as row numbers and back."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magail_trainer.errors import InputError
-from magail_trainer.learn.encoders import FiniteSpace, joint_row
+from magail_trainer.learn.encoders import ContinuousSpace, FeatureSpace, FiniteSpace, joint_row
 
 torch.set_num_threads(1)
 
@@ -92,6 +93,20 @@ def test_joint_row_is_ravel_multi_index(sizes: list[int]) -> None:
     grid = np.array(list(itertools.product(*(range(size) for size in sizes)))).T
     joint = joint_row([torch.from_numpy(part.copy()) for part in grid], sizes)
     np.testing.assert_array_equal(joint.numpy(), np.ravel_multi_index(tuple(grid), sizes))
+
+
+@pytest.mark.parametrize(
+    ("make", "space", "why"),
+    [
+        (FeatureSpace, spaces.Discrete(2**60), "has 1,152,921,504,606,846,976 numbers or values; expected at most"),
+        (FeatureSpace, spaces.Box(-1, 1, (100_001,)), "has 100,001 numbers or values; expected at most 100,000"),
+        (ContinuousSpace, spaces.Box(-1, 1, (0,)), "expected at least one number"),
+        (FiniteSpace, spaces.Box(-1, 1, (0,)), "a table needs a finite one"),
+    ],
+)
+def test_refuses_spaces_that_are_too_large_or_empty(make: Any, space: spaces.Space, why: str) -> None:
+    with pytest.raises(InputError, match=f"The space of a .*{why}"):
+        make(space, "space of a")
 
 
 def test_joint_row_refuses_a_size_too_few() -> None:
