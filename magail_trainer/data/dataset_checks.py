@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from magail_trainer.envs.description import ENTRIES
 from magail_trainer.envs.spaces import LARGEST_REWARD, described_bounds
 from magail_trainer.errors import InputError
 from magail_trainer.sealed import Sealed
@@ -12,9 +13,7 @@ if TYPE_CHECKING:
     from magail_trainer.data.trajectories import Trajectories
 
 _ENTRIES = {
-    "env.id": str,
-    "env.kwargs": dict,
-    "env.max_episode_steps?": (int, type(None)),
+    **ENTRIES,
     "agents": list,
     "spaces": dict,
     "policy": dict,

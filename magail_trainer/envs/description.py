@@ -5,6 +5,9 @@ from typing import Any
 
 from magail_trainer.files import plain_json
 
+ENTRIES = {"env.id": str, "env.kwargs": dict, "env.max_episode_steps?": (int, type(None))}
+"""What a folder says of its env: entries for `Sealed.expect`."""
+
 
 def describe_env(env_id: str, kwargs: Mapping[str, Any], max_episode_steps: int | None) -> dict[str, Any]:
     """An env as plain JSON: `id`, `kwargs`, and `max_episode_steps` if there is such a limit."""

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from magail_trainer.data.run_folder import BESIDE_CONFIG, CONFIG, History, checkpoints_in, open_run, read_table
 from magail_trainer.data.trajectories import Trajectories, read_manifest
+from magail_trainer.envs.description import ENTRIES
 from magail_trainer.envs.recorded import resolve_recorded
 from magail_trainer.envs.registry import EnvEntry, make_env
 from magail_trainer.errors import InputError
@@ -32,11 +33,20 @@ Measure = Callable[[EpochRecord | CloningRecord], Mapping[str, Tensor]]
 
 
 _ENTRIES = {
-    **{"env.id": str, "env.kwargs": dict, "env.max_episode_steps?": (int, type(None)), "training": dict},
-    **{"algorithm": str, "updates?": int, "device": str, "dataset": dict, "dataset.path?": str, "command?": str},
-    **{"own_parts?": dict, "progress.training": str, "progress.log_every": int, "progress.processes": int},
-    **{"progress.checkpoint_every": (int, type(None)), "progress.timeout": (int, float, type(None))},
-    **{"progress.described?": list},
+    **ENTRIES,
+    "training": dict,
+    "algorithm": str,
+    "updates?": int,
+    "device": str,
+    "dataset": dict,
+    "dataset.path?": str,
+    "own_parts?": dict,
+    "progress.training": str,
+    "progress.log_every": int,
+    "progress.processes": int,
+    "progress.checkpoint_every": (int, type(None)),
+    "progress.timeout": (int, float, type(None)),
+    "progress.described": list,
 }
 """What a checkpoint says, to go on from."""
 
@@ -185,7 +195,7 @@ def resume(path: str | Path, *, dataset: str | Path | None = None, trust: bool =
         device=config["device"],
         max_episode_steps=config["env"].get("max_episode_steps"),
         **{name: progress[name] for name in ("log_every", "checkpoint_every", "processes", "timeout")},
-        description={name: value for name, value in config.items() if name in progress.get("described", ())},
+        description={name: value for name, value in config.items() if name in progress["described"]},
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Int
 
 from magail_trainer.data.run_folder import finished_or_newest, healthy, open_run, read_checkpoint, read_table
+from magail_trainer.envs.description import ENTRIES
 from magail_trainer.envs.recorded import resolve_recorded
 from magail_trainer.envs.registry import EnvEntry
 from magail_trainer.errors import InputError
@@ -22,9 +23,7 @@ from magail_trainer.sealed import as_written
 from magail_trainer.trust import Recorded
 
 _ENTRIES = {
-    "env.id": str,
-    "env.kwargs": dict,
-    "env.max_episode_steps?": (int, type(None)),
+    **ENTRIES,
     "training": dict,
     "own_parts?": dict,
     "feature_scaling?": dict,

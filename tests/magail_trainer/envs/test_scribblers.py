@@ -29,42 +29,33 @@ def scribble(values: Any) -> None:
         values.fill(0)
 
 
-class Scribbles(ReachEnv):
+class Scribbling:
     """Overwrites the actions that it is given, and what it has returned before."""
 
-    _returned: tuple = ()
+    _returned: Any = ()
 
-    def reset(self, seed: int | None = None, options: dict | None = None) -> Any:
+    def reset(self, *args: Any, **kwargs: Any) -> Any:
         scribble(self._returned)
-        self._returned = super().reset(seed, options)
+        self._returned = super().reset(*args, **kwargs)  # type: ignore[misc]
         return self._returned
 
     def step(self, actions: dict[str, Any]) -> Any:
-        following = super().step(actions)
+        following = super().step(actions)  # type: ignore[misc]
         scribble(actions)
         scribble(self._returned)
         self._returned = following
         return following
 
 
-class ScribblingVector(ParallelEnvCopies):
-    """A native vector env that does the same, and returns the same arrays at every step."""
+class Scribbles(Scribbling, ReachEnv):
+    """An env."""
+
+
+class ScribblingVector(Scribbling, ParallelEnvCopies):
+    """A native vector env."""
 
     def __init__(self, num_envs: int) -> None:
         super().__init__(ReachEnv, num_envs)
-        self._returned: Any = ()
-
-    def reset(self, seed: Any = None) -> Any:
-        scribble(self._returned)
-        self._returned = super().reset(seed)
-        return self._returned
-
-    def step(self, actions: dict[str, Any]) -> Any:
-        following = super().step(actions)
-        scribble(actions)
-        scribble(self._returned)
-        self._returned = following
-        return following
 
 
 class ScribblingReachers(Reachers):
