@@ -3,6 +3,7 @@
 python -m experiments.coordination --help
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ from magail_trainer.learn.trainer import Trainer
 from magail_trainer.learn.training import train_with_history
 from magail_trainer.play.evaluation import evaluation_rollouts, joint_action_counts
 from magail_trainer.play.players import make_joint_policy
-from magail_trainer.text import counted
+from magail_trainer.text import counted, display_path
 
 FIGURE = "figure.png"
 ENV_ID = "coordination_env:coordination/matching-v0"
@@ -96,7 +97,7 @@ def run_experiment(config: CoordinationConfig, *, command: str = "") -> Results:
         if config.dataset is None:
             demonstrations.save(folder / "dataset")
         expert_joint = joint_frequencies(demonstrations, game)
-        again = f"the same command, and --output {target}"
+        again = f"the same command, and --output {shlex.quote(display_path(target))}"
         history = train_with_history(
             trainer,
             log_every=10,
